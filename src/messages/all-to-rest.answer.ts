@@ -1,0 +1,4 @@
+/** Answers to the requests that rest made. */
+import { answerWireFor } from './grammar/envelope.ts';
+
+export const allToRestAnswer = answerWireFor('rest');

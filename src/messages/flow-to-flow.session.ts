@@ -1,0 +1,37 @@
+/**
+ * Session messages between two flows, carried as the payload of `all-to-link-manager.send`.
+ *
+ * The initiator's first message carries `init`. `seq` counts from 1 in each direction; receivers drop repeats and put
+ * gaps in order. The responder's flow id is derived from the session id and the counterparty, so a message needs no mapper.
+ */
+import * as z from 'zod';
+import type { PeerProtocol } from './grammar/wire.ts';
+
+export const flowToFlowSession: PeerProtocol = { name: 'flow-to-flow.session', from: 'flow', to: 'flow', version: 1 };
+
+/** Bound on one session payload's JSON text, in UTF-16 code units. */
+export const sessionDataCharsMax = 500_000;
+
+export const sessionMessage = z.object({
+  v: z.literal(1),
+  sessionId: z.uuid(),
+  /** Who sent it, seen from the session. */
+  sender: z.enum(['initiator', 'responder']),
+  seq: z.int().positive(),
+  init: z
+    .object({
+      protocol: z.string().min(1).max(250),
+      versions: z.array(z.int().positive()).min(1).max(100),
+      initiatorFlowId: z.uuid(),
+      initiatorFlowClassName: z.string().max(250),
+      /** Context properties copied to the responder. */
+      context: z.record(z.string().max(250), z.string().max(10_000)),
+    })
+    .optional(),
+  content: z.discriminatedUnion('type', [
+    z.object({ type: z.literal('data'), json: z.string().max(sessionDataCharsMax) }),
+    z.object({ type: z.literal('close') }),
+    z.object({ type: z.literal('error'), code: z.string().max(100), message: z.string().max(2_000) }),
+  ]),
+});
+export type SessionMessage = z.infer<typeof sessionMessage>;

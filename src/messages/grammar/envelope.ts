@@ -1,0 +1,129 @@
+/**
+ * The envelope of every record: `{ v, id, replyTo?, deadline?, body }` as JSON text.
+ *
+ * `id` is derived by the sender from what caused the message, never drawn, so that a repeat carries the same id (W3).
+ * A `null` body on a compacted wire removes its key.
+ */
+import * as z from 'zod';
+import type { InRecord, OutRecord } from './record.ts';
+import type { Room, Wire } from './wire.ts';
+
+/** Bound on one record's value, in UTF-16 code units; larger things are chunked or stored once and named by hash. */
+export const recordValueCharsMax = 1_000_000;
+
+export const returnAddress = z.strictObject({
+  topic: z.string().max(100),
+  key: z.string().max(300),
+  partition: z.int().nonnegative().optional(),
+});
+export type ReturnAddress = z.infer<typeof returnAddress>;
+
+const envelope = z.object({
+  v: z.int().positive(),
+  id: z.string().min(1).max(300),
+  replyTo: returnAddress.optional(),
+  deadline: z.number().optional(),
+  body: z.unknown(),
+});
+
+export type Message<Body> = {
+  readonly key: string;
+  readonly id: string;
+  readonly body: Body;
+  readonly replyTo?: ReturnAddress;
+  /** Milliseconds since the epoch after which nobody waits for the answer. */
+  readonly deadline?: number;
+  readonly partition?: number;
+};
+
+export type Delivery<Body> = Message<Body> & { readonly record: InRecord };
+
+/** Writes a message of this wire as a record. The body is trusted to have the wire's type: we made it. */
+export const encode = <Body>(wire: Wire<Body, any>, message: Message<Body | null>): OutRecord => ({
+  topic: wire.topic,
+  key: message.key,
+  value: JSON.stringify({
+    v: wire.version,
+    id: message.id,
+    replyTo: message.replyTo,
+    deadline: message.deadline,
+    body: message.body,
+  }),
+  ...(message.partition === undefined ? {} : { partition: message.partition }),
+});
+
+export type Decoded<Body> =
+  | { readonly type: 'message'; readonly delivery: Delivery<Body> }
+  | { readonly type: 'removed'; readonly key: string }
+  | { readonly type: 'malformed'; readonly reason: string };
+
+/** Reads a record of this wire; what cannot be read is a value, not an exception, so that it can be parked (W4). */
+export const decode = <Body>(wire: Wire<Body, any>, record: InRecord): Decoded<Body> => {
+  if (record.value.length > recordValueCharsMax) return { type: 'malformed', reason: `value longer than ${recordValueCharsMax}` };
+  let json: unknown;
+  try {
+    json = JSON.parse(record.value);
+  } catch {
+    return { type: 'malformed', reason: 'value is not JSON' };
+  }
+  const outer = envelope.safeParse(json);
+  if (!outer.success) return { type: 'malformed', reason: `envelope: ${z.prettifyError(outer.error)}` };
+  const { v, id, replyTo, deadline, body } = outer.data;
+  if (v !== wire.version && v !== wire.version - 1) {
+    return { type: 'malformed', reason: `version ${v} of ${wire.topic}; this worker reads ${wire.version - 1} and ${wire.version}` };
+  }
+  if (body === null && wire.retention === 'compacted') return { type: 'removed', key: record.key };
+  const parsed = wire.body.safeParse(body);
+  if (!parsed.success) return { type: 'malformed', reason: `body: ${z.prettifyError(parsed.error)}` };
+  return {
+    type: 'message',
+    delivery: {
+      key: record.key,
+      id,
+      body: parsed.data,
+      record,
+      ...(replyTo === undefined ? {} : { replyTo: replyTo as ReturnAddress }),
+      ...(deadline === undefined ? {} : { deadline }),
+    },
+  };
+};
+
+/** What a request ends in, apart from its deadline. `code` is stable and upper-case, `<ROOM>_<WHAT>`. */
+export const outcome = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('done'), value: z.unknown() }),
+  z.object({
+    type: z.literal('refused'),
+    code: z.string().max(100),
+    message: z.string().max(10_000),
+    details: z.record(z.string(), z.string()).optional(),
+  }),
+]);
+export type Refusal = { type: 'refused'; code: string; message: string; details?: Record<string, string> | undefined };
+export type Outcome<Value = unknown> = { type: 'done'; value: Value } | Refusal;
+
+export const answer = z.object({ requestId: z.string().max(300), outcome });
+export type Answer = { requestId: string; outcome: Outcome };
+
+/** Every calling room hears its answers on one wire of this shape. */
+export const answerWireFor = (room: Room): Wire<Answer, never> => ({
+  topic: `all-to-${room}.answer`,
+  from: ['rest', 'flow', 'db', 'crypto', 'member', 'link-manager', 'gateway'],
+  to: [room],
+  key: 'the return address of the request',
+  retention: 'log',
+  version: 1,
+  // The schema's output has optional properties typed `| undefined`; Outcome says the same.
+  body: answer as unknown as z.ZodType<Answer>,
+});
+
+/** The record that answers a request; `undefined` where the request asked for no answer. */
+export const answerTo = (request: Message<unknown>, result: Outcome): OutRecord | undefined => {
+  const { replyTo } = request;
+  if (replyTo === undefined) return undefined;
+  return {
+    topic: replyTo.topic,
+    key: replyTo.key,
+    value: JSON.stringify({ v: 1, id: `${request.id}/answer`, body: { requestId: request.id, outcome: result } }),
+    ...(replyTo.partition === undefined ? {} : { partition: replyTo.partition }),
+  };
+};

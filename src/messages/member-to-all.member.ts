@@ -1,0 +1,31 @@
+/** Members of every network that a virtual node here belongs to: one stored copy per cluster and group. */
+import * as z from 'zod';
+import { base64url, groupId, stringMap, x500Name } from './grammar/shapes.ts';
+import { wire } from './grammar/wire.ts';
+
+export const memberStatus = z.enum(['ACTIVE', 'PENDING', 'SUSPENDED']);
+
+export const member = z.object({
+  groupId,
+  x500Name,
+  status: memberStatus,
+  serial: z.int().positive(),
+  /** As Corda shows them over REST: `corda.name`, `corda.session.keys.0.pem`, `corda.endpoints.0.connectionURL` … */
+  memberContext: stringMap,
+  mgmContext: stringMap,
+  endpoints: z.array(z.object({ url: z.url().max(2_000), protocolVersion: z.int().positive() })).max(10),
+  /** SubjectPublicKeyInfo and signature spec of the keys that sign its handshakes. */
+  sessionKeys: z.array(z.object({ publicKey: base64url, spec: z.string() })).max(10),
+  ledgerKeys: z.array(z.object({ publicKey: base64url, spec: z.string() })).max(10),
+});
+export type Member = z.infer<typeof member>;
+
+export const memberToAllMember = wire({
+  topic: 'member-to-all.member',
+  from: ['member'],
+  to: ['rest', 'flow', 'link-manager', 'member'],
+  key: '`<group id>/<X.500 name>`',
+  retention: 'compacted',
+  version: 1,
+  body: member,
+});

@@ -1,0 +1,21 @@
+/** Identities that live on this cluster and the session key each signs with. */
+import * as z from 'zod';
+import { keyId } from './all-to-crypto.key.ts';
+import { base64url, holdingIdentity } from './grammar/shapes.ts';
+import { wire } from './grammar/wire.ts';
+
+export const hostedIdentity = z.object({
+  holdingIdentity,
+  sessionKey: z.object({ id: keyId, publicKey: base64url, spec: z.string() }),
+});
+export type HostedIdentity = z.infer<typeof hostedIdentity>;
+
+export const memberToLinkManagerHostedIdentity = wire({
+  topic: 'member-to-link-manager.hosted-identity',
+  from: ['member'],
+  to: ['link-manager'],
+  key: 'holding identity short hash',
+  retention: 'compacted',
+  version: 1,
+  body: hostedIdentity,
+});

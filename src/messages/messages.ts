@@ -1,0 +1,78 @@
+/** The door of this room: every wire and peer protocol there is. Topics, access lists and the wiring table come from it. */
+import type { PeerProtocol, Wire } from './grammar/wire.ts';
+import { allToCryptoKey } from './all-to-crypto.key.ts';
+import { allToCryptoSign } from './all-to-crypto.sign.ts';
+import { allToFlowAnswer } from './all-to-flow.answer.ts';
+import { allToGatewayAnswer } from './all-to-gateway.answer.ts';
+import { allToLinkManagerAnswer } from './all-to-link-manager.answer.ts';
+import { allToLinkManagerSend } from './all-to-link-manager.send.ts';
+import { allToMemberAnswer } from './all-to-member.answer.ts';
+import { allToRestAnswer } from './all-to-rest.answer.ts';
+import { clientToRestApi } from './client-to-rest.api.ts';
+import { cryptoToDbCertificate } from './crypto-to-db.certificate.ts';
+import { dbToAllCpi } from './db-to-all.cpi.ts';
+import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
+import { dbToFlowCpk } from './db-to-flow.cpk.ts';
+import { dbToRestUser } from './db-to-rest.user.ts';
+import { flowToDbEntity } from './flow-to-db.entity.ts';
+import { flowToFlowSession } from './flow-to-flow.session.ts';
+import { flowToFlowWake } from './flow-to-flow.wake.ts';
+import { flowToRestStatus } from './flow-to-rest.status.ts';
+import { gatewayToCryptoTlsKey } from './gateway-to-crypto.tls-key.ts';
+import { gatewayToGatewayPacket } from './gateway-to-gateway.packet.ts';
+import { gatewayToLinkManagerLinkIn } from './gateway-to-link-manager.link-in.ts';
+import { linkManagerToFlowReceive } from './link-manager-to-flow.receive.ts';
+import { linkManagerToGatewayLinkOut } from './link-manager-to-gateway.link-out.ts';
+import { linkManagerToLinkManagerSession } from './link-manager-to-link-manager.session.ts';
+import { linkManagerToLinkManagerWake } from './link-manager-to-link-manager.wake.ts';
+import { memberToAllGroupParameters } from './member-to-all.group-parameters.ts';
+import { memberToAllMember } from './member-to-all.member.ts';
+import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
+import { restToDbCertificate } from './rest-to-db.certificate.ts';
+import { restToDbCpi } from './rest-to-db.cpi.ts';
+import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
+import { restToFlowQuery } from './rest-to-flow.query.ts';
+import { restToFlowStart } from './rest-to-flow.start.ts';
+import { restToMemberLookup } from './rest-to-member.lookup.ts';
+import { restToMemberRegistration } from './rest-to-member.registration.ts';
+
+export const wires: readonly Wire<any, any>[] = [
+  allToCryptoKey,
+  allToCryptoSign,
+  allToFlowAnswer,
+  allToGatewayAnswer,
+  allToLinkManagerAnswer,
+  allToLinkManagerSend,
+  allToMemberAnswer,
+  allToRestAnswer,
+  cryptoToDbCertificate,
+  dbToAllCpi,
+  dbToAllVirtualNode,
+  dbToFlowCpk,
+  dbToRestUser,
+  flowToDbEntity,
+  flowToFlowWake,
+  flowToRestStatus,
+  gatewayToCryptoTlsKey,
+  gatewayToLinkManagerLinkIn,
+  linkManagerToFlowReceive,
+  linkManagerToGatewayLinkOut,
+  linkManagerToLinkManagerWake,
+  memberToAllGroupParameters,
+  memberToAllMember,
+  memberToLinkManagerHostedIdentity,
+  restToDbCertificate,
+  restToDbCpi,
+  restToDbVirtualNode,
+  restToFlowQuery,
+  restToFlowStart,
+  restToMemberLookup,
+  restToMemberRegistration,
+];
+
+export const peerProtocols: readonly PeerProtocol[] = [
+  clientToRestApi,
+  flowToFlowSession,
+  gatewayToGatewayPacket,
+  linkManagerToLinkManagerSession,
+];

@@ -1,0 +1,83 @@
+/**
+ * The shell's store port: where machines' states and stores' answers are kept. `postgres` implements it for real;
+ * `memory-store.ts` for simulation. One contract suite runs against both.
+ */
+import type { OutRecord } from '../messages/grammar/record.ts';
+import type { Outcome } from '../messages/grammar/envelope.ts';
+import type { StoredItem } from './worker.ts';
+
+/** What is kept of a key beside its items. */
+export type StoredState = {
+  readonly key: string;
+  /** Counts from 1; a save names the version it replaces. */
+  readonly version: number;
+  readonly head: unknown;
+  /** For each stream (`topic/partition`) the last offset this key has handled. */
+  readonly handled: Readonly<Record<string, number>>;
+  /** Effects of the last step: sent again when the state is read from the store before they are known to be durable (W2). */
+  readonly owed: readonly OutRecord[];
+  readonly dueAt: number | null;
+};
+
+export type StateChange = {
+  readonly key: string;
+  /** The version this change replaces; 0 creates. */
+  readonly versionBefore: number;
+  /** `null` removes the key and its items. */
+  readonly head: unknown;
+  readonly handled: Readonly<Record<string, number>>;
+  readonly owed: readonly OutRecord[];
+  readonly itemsAdded: readonly StoredItem<unknown>[];
+  readonly itemsRemoved: readonly number[];
+  readonly dueAt: number | null;
+  readonly scope: string | null;
+  readonly status: string | null;
+};
+
+export type ParkedRecord = {
+  readonly id: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string;
+  readonly value: string;
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly parkedAt: number;
+};
+
+/** States of one room's machine. */
+export type StateStore = {
+  /** States that exist among these keys. */
+  load(keys: readonly string[]): Promise<readonly StoredState[]>;
+  /** Items of these keys, in order of position. */
+  loadItems(keys: readonly string[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
+  /** Writes all changes whose version still stands, atomically, and returns their keys; the others conflict (W5). */
+  save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;
+  /** Keys due at or before `now`, earliest first, and the time of the next one after them. */
+  due(now: number, countMax: number): Promise<{ readonly keys: readonly { key: string; dueAt: number }[]; readonly nextDueAt: number | null }>;
+  /** Heads by scope and status, newest change first. */
+  list(filter: { readonly scope: string; readonly status?: string; readonly countMax: number }): Promise<readonly StoredState[]>;
+};
+
+/** Records that could not be handled (W4), of one room. */
+export type ParkingLot = {
+  /** Idempotent by id. */
+  park(records: readonly ParkedRecord[]): Promise<void>;
+  list(countMax: number): Promise<readonly ParkedRecord[]>;
+  /** Takes records out so that they can be published again. */
+  take(ids: readonly string[]): Promise<readonly ParkedRecord[]>;
+};
+
+/** Transactions of a room of answers. `Tx` is what its handlers write with. */
+export type AnswerStore<Tx> = {
+  /** Runs `work` in one transaction; what it throws rolls everything back and is thrown again. */
+  transact<Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result>;
+};
+
+export type StoredAnswer = { readonly requestId: string; readonly outcome: Outcome; readonly effects: readonly OutRecord[] };
+
+export type StoredAnswers = {
+  find(requestIds: readonly string[]): Promise<readonly StoredAnswer[]>;
+  add(answers: readonly StoredAnswer[]): Promise<void>;
+};

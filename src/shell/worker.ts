@@ -1,0 +1,113 @@
+/**
+ * A worker is a value: what it hears, what it answers, when it wakes. The shell around it does all I/O in batches.
+ *
+ * Two kinds of handling fill a worker. A **machine** steps a state per key and says what changed and what it owes. **Answers**
+ * are store handlers: requests of one wire, a batch at a time, inside one transaction. A **pump** moves records elsewhere
+ * without keeping state.
+ *
+ * Invariants, cited by number in code and tests:
+ * - **W1** state is written before an effect is sent;
+ * - **W2** an effect owed is sent again until it is known to be durable on the bus;
+ * - **W3** handling a record twice changes nothing and sends the same effects: ids are derived, never drawn;
+ * - **W4** one bad record never blocks its partition: it is parked with its reason, counted, visible and re-drivable;
+ * - **W5** one key's error or version conflict retries that key, not the batch;
+ * - **W6** no clock, chance, environment or I/O inside a step: they are arguments.
+ */
+import type { Delivery, Outcome } from '../messages/grammar/envelope.ts';
+import type { OutRecord } from '../messages/grammar/record.ts';
+import type { Room, Wire } from '../messages/grammar/wire.ts';
+
+export type Worker = {
+  readonly room: Room;
+  readonly machine?: Machine<any, any, any>;
+  readonly answers?: readonly Answering<any, any, any>[];
+  readonly pumps?: readonly Pump<any>[];
+  /** HTTP of this worker beside `/status`, `/isHealthy` and `/metrics` (rest and gateway). */
+  readonly fetch?: (request: Request) => Promise<Response>;
+  /** Ends what the worker holds (threads, connections). */
+  readonly close?: () => Promise<void>;
+};
+
+// ── Machines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * State of one key: a small `head`, rewritten at each step, and `items`, appended and removed (a journal, a queue).
+ * Both are plain JSON values.
+ */
+export type Machine<Head, Item, Event> = {
+  readonly hearings: readonly Hearing<any, Event>[];
+  /** The wire on which this room tells itself that a key's time has come, and the event it makes of it. */
+  readonly wake?: { readonly wire: Wire<{ dueAt: number }>; readonly toEvent: (dueAt: number) => Event };
+  /** Called once a batch before states are loaded: bring views up to date, warm what the events will need. May do I/O. */
+  readonly prepare?: (events: readonly Event[]) => Promise<void>;
+  /** True when this step must see the key's items (a flow that is not in memory, a queue to be sent again). */
+  readonly needsItems?: (key: string, head: Head | undefined, events: readonly Event[]) => boolean;
+  /**
+   * Steps every key of the batch: a pure function of its input (W6); asynchronous because ciphers and sandboxes are.
+   * Outputs stand in the order of the inputs. A thrown error parks that batch's records one by one (W4), so a machine
+   * that can tell which key is at fault returns `{ type: 'poison' }` for it instead.
+   */
+  readonly step: (inputs: readonly StepInput<Head, Item, Event>[], now: number) => Promise<readonly StepOutput<Head, Item>[]>;
+  /** The shell dropped its copy of this key's head (conflict, eviction): drop what memory holds for it too. */
+  readonly forget?: (keys: readonly string[]) => void;
+};
+
+export type Hearing<Body, Event> = {
+  readonly wire: Wire<Body, any>;
+  readonly toEvent: (delivery: Delivery<Body>) => Event;
+};
+
+export type StepInput<Head, Item, Event> = {
+  readonly key: string;
+  readonly head: Head | undefined;
+  /** In order of position; present exactly when `needsItems` was true. */
+  readonly items: readonly StoredItem<Item>[] | undefined;
+  /** In the order in which they came. Never empty. */
+  readonly events: readonly Event[];
+};
+
+export type StoredItem<Item> = { readonly position: number; readonly value: Item };
+
+export type StepOutput<Head, Item> =
+  | {
+      readonly type: 'next';
+      /** `undefined` leaves the state as it was (effects are then sent without a write). `null` removes the key and its items. */
+      readonly head: Head | null | undefined;
+      readonly itemsAdded?: readonly StoredItem<Item>[];
+      readonly itemsRemoved?: readonly number[];
+      readonly effects: readonly OutRecord[];
+      /** When the key wants to be woken, in ms since the epoch; absent means never. */
+      readonly dueAt?: number;
+      /** Indexed columns for lists: a scope (a flow's holding identity short hash) and a status word. */
+      readonly scope?: string;
+      readonly status?: string;
+    }
+  /** One event of this key cannot be handled, ever: that record is parked, the others are stepped again without it. */
+  | { readonly type: 'poison'; readonly event: number; readonly reason: string }
+  /** Not now (a view lags, a thread died): this key is tried again after a back-off; after its bound it is parked. */
+  | { readonly type: 'later'; readonly reason: string };
+
+// ── Stores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Answers requests of one wire. The shell opens one transaction for the batch, leaves out requests whose answer is stored
+ * already (W3), stores the new answers in the same transaction, and sends all answers and effects afterwards.
+ */
+export type Answering<Body, Reply, Tx> = {
+  readonly wire: Wire<Body, Reply>;
+  /** `false` for pure reads: then no answer is stored and a repeat reads again. Default `true`. */
+  readonly storesAnswers?: boolean;
+  readonly answer: (requests: readonly Delivery<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
+};
+
+export type Answered<Reply> = {
+  readonly outcome: Outcome<Reply>;
+  /** Records owed beside the answer, sent after the commit. */
+  readonly effects?: readonly OutRecord[];
+};
+
+/** Moves records on without state (the gateway's way out). Returns when it took charge of the records; must not throw. */
+export type Pump<Body> = {
+  readonly wire: Wire<Body, any>;
+  readonly pump: (deliveries: readonly Delivery<Body>[]) => Promise<void>;
+};
