@@ -11,6 +11,7 @@ export type StoredState = {
   readonly key: string;
   /** Counts from 1; a save names the version it replaces. */
   readonly version: number;
+  /** `null` is a tombstone: the key was removed, but what it handled and owes is still known, so that a repeat is no rebirth. */
   readonly head: unknown;
   /** For each stream (`topic/partition`) the last offset this key has handled. */
   readonly handled: Readonly<Record<string, number>>;
@@ -23,7 +24,7 @@ export type StateChange = {
   readonly key: string;
   /** The version this change replaces; 0 creates. */
   readonly versionBefore: number;
-  /** `null` removes the key and its items. */
+  /** `null` removes head and items and leaves a tombstone, which `sweep` removes when no repeat can come any more. */
   readonly head: unknown;
   readonly handled: Readonly<Record<string, number>>;
   readonly owed: readonly OutRecord[];
@@ -37,6 +38,7 @@ export type StateChange = {
 export type ParkedRecord = {
   readonly id: string;
   readonly topic: string;
+  /** -1 with an offset of -1: an effect that the bus would not take, which never had a place. */
   readonly partition: number;
   readonly offset: number;
   readonly key: string;
@@ -48,7 +50,7 @@ export type ParkedRecord = {
 
 /** States of one room's machine. */
 export type StateStore = {
-  /** States that exist among these keys. */
+  /** States that exist among these keys, tombstones too. */
   load(keys: readonly string[]): Promise<readonly StoredState[]>;
   /** Items of these keys, in order of position. */
   loadItems(keys: readonly string[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
@@ -58,14 +60,18 @@ export type StateStore = {
   due(now: number, countMax: number): Promise<{ readonly keys: readonly { key: string; dueAt: number }[]; readonly nextDueAt: number | null }>;
   /** Heads by scope and status, newest change first. */
   list(filter: { readonly scope: string; readonly status?: string; readonly countMax: number }): Promise<readonly StoredState[]>;
+  /** Deletes tombstones made before this time, at most so many; returns how many. */
+  sweep(before: number, countMax: number): Promise<number>;
 };
 
 /** Records that could not be handled (W4), of one room. */
 export type ParkingLot = {
   /** Idempotent by id. */
   park(records: readonly ParkedRecord[]): Promise<void>;
+  /** The newest first. */
   list(countMax: number): Promise<readonly ParkedRecord[]>;
-  /** Takes records out so that they can be published again. */
+  find(ids: readonly string[]): Promise<readonly ParkedRecord[]>;
+  /** Takes records out, after they were published again. */
   take(ids: readonly string[]): Promise<readonly ParkedRecord[]>;
 };
 

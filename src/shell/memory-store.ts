@@ -1,0 +1,160 @@
+/**
+ * The store port in memory: for simulation, tests and rooms that keep nothing. What is saved is kept as JSON text, as
+ * PostgreSQL keeps it, so that a machine that changes a head it has handed over is found out.
+ */
+import type { OutRecord } from '../messages/grammar/record.ts';
+import type { AnswerStore, ParkedRecord, ParkingLot, StateChange, StateStore, StoredAnswer, StoredAnswers, StoredState } from './store.ts';
+import type { StoredItem } from './worker.ts';
+
+type Row = {
+  readonly version: number;
+  /** JSON text; `null` is a tombstone. */
+  readonly head: string | null;
+  readonly handled: string;
+  readonly owed: string;
+  readonly dueAt: number | null;
+  readonly scope: string | null;
+  readonly status: string | null;
+  /** Milliseconds since the epoch. */
+  readonly updatedAt: number;
+  /** Breaks ties of `updatedAt`: counts saves. */
+  readonly turn: number;
+};
+
+// What was written by JSON.stringify reads back with the same shape.
+const parseHandled = (text: string): Record<string, number> => JSON.parse(text) as Record<string, number>;
+const parseOwed = (text: string): OutRecord[] => JSON.parse(text) as OutRecord[];
+
+const stateOf = (key: string, row: Row): StoredState => ({
+  key,
+  version: row.version,
+  head: row.head === null ? null : JSON.parse(row.head),
+  handled: parseHandled(row.handled),
+  owed: parseOwed(row.owed),
+  dueAt: row.dueAt,
+});
+
+const rowOf = (change: StateChange, updatedAt: number, turn: number): Row => ({
+  version: change.versionBefore + 1,
+  head: change.head === null ? null : JSON.stringify(change.head),
+  handled: JSON.stringify(change.handled),
+  owed: JSON.stringify(change.owed),
+  dueAt: change.dueAt,
+  scope: change.scope,
+  status: change.status,
+  updatedAt,
+  turn,
+});
+
+const saveItems = (items: Map<string, Map<number, string>>, change: StateChange): void => {
+  if (change.head === null) return void items.delete(change.key);
+  if (change.itemsAdded.length === 0 && change.itemsRemoved.length === 0) return;
+  const own = items.get(change.key) ?? new Map<number, string>();
+  items.set(change.key, own);
+  for (const position of change.itemsRemoved) own.delete(position);
+  for (const { position, value } of change.itemsAdded) own.set(position, JSON.stringify(value));
+};
+
+const readItems = (own: Map<number, string> | undefined): StoredItem<unknown>[] =>
+  [...(own ?? [])].sort(([one], [other]) => one - other).map(([position, value]) => ({ position, value: JSON.parse(value) }));
+
+export type MemoryStoreOptions = { readonly now?: () => number };
+
+export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = {}): StateStore => {
+  const rows = new Map<string, Row>();
+  const items = new Map<string, Map<number, string>>();
+  let turn = 0;
+  return {
+    load: async (keys) =>
+      keys.flatMap((key) => {
+        const row = rows.get(key);
+        return row === undefined ? [] : [stateOf(key, row)];
+      }),
+    loadItems: async (keys) => new Map(keys.map((key) => [key, readItems(items.get(key))])),
+    save: async (changes) => {
+      const saved = new Set<string>();
+      for (const change of changes) {
+        if ((rows.get(change.key)?.version ?? 0) !== change.versionBefore) continue;
+        rows.set(change.key, rowOf(change, now(), ++turn));
+        saveItems(items, change);
+        saved.add(change.key);
+      }
+      return saved;
+    },
+    due: async (time, countMax) => {
+      const timed = [...rows].flatMap(([key, { dueAt }]) => (dueAt === null ? [] : [{ key, dueAt }]));
+      timed.sort((one, other) => one.dueAt - other.dueAt || (one.key < other.key ? -1 : 1));
+      const keys = timed.filter(({ dueAt }) => dueAt <= time).slice(0, countMax);
+      return { keys, nextDueAt: timed[keys.length]?.dueAt ?? null };
+    },
+    list: async ({ scope, status, countMax }) =>
+      [...rows]
+        .filter(([, row]) => row.head !== null && row.scope === scope && (status === undefined || row.status === status))
+        .sort(([, one], [, other]) => other.updatedAt - one.updatedAt || other.turn - one.turn)
+        .slice(0, countMax)
+        .map(([key, row]) => stateOf(key, row)),
+    sweep: async (before, countMax) => {
+      const old = [...rows].filter(([, row]) => row.head === null && row.updatedAt < before).slice(0, countMax);
+      for (const [key] of old) rows.delete(key);
+      return old.length;
+    },
+  };
+};
+
+export const createMemoryParkingLot = (): ParkingLot => {
+  const parked = new Map<string, ParkedRecord>();
+  const find = (ids: readonly string[]): ParkedRecord[] =>
+    [...new Set(ids)].flatMap((id) => {
+      const record = parked.get(id);
+      return record === undefined ? [] : [record];
+    });
+  return {
+    park: async (records) => {
+      for (const record of records) if (!parked.has(record.id)) parked.set(record.id, record);
+    },
+    list: async (countMax) => [...parked.values()].reverse().slice(0, countMax),
+    find: async (ids) => find(ids),
+    take: async (ids) => {
+      const taken = find(ids);
+      for (const { id } of taken) parked.delete(id);
+      return taken;
+    },
+  };
+};
+
+/** What a transaction in memory works on: `rollback` undoes what the work did to the caller's own data. */
+export type MemoryTx<Tx> = { readonly tx: Tx; readonly rollback?: () => void };
+
+/** Transactions run one after another, as under the strictest isolation. */
+export const createMemoryAnswerStore = <Tx>(makeTx: () => MemoryTx<Tx>): AnswerStore<Tx> => {
+  const stored = new Map<string, string>();
+  let last: Promise<unknown> = Promise.resolve();
+  const run = async <Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
+    const { tx, rollback } = makeTx();
+    const added: StoredAnswer[] = [];
+    const answers: StoredAnswers = {
+      find: async (requestIds) =>
+        requestIds.flatMap((id) => {
+          const text = stored.get(id);
+          // Written below from a StoredAnswer.
+          return text === undefined ? [] : [JSON.parse(text) as StoredAnswer];
+        }),
+      add: async (more) => void added.push(...more),
+    };
+    try {
+      const result = await work(tx, answers);
+      for (const answer of added) stored.set(answer.requestId, JSON.stringify(answer));
+      return result;
+    } catch (error) {
+      rollback?.();
+      throw error;
+    }
+  };
+  return {
+    transact: (work) => {
+      const mine = last.then(() => run(work));
+      last = mine.catch(() => {});
+      return mine;
+    },
+  };
+};
