@@ -122,15 +122,15 @@ export const createMemoryParkingLot = (): ParkingLot => {
   };
 };
 
-/** What a transaction in memory works on: `rollback` undoes what the work did to the caller's own data. */
-export type MemoryTx<Tx> = { readonly tx: Tx; readonly rollback?: () => void };
-
-/** Transactions run one after another, as under the strictest isolation. */
-export const createMemoryAnswerStore = <Tx>(makeTx: () => MemoryTx<Tx>): AnswerStore<Tx> => {
+/**
+ * Transactions run one after another, as under the strictest isolation. `rollback` undoes what the work did to the
+ * caller's own data; without it only the answers are rolled back.
+ */
+export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx) => void): AnswerStore<Tx> => {
   const stored = new Map<string, string>();
   let last: Promise<unknown> = Promise.resolve();
   const run = async <Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
-    const { tx, rollback } = makeTx();
+    const tx = makeTx();
     const added: StoredAnswer[] = [];
     const answers: StoredAnswers = {
       find: async (requestIds) =>
@@ -146,7 +146,7 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => MemoryTx<Tx>): AnswerS
       for (const answer of added) stored.set(answer.requestId, JSON.stringify(answer));
       return result;
     } catch (error) {
-      rollback?.();
+      rollback?.(tx);
       throw error;
     }
   };
