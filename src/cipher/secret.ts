@@ -25,12 +25,8 @@ export class Secret {
     return '***';
   }
 
-  /** What console.log of Node and Deno ask for; a registered symbol, so that nothing of Node need be imported. */
+  /** What console.log of Node and Deno asks for; a registered symbol, so that nothing of theirs need be imported. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return '***';
-  }
-
-  [Symbol.for('Deno.customInspect')](): string {
     return '***';
   }
 }

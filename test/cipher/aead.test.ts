@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { openAesGcm, sealAesGcm } from '../../src/cipher/aead.ts';
+import { fromHex, toHex } from '../../src/cipher/bytes.ts';
+import { nobleAead, webAead } from '../../src/cipher/engines/aead-engines.ts';
+import { gcm } from './vectors/vectors.ts';
+
+const engines = [
+  ['platform', webAead],
+  ['noble', nobleAead],
+] as const;
+
+describe.each(engines)('AES-256-GCM by %s', (_name, engine) => {
+  test.each(gcm)('gives the standard’s ciphertext $ciphertext', async (vector) => {
+    const input = { key: fromHex(vector.key), nonce: fromHex(vector.nonce), aad: fromHex(vector.aad) };
+    expect(toHex(await engine.seal({ ...input, text: fromHex(vector.plaintext) }))).toBe(vector.ciphertext);
+    expect(toHex((await engine.open({ ...input, text: fromHex(vector.ciphertext) }))!)).toBe(vector.plaintext);
+  });
+});
+
+const input = fc.record({
+  key: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  nonce: fc.uint8Array({ minLength: 12, maxLength: 12 }),
+  aad: fc.uint8Array({ maxLength: 60 }),
+  plaintext: fc.uint8Array({ maxLength: 200 }),
+});
+
+test('both engines seal alike and open each other’s', async () => {
+  await fc.assert(
+    fc.asyncProperty(input, async ({ plaintext, ...rest }) => {
+      const byPlatform = await webAead.seal({ ...rest, text: plaintext });
+      expect(await nobleAead.seal({ ...rest, text: plaintext })).toEqual(byPlatform);
+      expect(await nobleAead.open({ ...rest, text: byPlatform })).toEqual(plaintext);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('one flipped bit anywhere keeps it shut, with both engines', async () => {
+  await fc.assert(
+    fc.asyncProperty(input, fc.nat(), async ({ plaintext, ...rest }, at) => {
+      const sealed = await sealAesGcm({ ...rest, plaintext });
+      const broken = { ...rest, ciphertext: sealed.slice() };
+      const fields = [broken.ciphertext, (broken.key = rest.key.slice()), (broken.nonce = rest.nonce.slice()), (broken.aad = rest.aad.slice())];
+      const field = fields[at % 4]!;
+      if (field.length === 0) return;
+      field[at % field.length]! ^= 1 << (at % 8);
+      await expect(openAesGcm(broken)).rejects.toMatchObject({ code: 'CIPHER_OPEN_FAILED' });
+      expect(await nobleAead.open({ ...broken, text: broken.ciphertext })).toBeUndefined();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('a text shorter than a tag is shut, not a crash', async () => {
+  const lengths = { key: new Uint8Array(32), nonce: new Uint8Array(12), aad: new Uint8Array(0) };
+  await expect(openAesGcm({ ...lengths, ciphertext: new Uint8Array(15) })).rejects.toMatchObject({ code: 'CIPHER_OPEN_FAILED' });
+});
+
+test('keys and nonces of other lengths are refused', async () => {
+  const rest = { aad: new Uint8Array(0), plaintext: new Uint8Array(1) };
+  await expect(sealAesGcm({ ...rest, key: new Uint8Array(16), nonce: new Uint8Array(12) })).rejects.toMatchObject({ code: 'CIPHER_KEY_MALFORMED' });
+  await expect(sealAesGcm({ ...rest, key: new Uint8Array(32), nonce: new Uint8Array(16) })).rejects.toMatchObject({ code: 'CIPHER_ENCODING' });
+});
+
+test('more keys than the cache holds still open what they sealed', async () => {
+  const nonce = new Uint8Array(12);
+  const aad = new Uint8Array(0);
+  const keys = Array.from({ length: 1_100 }, (_, i) => Uint8Array.from({ length: 32 }, (_byte, at) => (at === 0 ? i & 255 : at === 1 ? i >> 8 : 7)));
+  const sealed = await Promise.all(keys.map((key) => sealAesGcm({ key, nonce, aad, plaintext: Uint8Array.of(1) })));
+  const opened = await Promise.all(keys.map((key, i) => openAesGcm({ key, nonce, aad, ciphertext: sealed[i]! })));
+  expect(opened.every((text) => text.length === 1 && text[0] === 1)).toBe(true);
+});
