@@ -1,7 +1,10 @@
 /**
- * X.500 names as Corda 5 takes them: attributes CN, OU, O, L, ST, C, each at most once; O, L and C required; canonical
- * order `CN, OU, O, L, ST, C` joined with `, `. Values may be quoted or escaped as in RFC 4514.
+ * X.500 names as Corda 5 takes them: attributes CN, OU, O, L, ST, C, each at most once and of one value; O, L and C required;
+ * canonical order `CN, OU, O, L, ST, C` joined with `, `. Values may be escaped as in RFC 4514 or quoted as in RFC 2253; the
+ * canonical text escapes, and each spelling of a name leads to the same one: the holding identity hash is made of it.
  */
+import { countryCodes } from './iso-3166.ts';
+
 declare const canonical: unique symbol;
 /** Canonical text of a valid name; made by `parseX500` only. */
 export type X500Name = string & { readonly [canonical]: true };
@@ -42,10 +45,50 @@ const splitParts = (text: string): string[] | undefined => {
   return parts;
 };
 
-const unescapeValue = (raw: string): string => {
-  const trimmed = raw.trim();
-  const bare = trimmed.length >= 2 && trimmed.startsWith('"') && trimmed.endsWith('"') ? trimmed.slice(1, -1) : trimmed;
-  return bare.replace(/\\(.)/gsu, '$1');
+const isEscapedAt = (text: string, at: number): boolean => {
+  let backslashes = 0;
+  while (text.charAt(at - 1 - backslashes) === '\\') backslashes++;
+  return backslashes % 2 === 1;
+};
+
+/** Spaces around a value are not part of it unless they are escaped. */
+const withoutSpaces = (raw: string): string => {
+  let end = raw.length;
+  while (end > 0 && raw.charAt(end - 1) === ' ' && !isEscapedAt(raw, end - 1)) end--;
+  return raw.slice(0, end).replace(/^ +/, '');
+};
+
+const quotedForm = /^"((?:[^"\\]|\\.)*)"$/su;
+/** RFC 4514 section 2.4: these must be escaped; an unescaped `+` would begin a second value, a first `#` an encoded one. */
+const bareForm = /^(?!#)(?:[^"+;<>\\]|\\.)*$/su;
+/** A run of escaped UTF-8 bytes, or one escaped character. */
+const escape = /((?:\\[0-9a-fA-F]{2})+)|\\(.)/gsu;
+const escapable = ' "#+,;<=>\\';
+
+const decodeHexRun = (run: string): string => {
+  const bytes = Uint8Array.from(run.slice(1).split('\\'), (pair) => parseInt(pair, 16));
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+};
+
+/** `undefined` where the value is not spelt as RFC 4514 or RFC 2253 would. */
+const unescapeValue = (raw: string): string | undefined => {
+  const trimmed = withoutSpaces(raw);
+  const inner = trimmed.startsWith('"') ? quotedForm.exec(trimmed)?.[1] : bareForm.exec(trimmed)?.[0];
+  if (inner === undefined) return undefined;
+  let sound = true;
+  const value = inner.replace(escape, (_all, run: string | undefined, char: string | undefined) => {
+    if (char !== undefined) {
+      sound &&= escapable.includes(char);
+      return char;
+    }
+    try {
+      return decodeHexRun(run!);
+    } catch {
+      sound = false;
+      return '';
+    }
+  });
+  return sound ? value : undefined;
 };
 
 const escapeValue = (value: string): string => value.replace(/([,+"\\<>;=])/g, '\\$1').replace(/^#/, '\\#');
@@ -53,10 +96,10 @@ const escapeValue = (value: string): string => value.replace(/([,+"\\<>;=])/g, '
 const checkValue = (attribute: X500Attribute, value: string): string | undefined => {
   if (value === '') return `${attribute} is empty`;
   if (value.length > lengthMax[attribute]) return `${attribute} is longer than ${lengthMax[attribute]} characters`;
-  // oxlint-disable-next-line no-control-regex -- control characters are what is being refused
-  if (/[\u0000-\u001f\u007f]/.test(value)) return `${attribute} holds a control character`;
+  if (!value.isWellFormed()) return `${attribute} holds half a character (a lone surrogate)`;
+  if (/\p{Cc}/u.test(value)) return `${attribute} holds a control character`;
   if (value !== value.trim()) return `${attribute} begins or ends with a space`;
-  if (attribute === 'C' && !/^[A-Z]{2}$/.test(value)) return `C must be two capital letters (ISO 3166, or ZZ), not "${value}"`;
+  if (attribute === 'C' && !countryCodes.has(value)) return `C must be a country's two capital letters (ISO 3166, for example GB; or ZZ), not "${value}"`;
   return undefined;
 };
 
@@ -74,6 +117,7 @@ export const parseX500 = (text: string): ParsedX500 => {
     if (attribute === undefined) return invalid(`attribute "${key}" is not one of ${x500Attributes.join(', ')}`);
     if (attributes[attribute] !== undefined) return invalid(`attribute ${attribute} stands twice`);
     const value = unescapeValue(part.slice(equals + 1));
+    if (value === undefined) return invalid(`${attribute} is not spelt as RFC 4514 asks: escape , + " \\ < > ; and a first # with \\`);
     const fault = checkValue(attribute, value);
     if (fault !== undefined) return invalid(fault);
     attributes[attribute] = value;
@@ -81,7 +125,10 @@ export const parseX500 = (text: string): ParsedX500 => {
   for (const required of ['O', 'L', 'C'] as const) {
     if (attributes[required] === undefined) return invalid(`attribute ${required} is missing`);
   }
-  return { type: 'name', name: canonicalText(attributes), attributes };
+  const name = canonicalText(attributes);
+  // Escaping lengthens: what is stored and sent must be readable again.
+  if (name.length > textCharsMax) return invalid(`longer than ${textCharsMax} characters once its values are escaped`);
+  return { type: 'name', name, attributes };
 };
 
 const canonicalText = (attributes: Partial<Record<X500Attribute, string>>): X500Name =>
