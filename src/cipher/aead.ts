@@ -1,35 +1,66 @@
 /** AES-256-GCM (NIST SP 800-38D) with a 96-bit nonce and a 128-bit tag behind the ciphertext. */
-import type { Bytes } from './bytes.ts';
+import { createBoundedCache } from './bounded-cache.ts';
+import { toHex, type Bytes } from './bytes.ts';
 import { CipherError } from './cipher-error.ts';
-import { nobleAead, webAead, type AeadEngine, type AeadInput } from './engines/aead-engines.ts';
+import { sha256 } from './digest.ts';
+import { nobleAead, webAead } from './engines/aead-engines.ts';
 import { platformHas } from './engines/platform.ts';
 
 export const aeadKeyLength = 32;
 export const aeadNonceLength = 12;
 export const aeadTagLength = 16;
 
-const checkLengths = ({ key, nonce }: { readonly key: Uint8Array; readonly nonce: Uint8Array }): void => {
-  if (key.length !== aeadKeyLength) throw new CipherError('CIPHER_KEY_MALFORMED', `an AES-256 key has ${aeadKeyLength} bytes, not ${key.length}`);
+export type SealInput = { readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly plaintext: Uint8Array };
+export type OpenInput = { readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly ciphertext: Uint8Array };
+
+/** One key, ready for use. */
+export type Aead = {
+  /** Ciphertext followed by its tag. A nonce must never meet the same key twice: the caller counts or draws it. */
+  seal(input: SealInput): Promise<Bytes>;
+  /** Throws CIPHER_OPEN_FAILED when key, nonce, additional data or ciphertext is not what was sealed. */
+  open(input: OpenInput): Promise<Bytes>;
+  /** Overwrites what this process can overwrite of the key; the object is then of no use. */
+  wipe(): void;
+};
+
+const checkNonce = (nonce: Uint8Array): void => {
   if (nonce.length !== aeadNonceLength) throw new CipherError('CIPHER_ENCODING', `a nonce has ${aeadNonceLength} bytes, not ${nonce.length}`);
 };
 
-const engine = async (): Promise<AeadEngine> => ((await platformHas('AES-GCM')) ? webAead : nobleAead);
-
-export type SealInput = { readonly key: Uint8Array; readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly plaintext: Uint8Array };
-
-/** Ciphertext followed by its tag. A nonce must never meet the same key twice: the caller counts or draws it. */
-export const sealAesGcm = async ({ key, nonce, aad, plaintext }: SealInput): Promise<Bytes> => {
-  checkLengths({ key, nonce });
-  return (await engine()).seal({ key, nonce, aad, text: plaintext });
+/** Prepares a key that its holder keeps, and so decides for how long. The caller may wipe `key` once this resolves. */
+export const prepareAead = async (key: Uint8Array): Promise<Aead> => {
+  if (key.length !== aeadKeyLength) throw new CipherError('CIPHER_KEY_MALFORMED', `an AES-256 key has ${aeadKeyLength} bytes, not ${key.length}`);
+  const engine = (await platformHas('AES-GCM')) ? webAead : nobleAead;
+  const keyed = await engine(key);
+  return {
+    seal: async ({ nonce, aad, plaintext }) => {
+      checkNonce(nonce);
+      return keyed.seal({ nonce, aad, text: plaintext });
+    },
+    open: async ({ nonce, aad, ciphertext }) => {
+      checkNonce(nonce);
+      const opened = ciphertext.length < aeadTagLength ? undefined : await keyed.open({ nonce, aad, text: ciphertext });
+      if (opened === undefined) throw new CipherError('CIPHER_OPEN_FAILED', 'the ciphertext was not sealed with this key, nonce and additional data');
+      return opened;
+    },
+    wipe: keyed.wipe,
+  };
 };
 
-export type OpenInput = { readonly key: Uint8Array; readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly ciphertext: Uint8Array };
+/** Keys of sessions kept prepared, so that a hot one is not imported for each message. */
+const preparedMax = 1_024;
+const prepared = createBoundedCache<Aead>(preparedMax);
 
-/** Throws CIPHER_OPEN_FAILED when key, nonce, additional data or ciphertext is not what was sealed. */
-export const openAesGcm = async ({ key, nonce, aad, ciphertext }: OpenInput): Promise<Bytes> => {
-  checkLengths({ key, nonce });
-  const input: AeadInput = { key, nonce, aad, text: ciphertext };
-  const opened = ciphertext.length < aeadTagLength ? undefined : await (await engine()).open(input);
-  if (opened === undefined) throw new CipherError('CIPHER_OPEN_FAILED', 'the ciphertext was not sealed with this key, nonce and additional data');
-  return opened;
+/** The key of the cache is a hash, so that the cache itself tells nothing. */
+const preparedFor = async (key: Uint8Array): Promise<Aead> => {
+  const name = toHex(sha256(key));
+  const known = prepared.get(name);
+  if (known !== undefined) return known;
+  const made = await prepareAead(key);
+  prepared.set(name, made);
+  return made;
 };
+
+export const sealAesGcm = async ({ key, ...input }: SealInput & { readonly key: Uint8Array }): Promise<Bytes> => (await preparedFor(key)).seal(input);
+
+export const openAesGcm = async ({ key, ...input }: OpenInput & { readonly key: Uint8Array }): Promise<Bytes> => (await preparedFor(key)).open(input);

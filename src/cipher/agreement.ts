@@ -1,5 +1,5 @@
 /** X25519 (RFC 7748) on raw 32-byte keys. */
-import { randomBytes, type Bytes } from './bytes.ts';
+import { randomBytes, type Bytes, type Chance } from './bytes.ts';
 import { CipherError } from './cipher-error.ts';
 import { nobleAgreement, webAgreement, type AgreementEngine } from './engines/agreement-engines.ts';
 import { platformHas } from './engines/platform.ts';
@@ -24,8 +24,8 @@ const agree = async (privateKey: Uint8Array, publicKey: Uint8Array): Promise<Byt
 export const x25519PublicKey = (privateKey: Uint8Array): Promise<Bytes> => agree(privateKey, basePoint);
 
 /** Any 32 bytes are a private key: the function itself clamps them (RFC 7748 section 5). */
-export const generateX25519 = async (): Promise<X25519KeyPair> => {
-  const privateKey = randomBytes(x25519KeyLength);
+export const generateX25519 = async (chance: Chance = randomBytes): Promise<X25519KeyPair> => {
+  const privateKey = chance(x25519KeyLength);
   return { privateKey, publicKey: await x25519PublicKey(privateKey) };
 };
 

@@ -103,4 +103,7 @@ export const equalConstantTime = (a: Uint8Array, b: Uint8Array): boolean => {
   return difference === 0;
 };
 
-export const randomBytes = (length: number): Bytes => crypto.getRandomValues(new Uint8Array(length));
+/** Draws this many bytes; a power, so that a simulation can hand in its own. */
+export type Chance = (length: number) => Bytes;
+
+export const randomBytes: Chance = (length) => crypto.getRandomValues(new Uint8Array(length));

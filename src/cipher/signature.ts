@@ -3,7 +3,7 @@
  * signatures DER. RSA, P-256 and Ed25519 are the platform's where it has them; secp256k1 is noble's.
  */
 import { createBoundedCache } from './bounded-cache.ts';
-import { randomBytes, toHex, type Bytes } from './bytes.ts';
+import { randomBytes, toHex, type Bytes, type Chance } from './bytes.ts';
 import { CipherError } from './cipher-error.ts';
 import { sha256 } from './digest.ts';
 import { nobleSignatures, publicKeyOfSecret } from './engines/noble-signature.ts';
@@ -76,7 +76,7 @@ export const keyPairOfSecret = async (scheme: CurveScheme, secret: Uint8Array): 
 const secretLength = 32;
 
 /** `chance` draws the secret of a curve; the default is the platform's. RSA's primes are always drawn by the platform. */
-export const generateKeyPair = async (scheme: KeyScheme, chance: (length: number) => Uint8Array = randomBytes): Promise<KeyPair> => {
+export const generateKeyPair = async (scheme: KeyScheme, chance: Chance = randomBytes): Promise<KeyPair> => {
   if (scheme === 'CORDA.RSA') return generateRsa();
   const secret = chance(secretLength);
   try {

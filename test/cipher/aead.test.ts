@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openAesGcm, sealAesGcm } from '../../src/cipher/aead.ts';
+import { openAesGcm, prepareAead, sealAesGcm } from '../../src/cipher/aead.ts';
 import { fromHex, toHex } from '../../src/cipher/bytes.ts';
 import { nobleAead, webAead } from '../../src/cipher/engines/aead-engines.ts';
 import { gcm } from './vectors/vectors.ts';
@@ -12,9 +12,10 @@ const engines = [
 
 describe.each(engines)('AES-256-GCM by %s', (_name, engine) => {
   test.each(gcm)('gives the standard’s ciphertext $ciphertext', async (vector) => {
-    const input = { key: fromHex(vector.key), nonce: fromHex(vector.nonce), aad: fromHex(vector.aad) };
-    expect(toHex(await engine.seal({ ...input, text: fromHex(vector.plaintext) }))).toBe(vector.ciphertext);
-    expect(toHex((await engine.open({ ...input, text: fromHex(vector.ciphertext) }))!)).toBe(vector.plaintext);
+    const input = { nonce: fromHex(vector.nonce), aad: fromHex(vector.aad) };
+    const aead = await engine(fromHex(vector.key));
+    expect(toHex(await aead.seal({ ...input, text: fromHex(vector.plaintext) }))).toBe(vector.ciphertext);
+    expect(toHex((await aead.open({ ...input, text: fromHex(vector.ciphertext) }))!)).toBe(vector.plaintext);
   });
 });
 
@@ -27,10 +28,12 @@ const input = fc.record({
 
 test('both engines seal alike and open each other’s', async () => {
   await fc.assert(
-    fc.asyncProperty(input, async ({ plaintext, ...rest }) => {
-      const byPlatform = await webAead.seal({ ...rest, text: plaintext });
-      expect(await nobleAead.seal({ ...rest, text: plaintext })).toEqual(byPlatform);
-      expect(await nobleAead.open({ ...rest, text: byPlatform })).toEqual(plaintext);
+    fc.asyncProperty(input, async ({ key, plaintext, ...rest }) => {
+      const [web, noble] = await Promise.all([webAead(key), nobleAead(key)]);
+      const byPlatform = await web.seal({ ...rest, text: plaintext });
+      expect(await noble.seal({ ...rest, text: plaintext })).toEqual(byPlatform);
+      expect(await noble.open({ ...rest, text: byPlatform })).toEqual(plaintext);
+      expect(await web.open({ ...rest, text: byPlatform })).toEqual(plaintext);
     }),
     { numRuns: 50 },
   );
@@ -46,7 +49,8 @@ test('one flipped bit anywhere keeps it shut, with both engines', async () => {
       if (field.length === 0) return;
       field[at % field.length]! ^= 1 << (at % 8);
       await expect(openAesGcm(broken)).rejects.toMatchObject({ code: 'CIPHER_OPEN_FAILED' });
-      expect(await nobleAead.open({ ...broken, text: broken.ciphertext })).toBeUndefined();
+      const noble = await nobleAead(broken.key);
+      expect(await noble.open({ ...broken, text: broken.ciphertext })).toBeUndefined();
     }),
     { numRuns: 100 },
   );
@@ -70,4 +74,16 @@ test('more keys than the cache holds still open what they sealed', async () => {
   const sealed = await Promise.all(keys.map((key) => sealAesGcm({ key, nonce, aad, plaintext: Uint8Array.of(1) })));
   const opened = await Promise.all(keys.map((key, i) => openAesGcm({ key, nonce, aad, ciphertext: sealed[i]! })));
   expect(opened.every((text) => text.length === 1 && text[0] === 1)).toBe(true);
+});
+
+test('a prepared key outlives the bytes it was made of, and both engines let go of it when wiped', async () => {
+  const key = new Uint8Array(32).fill(9);
+  const aead = await prepareAead(key);
+  const noble = await nobleAead(key);
+  key.fill(0);
+  const input = { nonce: new Uint8Array(12), aad: new Uint8Array(0) };
+  const ciphertext = await aead.seal({ ...input, plaintext: Uint8Array.of(7) });
+  expect(await noble.open({ ...input, text: ciphertext })).toEqual(Uint8Array.of(7));
+  noble.wipe();
+  expect(await noble.open({ ...input, text: ciphertext })).toBeUndefined();
 });

@@ -1,51 +1,48 @@
 /** AES-256-GCM twice: the platform's and noble's. Both take checked input; `open` gives `undefined` where the tag is wrong. */
 import { gcm } from '@noble/ciphers/aes.js';
-import { createBoundedCache } from '../bounded-cache.ts';
-import { toHex, type Bytes } from '../bytes.ts';
-import { sha256 } from '../digest.ts';
+import type { Bytes } from '../bytes.ts';
 import { source } from './platform.ts';
 
-export type AeadInput = { readonly key: Uint8Array; readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly text: Uint8Array };
-export type AeadEngine = {
+export type AeadInput = { readonly nonce: Uint8Array; readonly aad: Uint8Array; readonly text: Uint8Array };
+export type KeyedAead = {
   seal(input: AeadInput): Promise<Bytes>;
   open(input: AeadInput): Promise<Bytes | undefined>;
+  /** Overwrites what this process can overwrite of the key. */
+  wipe(): void;
 };
-
-/** Imported keys kept; the key of this map is a hash, so that the map itself tells nothing. */
-const importedKeysMax = 1_024;
-const imported = createBoundedCache<CryptoKey>(importedKeysMax);
-
-const importKey = async (key: Uint8Array): Promise<CryptoKey> => {
-  const name = toHex(sha256(key));
-  const known = imported.get(name);
-  if (known !== undefined) return known;
-  const made = await crypto.subtle.importKey('raw', source(key), 'AES-GCM', false, ['encrypt', 'decrypt']);
-  imported.set(name, made);
-  return made;
-};
+/** Keeps what it needs of the key: the caller may wipe its bytes once this resolves. */
+export type AeadEngine = (key: Uint8Array) => Promise<KeyedAead>;
 
 const parameters = ({ nonce, aad }: AeadInput): AesGcmParams => ({ name: 'AES-GCM', iv: source(nonce), additionalData: source(aad), tagLength: 128 });
 
-export const webAead: AeadEngine = {
-  seal: async (input) => new Uint8Array(await crypto.subtle.encrypt(parameters(input), await importKey(input.key), source(input.text))),
-  open: async (input) => {
-    const key = await importKey(input.key);
-    try {
-      return new Uint8Array(await crypto.subtle.decrypt(parameters(input), key, source(input.text)));
-    } catch {
-      // WebCrypto says OperationError for a wrong tag and nothing more.
-      return undefined;
-    }
-  },
+export const webAead: AeadEngine = async (key) => {
+  const imported = await crypto.subtle.importKey('raw', source(key), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  return {
+    seal: async (input) => new Uint8Array(await crypto.subtle.encrypt(parameters(input), imported, source(input.text))),
+    open: async (input) => {
+      try {
+        return new Uint8Array(await crypto.subtle.decrypt(parameters(input), imported, source(input.text)));
+      } catch {
+        // WebCrypto says OperationError for a wrong tag and nothing more.
+        return undefined;
+      }
+    },
+    // The platform holds the key; it goes when this object does.
+    wipe: () => {},
+  };
 };
 
-export const nobleAead: AeadEngine = {
-  seal: async ({ key, nonce, aad, text }) => gcm(key, nonce, aad).encrypt(text),
-  open: async ({ key, nonce, aad, text }) => {
-    try {
-      return gcm(key, nonce, aad).decrypt(text);
-    } catch {
-      return undefined;
-    }
-  },
+export const nobleAead: AeadEngine = async (key) => {
+  const own = key.slice();
+  return {
+    seal: async ({ nonce, aad, text }) => gcm(own, nonce, aad).encrypt(text),
+    open: async ({ nonce, aad, text }) => {
+      try {
+        return gcm(own, nonce, aad).decrypt(text);
+      } catch {
+        return undefined;
+      }
+    },
+    wipe: () => void own.fill(0),
+  };
 };
