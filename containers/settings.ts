@@ -1,0 +1,84 @@
+/** What a process is told by its environment. Every name, its meaning and its default stand here; errors name the variable. */
+import * as z from 'zod';
+import { rooms } from '../src/messages/grammar/wire.ts';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const secret = z.string().min(8);
+
+export const settingsShape = z.object({
+  /** The cluster's name in logs. */
+  CORDAGE_CLUSTER: z.string().default('cluster'),
+  /** A stable name of this replica: a restarted process of the same name takes its partitions back at once. */
+  CORDAGE_INSTANCE: z.string().regex(/^[-._A-Za-z0-9]{1,100}$/).default('0'),
+  CORDAGE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /** When given, the process ends by itself once this process is gone. */
+  CORDAGE_PARENT_PID: z.coerce.number().int().positive().optional(),
+
+  /** Combined form and broker: the folder of everything that must survive. */
+  CORDAGE_STATE_DIR: z.string().min(1).optional(),
+
+  /** Separate processes: the HTTP bus and this worker's own credential for it. */
+  CORDAGE_BUS_URL: z.url().optional(),
+  CORDAGE_BUS_USERNAME: z.string().min(1).optional(),
+  CORDAGE_BUS_PASSWORD: secret.optional(),
+  /** Broker: where it listens, and `user:password:room` separated by commas (`admin` as a room may do everything). */
+  CORDAGE_BUS_HOST: z.string().default('127.0.0.1'),
+  CORDAGE_BUS_PORT: port.default(7070),
+  CORDAGE_BUS_CREDENTIALS: z.string().optional(),
+
+  /** Separate processes: PostgreSQL. */
+  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//).optional(),
+
+  CORDAGE_REST_HOST: z.string().default('127.0.0.1'),
+  CORDAGE_REST_PORT: port.default(8888),
+  CORDAGE_GATEWAY_HOST: z.string().default('127.0.0.1'),
+  CORDAGE_GATEWAY_PORT: port.default(8080),
+  /** Names and addresses, separated by commas, under which other clusters reach the gateway: those of its certificate. */
+  CORDAGE_GATEWAY_NAMES: z.string().default('localhost,127.0.0.1'),
+  /** `/status`, `/isHealthy`, `/metrics` (Corda's worker port). 0 takes any free port. */
+  CORDAGE_HEALTH_HOST: z.string().default('127.0.0.1'),
+  CORDAGE_HEALTH_PORT: port.default(7000),
+
+  /** Crypto: what the root wrapping key is derived from. The combined form makes them and keeps them in its folder. */
+  CORDAGE_CRYPTO_PASSPHRASE: secret.optional(),
+  CORDAGE_CRYPTO_SALT: secret.optional(),
+
+  /** Db: the password of the bootstrap administrator `admin`. */
+  CORDAGE_ADMIN_PASSWORD: secret.optional(),
+});
+export type Settings = z.infer<typeof settingsShape>;
+
+export const processKinds = [...rooms, 'combined', 'broker'] as const;
+export type ProcessKind = (typeof processKinds)[number];
+
+/** Which variables a kind of process cannot do without. */
+const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
+  const bus = ['CORDAGE_BUS_URL', 'CORDAGE_BUS_USERNAME', 'CORDAGE_BUS_PASSWORD'] as const;
+  switch (kind) {
+    case 'combined':
+      return ['CORDAGE_STATE_DIR'];
+    case 'broker':
+      return ['CORDAGE_STATE_DIR', 'CORDAGE_BUS_CREDENTIALS'];
+    case 'rest':
+    case 'gateway':
+      return bus;
+    case 'crypto':
+      return [...bus, 'DATABASE_URL', 'CORDAGE_CRYPTO_PASSPHRASE', 'CORDAGE_CRYPTO_SALT'];
+    case 'db':
+      return [...bus, 'DATABASE_URL', 'CORDAGE_ADMIN_PASSWORD'];
+    case 'flow':
+    case 'member':
+    case 'link-manager':
+      return [...bus, 'DATABASE_URL'];
+  }
+};
+
+export type SettingsResult = { readonly type: 'settings'; readonly settings: Settings } | { readonly type: 'invalid'; readonly reasons: readonly string[] };
+
+export const readSettings = (kind: ProcessKind, environment: Readonly<Record<string, string | undefined>>): SettingsResult => {
+  const parsed = settingsShape.safeParse(environment);
+  if (!parsed.success) return { type: 'invalid', reasons: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) };
+  const missing = requiredBy(kind).filter((name) => parsed.data[name] === undefined);
+  if (missing.length > 0) return { type: 'invalid', reasons: missing.map((name) => `${name}: must be set for ${kind}`) };
+  return { type: 'settings', settings: parsed.data };
+};

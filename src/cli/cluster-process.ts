@@ -1,0 +1,89 @@
+/** A cluster as a child process: `containers/main.ts combined`, its log in a file, its addresses from its ready line. */
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+export type ClusterOptions = {
+  readonly name: string;
+  /** Where this cluster keeps everything it must remember. */
+  readonly directory: string;
+  readonly restPort: number;
+  readonly gatewayPort: number;
+  readonly adminPassword: string;
+};
+
+export type ClusterProcess = {
+  readonly name: string;
+  readonly pid: number;
+  readonly restUrl: string;
+  readonly gatewayUrl: string;
+  /** Where the cluster was told to offer its bus over HTTP (CORDAGE_BUS_CREDENTIALS). */
+  readonly busUrl: string | undefined;
+  readonly logFile: string;
+  /** Resolves when the process has gone, with its exit code or signal. */
+  readonly gone: Promise<string>;
+  /** SIGTERM, then SIGKILL when it does not end in time. */
+  stop(): Promise<void>;
+};
+
+const stopTimeoutMs = 15_000;
+const readyTimeoutMs = 60_000;
+const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url));
+
+const lastLines = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n    ') : '(no log)');
+
+type ReadyLine = { event: string; restUrl: string; gatewayUrl: string; busUrl?: string };
+const readyLineOf = (line: string): ReadyLine | undefined => {
+  if (!line.includes('"combined.ready"')) return undefined;
+  // Written by our own process: containers/combined.ts.
+  return JSON.parse(line) as ReadyLine;
+};
+
+/** Starts a cluster and resolves when it serves. */
+export const startCluster = async (options: ClusterOptions): Promise<ClusterProcess> => {
+  const { name, directory } = options;
+  const logFile = join(directory, 'cluster.log');
+  const log = createWriteStream(logFile, { flags: 'a' });
+  const child = spawn(process.execPath, [main, 'combined'], {
+    // Its own process group: Ctrl-C in the terminal reaches the CLI alone, which then stops the clusters in order.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      CORDAGE_STATE_DIR: directory,
+      CORDAGE_CLUSTER: name,
+      CORDAGE_REST_PORT: String(options.restPort),
+      CORDAGE_GATEWAY_PORT: String(options.gatewayPort),
+      CORDAGE_ADMIN_PASSWORD: options.adminPassword,
+      CORDAGE_PARENT_PID: String(process.pid),
+    },
+  });
+  const gone = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`)));
+  child.stderr.on('data', (chunk: Buffer) => log.write(chunk));
+  const ready = new Promise<ReadyLine>((resolve) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      log.write(`${line}\n`);
+      const found = readyLineOf(line);
+      if (found !== undefined) resolve(found);
+    });
+  });
+  const timeout = AbortSignal.timeout(readyTimeoutMs);
+  const first = await Promise.race([
+    ready,
+    gone.then((how) => `ended with ${how}`),
+    new Promise<string>((resolve) => timeout.addEventListener('abort', () => resolve(`was not ready within ${readyTimeoutMs / 1000} s`), { once: true })),
+  ]);
+  if (typeof first === 'string') {
+    child.kill('SIGKILL');
+    throw new Error(`cluster ${name} ${first}. The end of its log, ${logFile}:\n    ${lastLines(logFile)}`);
+  }
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+    await gone;
+    clearTimeout(timer);
+  };
+  return { name, pid: child.pid!, restUrl: first.restUrl, gatewayUrl: first.gatewayUrl, busUrl: first.busUrl, logFile, gone, stop };
+};

@@ -1,0 +1,127 @@
+/**
+ * `cordage start`: two clusters on this machine, a network across them, and one flow from Alice to Bob.
+ *
+ * Everything goes through the clusters' REST API; nothing here that an operator could not do with curl.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runFlow, type MemberPlan } from './network.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { openStartState, saveStartState, type StartState } from './start-state.ts';
+import { adminLogin, buildNetwork, startClusters, type Clusters } from './two-clusters.ts';
+
+const sampleFlow = 'com.cordage.samples.Greet';
+
+export const startUsage = `cordage start [--once] [--state <folder>] [--reset] [--rest-port <n>] [--gateway-port <n>]
+
+  Starts two clusters, builds the sample application, makes a network of Alice and Bob, and runs a flow between them.
+  --once           leave when the flow has ended, with exit status 0
+  --state          where the clusters keep their state (default .cordage); the next start finds it again
+  --reset          forget what is in the state folder and begin anew
+  --rest-port      first REST port to try (default 8888)
+  --gateway-port   first gateway port to try (default 8080)`;
+
+type StartOptions = { once: boolean; directory: string; reset: boolean; ports: { rest: number; gateway: number } };
+
+const portOf = (name: string, text: string): number => {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1024 && port <= 65_000) return port;
+  throw new Error(`--${name} must be a port from 1024 to 65000, not "${text}"`);
+};
+
+const optionsOf = (args: readonly string[]): StartOptions => {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      once: { type: 'boolean', default: false },
+      reset: { type: 'boolean', default: false },
+      state: { type: 'string', default: '.cordage/start' },
+      'rest-port': { type: 'string', default: '8888' },
+      'gateway-port': { type: 'string', default: '8080' },
+    },
+  });
+  return {
+    once: values.once,
+    reset: values.reset,
+    directory: resolve(values.state),
+    ports: { rest: portOf('rest-port', values['rest-port']), gateway: portOf('gateway-port', values['gateway-port']) },
+  };
+};
+
+const greet = async (progress: Progress, [alice, bob]: readonly MemberPlan[], aliceHash: string): Promise<void> => {
+  const clientRequestId = `start-${randomUUID()}`;
+  await progress.step(
+    'A flow at Alice opened a session to Bob on the other cluster and ended',
+    () => runFlow(alice!.client, { shortHash: aliceHash, clientRequestId, flowClassName: sampleFlow, requestBody: { otherMember: bob!.name } }),
+    ({ status, result }) => `${status}, ${JSON.stringify(result)}`,
+  );
+};
+
+const aliceHashOf = async ({ client }: MemberPlan): Promise<string> => {
+  // The contract's VirtualNodes; the first cluster holds Alice alone.
+  const { virtualNodes } = (await client.call('GET', '/virtualnode')) as { virtualNodes: { holdingIdentity: { shortHash: string } }[] };
+  return virtualNodes[0]!.holdingIdentity.shortHash;
+};
+
+const printDirections = (progress: Progress, state: StartState, { processes, members }: Clusters, aliceHash: string): void => {
+  progress.say();
+  for (const [index, { name, restUrl, gatewayUrl, logFile, pid }] of processes.entries()) {
+    const { member, adminPassword } = state.clusters[index]!;
+    progress.say(`  ${name}: ${member}`);
+    progress.say(`    REST     ${restUrl}/api/v5_2   login ${adminLogin}, password ${adminPassword}`);
+    progress.say(`    gateway  ${gatewayUrl}   process ${pid}, log ${relative(process.cwd(), logFile)}`);
+  }
+  const body = JSON.stringify({ clientRequestId: 'my-first', flowClassName: sampleFlow, requestBody: { otherMember: members[1]!.name } });
+  const { restUrl } = processes[0]!;
+  const user = `${adminLogin}:${state.clusters[0]!.adminPassword}`;
+  progress.say();
+  progress.say('  Start another flow, then read its result (a client request id can be used once):');
+  progress.say(`    curl -u ${user} -H 'content-type: application/json' -d '${body}' ${restUrl}/api/v5_2/flow/${aliceHash}`);
+  progress.say(`    curl -u ${user} '${restUrl}/api/v5_2/flow/${aliceHash}/my-first/result?wait=5000'`);
+};
+
+const untilStopped = async (clusters: Clusters): Promise<string | undefined> => {
+  const stopped = new Promise<undefined>((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done(undefined));
+  });
+  return Promise.race([stopped, ...clusters.processes.map(({ name, gone, logFile }) => gone.then((how) => `cluster ${name} ended by itself (${how}); see ${logFile}`))]);
+};
+
+const stopAll = (progress: Progress, { processes }: Clusters): Promise<unknown> => progress.step('Both clusters stopped', () => Promise.all(processes.map((one) => one.stop())));
+
+const runNetwork = async (progress: Progress, options: StartOptions, state: StartState, clusters: Clusters): Promise<void> => {
+  if (!state.networkReady) {
+    await buildNetwork(progress, clusters.members, state, options.directory);
+    saveStartState(options.directory, { ...state, networkReady: true });
+  }
+  const aliceHash = await aliceHashOf(clusters.members[0]!);
+  await greet(progress, clusters.members, aliceHash);
+  printDirections(progress, state, clusters, aliceHash);
+};
+
+/** Runs the command; the exit status is the answer. */
+export const start = async (args: readonly string[]): Promise<number> => {
+  const options = optionsOf(args);
+  const progress = createProgress();
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  progress.say(`\nCordage ${version}: two clusters on this machine, one flow between them\n`);
+  const { state, found } = await openStartState(options.directory, options);
+  const clusters = await progress.step(
+    found ? `Two clusters, state found in ${relative(process.cwd(), options.directory)}` : 'Two clusters of seven workers, each with its database and broker',
+    () => startClusters(state, options.directory),
+    ({ processes }) => processes.map(({ name, restUrl }) => `${name} ${restUrl}`).join(', '),
+  );
+  try {
+    await runNetwork(progress, options, state, clusters);
+    if (options.once) return 0;
+    progress.say('\n  Running. Ctrl-C stops both clusters; the next start finds their state again.');
+    const accident = await untilStopped(clusters);
+    progress.say();
+    if (accident !== undefined) progress.say(`  ${accident}`);
+    return accident === undefined ? 0 : 1;
+  } finally {
+    await stopAll(progress, clusters);
+  }
+};

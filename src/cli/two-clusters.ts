@@ -1,0 +1,86 @@
+/** Two combined clusters on this machine and the network across them: what `cordage start` and the benchmarks run. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildPackage } from '../packaging/build.ts';
+import { openSigningKey } from '../packaging/build-signing-key.ts';
+import { startCluster, type ClusterProcess } from './cluster-process.ts';
+import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi, type MemberPlan, type PreparedMember } from './network.ts';
+import type { Progress } from './progress.ts';
+import { createRestClient, RestError } from './rest-client.ts';
+import type { StartState } from './start-state.ts';
+
+const sampleProject = fileURLToPath(new URL('../../test/apps/ping-pong', import.meta.url));
+export const adminLogin = 'admin';
+
+export type Clusters = { readonly processes: readonly ClusterProcess[]; readonly members: readonly MemberPlan[] };
+
+export const startClusters = async (state: StartState, directory: string): Promise<Clusters> => {
+  const started = await Promise.allSettled(
+    state.clusters.map((plan) => {
+      const own = join(directory, plan.name);
+      mkdirSync(own, { recursive: true });
+      return startCluster({ ...plan, directory: own });
+    }),
+  );
+  const processes = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = started.find((one) => one.status === 'rejected');
+  if (failed !== undefined) {
+    await Promise.all(processes.map((one) => one.stop()));
+    throw failed.reason;
+  }
+  const members = state.clusters.map((plan, index) => ({
+    name: plan.member,
+    groupId: state.groupId,
+    client: createRestClient(processes[index]!.restUrl, adminLogin, plan.adminPassword),
+    gatewayUrl: processes[index]!.gatewayUrl,
+  }));
+  return { processes, members };
+};
+
+/** Asks again what a first, interrupted start may have done already: a conflict then means that it is there. */
+const unlessThere = async (work: Promise<unknown>): Promise<void> => {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof RestError && error.status === 409)) throw error;
+  }
+};
+
+const buildCpi = async (directory: string, groupPolicy: string): Promise<{ cpi: Uint8Array; signerPem: string }> => {
+  const signer = await openSigningKey(join(directory, 'signing-key'));
+  const { cpi } = await buildPackage({ project: sampleProject, groupPolicy, signer });
+  if (cpi === undefined) throw new Error('the package builder made no CPI although it was given a group policy');
+  writeFileSync(join(directory, 'sample.cpi'), cpi);
+  return { cpi, signerPem: signer.certificateChainPem };
+};
+
+/** The checksum of the sample's CPI at this cluster, uploading it where it is not there yet. */
+const provideCpi = async (member: MemberPlan, built: { cpi: Uint8Array; signerPem: string }): Promise<string> => {
+  try {
+    return await uploadCpi(member.client, built.cpi, built.signerPem);
+  } catch (error) {
+    if (!(error instanceof RestError && error.status === 409)) throw error;
+    // The contract's GetCPIsResponse.
+    const { cpis } = (await member.client.call('GET', '/cpi')) as { cpis: { cpiFileChecksum: string }[] };
+    return cpis[0]!.cpiFileChecksum;
+  }
+};
+
+/** Idempotent: an interrupted build is begun again and finds what is there. */
+export const buildNetwork = async (progress: Progress, members: readonly MemberPlan[], state: StartState, directory: string): Promise<void> => {
+  const prepared: PreparedMember[] = await progress.step('Session keys and TLS certificates', () => Promise.all(members.map(prepareMember)));
+  const policy = staticGroupPolicy(state.groupId, prepared);
+  const built = await progress.step(
+    `Sample application (${relative(process.cwd(), sampleProject)}) built and signed`,
+    () => buildCpi(directory, policy),
+    ({ cpi }) => `${cpi.length} bytes, ${relative(process.cwd(), join(directory, 'sample.cpi'))}`,
+  );
+  const checksums = await progress.step('CPI uploaded to both clusters and verified', () => Promise.all(prepared.map((member) => provideCpi(member, built))));
+  await progress.step(
+    'Virtual nodes',
+    () => Promise.all(prepared.map((member, index) => unlessThere(createVirtualNode(member, checksums[index]!)))),
+    () => prepared.map(({ name, shortHash }) => `${name.slice(3, name.indexOf(','))} ${shortHash}`).join(', '),
+  );
+  await progress.step('Both registered in the network', () => Promise.all(prepared.map((member) => unlessThere(registerMember(member, member.shortHash)))));
+};

@@ -1,0 +1,21 @@
+/** `npm run bench [-- name …]`: every benchmark, or those named. Each prints ratios or absolute figures beside the machine. */
+import { describeMachine } from './machine.ts';
+
+const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> }>>> = {
+  broker: () => import('./broker.ts'),
+  start: () => import('./start.ts'),
+  'two-party': () => import('./two-party.ts'),
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in benches));
+if (unknown.length > 0) {
+  console.error(`no benchmark is called ${unknown.join(', ')}; there are ${Object.keys(benches).join(', ')}`);
+  process.exit(2);
+}
+console.log(describeMachine());
+for (const [name, load] of Object.entries(benches)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.log(`\n── ${name}`);
+  await (await load()).run();
+}

@@ -1,0 +1,70 @@
+/** Many two-party flows over REST, and the count of how they ended. */
+import { textField, until, type RestClient } from '../../src/cli/rest-client.ts';
+
+export type FlowBatch = {
+  readonly client: RestClient;
+  readonly shortHash: string;
+  readonly flowClassName: string;
+  readonly requestBody: unknown;
+  readonly idPrefix: string;
+  readonly count: number;
+  readonly concurrency: number;
+  /** Called after each start that REST accepted. */
+  readonly onStarted?: (started: number) => void;
+};
+
+const retryUntilMs = 120_000;
+
+/** Starts one flow, again and again while the cluster cannot: an answer of 409 then means that an earlier try was taken. */
+const startOne = async ({ client, shortHash, flowClassName, requestBody }: FlowBatch, clientRequestId: string): Promise<void> => {
+  await until(
+    `the start of ${clientRequestId}`,
+    async () => {
+      try {
+        await client.call('POST', `/flow/${shortHash}`, { clientRequestId, flowClassName, requestBody });
+        return true;
+      } catch (error) {
+        const status = error !== null && typeof error === 'object' && 'status' in error ? error.status : undefined;
+        if (status === 409) return true;
+        // 503, 500 in a crash, or no connection at all: the same id may be tried again safely.
+        if (status === undefined || status === 503 || status === 500 || status === 502) return undefined;
+        throw error;
+      }
+    },
+    retryUntilMs,
+  );
+};
+
+const endOf = async ({ client, shortHash }: FlowBatch, clientRequestId: string): Promise<string> =>
+  until(
+    `the end of ${clientRequestId}`,
+    async () => {
+      try {
+        const answer = await client.call('GET', `/flow/${shortHash}/${clientRequestId}/result?wait=10000`);
+        const status = textField(answer, 'flowStatus');
+        if (status === 'START_REQUESTED' || status === 'RUNNING') return undefined;
+        return status === 'COMPLETED' ? status : `${status} ${JSON.stringify(answer)}`;
+      } catch {
+        return undefined;
+      }
+    },
+    retryUntilMs,
+  );
+
+/** Runs the batch and gives the number of flows by how they ended. */
+export const runFlows = async (batch: FlowBatch): Promise<Record<string, number>> => {
+  const ends: Record<string, number> = {};
+  let next = 0;
+  let started = 0;
+  const caller = async (): Promise<void> => {
+    while (next < batch.count) {
+      const clientRequestId = `${batch.idPrefix}-${next++}`;
+      await startOne(batch, clientRequestId);
+      batch.onStarted?.(++started);
+      const end = await endOf(batch, clientRequestId);
+      ends[end] = (ends[end] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: batch.concurrency }, caller));
+  return ends;
+};

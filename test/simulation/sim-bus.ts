@@ -1,0 +1,121 @@
+/**
+ * The bus of the simulation: in memory, never waiting, with faults drawn from the seed.
+ *
+ * It keeps the port's promises (B1–B5) and uses every freedom they leave: a publish may fail before or after the records
+ * are there, a commit may be lost, a rebalance delivers again what was not committed, at any moment.
+ */
+import { BusError, type Bus, type Consumer, type Follower } from '../../src/bus/bus.ts';
+import { streamOf, type InRecord, type OutRecord } from '../../src/messages/grammar/record.ts';
+import type { Clock } from '../../src/host/clock.ts';
+import type { Random } from './random.ts';
+
+export type BusFaults = { readonly publishFails: number; readonly publishFailsLate: number; readonly commitLost: number };
+
+export type SimBus = Bus & {
+  /** Takes every partition of a group back to its committed offsets, as a rebalance does. */
+  rebalance(group: string): void;
+  /** Records no group consumer has yet polled. */
+  waiting(group: string, topics: readonly string[]): number;
+  records(topic: string): readonly InRecord[];
+};
+
+const partitionCount = 4;
+
+const partitionOf = (key: string): number => {
+  let hash = 2_166_136_261;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 16_777_619);
+  return (hash >>> 0) % partitionCount;
+};
+
+type Group = { readonly committed: Map<string, number>; readonly position: Map<string, number> };
+
+export const createSimBus = (options: { clock: Clock; random: Random; faults: BusFaults }): SimBus => {
+  const { clock, random, faults } = options;
+  const logs = new Map<string, InRecord[]>();
+  const groups = new Map<string, Group>();
+  const logOf = (topic: string, partition: number): InRecord[] => {
+    const stream = streamOf({ topic, partition });
+    let log = logs.get(stream);
+    if (log === undefined) logs.set(stream, (log = []));
+    return log;
+  };
+  const groupOf = (name: string): Group => {
+    let group = groups.get(name);
+    if (group === undefined) groups.set(name, (group = { committed: new Map(), position: new Map() }));
+    return group;
+  };
+  const append = ({ topic, key, value, partition = partitionOf(key) }: OutRecord): { topic: string; partition: number; offset: number } => {
+    const log = logOf(topic, partition);
+    log.push({ topic, partition, offset: log.length, timestamp: clock.now(), key, value });
+    return { topic, partition, offset: log.length - 1 };
+  };
+  const publish = async (records: readonly OutRecord[]): Promise<{ topic: string; partition: number; offset: number }[]> => {
+    if (random.chance(faults.publishFails)) throw new BusError('BUS_UNREACHABLE', 'simulated: the request was lost');
+    const positions = records.map(append);
+    if (random.chance(faults.publishFailsLate)) throw new BusError('BUS_UNREACHABLE', 'simulated: the answer was lost');
+    return positions;
+  };
+  const take = (group: Group, topics: readonly string[], recordsMax: number): InRecord[] => {
+    const batch: InRecord[] = [];
+    for (const topic of topics) {
+      for (let partition = 0; partition < partitionCount; partition++) {
+        const stream = streamOf({ topic, partition });
+        const from = group.position.get(stream) ?? group.committed.get(stream) ?? 0;
+        const records = logOf(topic, partition).slice(from, from + recordsMax - batch.length);
+        if (records.length === 0) continue;
+        batch.push(...records);
+        group.position.set(stream, from + records.length);
+      }
+    }
+    return batch;
+  };
+  const consume = ({ group: name, topics }: { group: string; topics: readonly string[] }): Consumer => {
+    const group = groupOf(name);
+    // A new consumer begins where the group has committed.
+    group.position.clear();
+    return {
+      poll: async ({ recordsMax }) => take(group, topics, 1 + random.below(recordsMax)),
+      commit: async (positions) => {
+        if (random.chance(faults.commitLost)) return;
+        for (const { topic, partition, offset } of positions) {
+          const stream = streamOf({ topic, partition });
+          group.committed.set(stream, Math.max(offset, group.committed.get(stream) ?? 0));
+        }
+      },
+      close: async () => group.position.clear(),
+    };
+  };
+  const follow = ({ topics, from, partition }: { topics: readonly string[]; from: 'earliest' | 'latest'; partition?: number }): Follower => {
+    const partitions = partition === undefined ? Array.from({ length: partitionCount }, (_, i) => i) : [partition];
+    const positions = new Map<string, number>();
+    for (const topic of topics) for (const p of partitions) positions.set(streamOf({ topic, partition: p }), from === 'earliest' ? 0 : logOf(topic, p).length);
+    const drain = async (): Promise<InRecord[]> =>
+      topics.flatMap((topic) =>
+        partitions.flatMap((p) => {
+          const stream = streamOf({ topic, partition: p });
+          const records = logOf(topic, p).slice(positions.get(stream) ?? 0);
+          positions.set(stream, logOf(topic, p).length);
+          return records;
+        }),
+      );
+    return { ready: Promise.resolve(), poll: drain, drain, close: async () => undefined };
+  };
+  return {
+    publish,
+    consume,
+    follow,
+    close: async () => undefined,
+    rebalance: (name) => groupOf(name).position.clear(),
+    waiting: (name, topics) => {
+      const { committed, position } = groupOf(name);
+      return topics.reduce((sum, topic) => {
+        for (let p = 0; p < partitionCount; p++) {
+          const stream = streamOf({ topic, partition: p });
+          sum += logOf(topic, p).length - (position.get(stream) ?? committed.get(stream) ?? 0);
+        }
+        return sum;
+      }, 0);
+    },
+    records: (topic) => Array.from({ length: partitionCount }, (_, p) => logOf(topic, p)).flat(),
+  };
+};
