@@ -1,0 +1,27 @@
+/** The REST API: every route there is. A new operation is one declaration in its resource's file. */
+import type { Route } from '../routing/routing.ts';
+import { certificateRoutes } from './certificate.ts';
+import { cpiRoutes } from './cpi.ts';
+import { flowClassRoutes } from './flow-class.ts';
+import { flowRoutes } from './flow.ts';
+import { helloRoutes } from './hello.ts';
+import { hsmRoutes } from './hsm.ts';
+import { keyRoutes } from './key.ts';
+import { membersRoutes } from './members.ts';
+import { membershipRoutes } from './membership.ts';
+import { protocolVersionRoute } from './protocol-version.ts';
+import { virtualNodeRoutes } from './virtual-node.ts';
+
+export const routes: readonly Route[] = [
+  ...helloRoutes,
+  protocolVersionRoute('hello', 'Hello Rest'),
+  ...certificateRoutes,
+  ...cpiRoutes,
+  ...virtualNodeRoutes,
+  ...membershipRoutes,
+  ...membersRoutes,
+  ...flowClassRoutes,
+  ...flowRoutes,
+  ...hsmRoutes,
+  ...keyRoutes,
+];

@@ -1,0 +1,81 @@
+/** Certificate chains of the cluster. */
+import * as z from 'zod';
+import { textOf, concat } from '../../../cipher/bytes.ts';
+import { CipherError } from '../../../cipher/cipher-error.ts';
+import { decodePem } from '../../../cipher/pem.ts';
+import { certificateUsage, restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
+import type { Refusal } from '../../../messages/grammar/envelope.ts';
+import { text, wordOf } from '../parameter.ts';
+import { refuse } from '../refusal.ts';
+import { done, doneSilently, formBody, route, type FormFile } from '../routing/routing.ts';
+import { protocolVersionRoute } from './protocol-version.ts';
+
+const tag = 'Certificate';
+const usage = text(wordOf(certificateUsage, certificateUsage.options));
+const alias = text(z.string().regex(/^[-._A-Za-z0-9]{1,255}$/, 'an alias has 1 to 255 letters, digits, ".", "-" and "_"'));
+
+/** The chain as one PEM text: the files in the order in which they were given. */
+const chainOf = (files: readonly FormFile[]): string | Refusal => {
+  try {
+    const pem = files.map(({ pieces }) => textOf(concat(...pieces)).trimEnd()).join('\n') + '\n';
+    const blocks = decodePem(pem);
+    if (blocks.length > 0 && blocks.every(({ label }) => label === 'CERTIFICATE')) return pem;
+  } catch (cause) {
+    if (!(cause instanceof CipherError)) throw cause;
+  }
+  return refuse('REST_PARAMETER_INVALID', "Unable to parse parameter 'certificate': it must hold X.509 certificates in PEM, and nothing else", { parameter: 'certificate' });
+};
+
+export const certificateRoutes = [
+  route({
+    method: 'PUT',
+    path: '/certificate/cluster/{usage}',
+    pathInV1: '/certificates/cluster/{usage}',
+    tag,
+    summary: 'Imports a certificate chain of the cluster',
+    pathParameters: { usage },
+    body: formBody({ alias: 'text', certificate: 'files' }, 'certificateBytesMax'),
+    handle: async ({ room, path, body }) => {
+      const named = alias.read([body.alias]);
+      if (named.type === 'unreadable') return refuse('REST_PARAMETER_INVALID', `Unable to parse parameter 'alias': ${named.reason}`, { parameter: 'alias' });
+      const pem = chainOf(body.certificate);
+      if (typeof pem !== 'string') return pem;
+      const { requests, limits } = room;
+      const outcome = await requests.ask(restToDbCertificate, {
+        key: path.usage,
+        body: { type: 'import', usage: path.usage, alias: named.value, pem },
+        timeoutMs: limits.askTimeoutMs,
+      });
+      return outcome.type === 'refused' ? outcome : doneSilently;
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/certificate/cluster/{usage}',
+    pathInV1: '/certificates/cluster/{usage}',
+    tag,
+    summary: 'Lists the aliases of certificate chains of the cluster',
+    pathParameters: { usage },
+    reply: z.array(z.string()),
+    handle: async ({ room, path }) => {
+      const { requests, limits } = room;
+      const outcome = await requests.ask(restToDbCertificate, { key: path.usage, body: { type: 'list', usage: path.usage }, timeoutMs: limits.askTimeoutMs });
+      return outcome.type === 'refused' ? outcome : done(outcome.value.aliases ?? []);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/certificate/cluster/{usage}/{alias}',
+    pathInV1: '/certificates/cluster/{usage}/{alias}',
+    tag,
+    summary: 'Reads a certificate chain of the cluster, in PEM',
+    pathParameters: { usage, alias },
+    reply: z.string(),
+    handle: async ({ room, path }) => {
+      const { requests, limits } = room;
+      const outcome = await requests.ask(restToDbCertificate, { key: path.usage, body: { type: 'get', ...path }, timeoutMs: limits.askTimeoutMs });
+      return outcome.type === 'refused' ? outcome : done(outcome.value.pem ?? '');
+    },
+  }),
+  protocolVersionRoute('certificate', tag, 'certificates'),
+];

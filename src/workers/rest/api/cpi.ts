@@ -1,0 +1,131 @@
+/** CPI upload, its status, and the CPIs of the cluster. */
+import * as z from 'zod';
+import { concat, toBase64url } from '../../../cipher/bytes.ts';
+import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
+import type { Refusal } from '../../../messages/grammar/envelope.ts';
+import { restToDbCpi } from '../../../messages/rest-to-db.cpi.ts';
+import { isoTime } from '../flow-body.ts';
+import { text } from '../parameter.ts';
+import { refuse } from '../refusal.ts';
+import type { RestRoom } from '../room.ts';
+import { done, formBody, route, type FormFile } from '../routing/routing.ts';
+import { protocolVersionRoute } from './protocol-version.ts';
+import { cpiIdentifier, cpiIdentifierBody, dateTime, shortChecksum } from './shapes.ts';
+
+const tag = 'CPI';
+const maintenanceTag = 'Virtual Node Maintenance';
+
+const cpkIdentifier = z.object({ name: z.string(), signerSummaryHash: z.string().nullable(), version: z.string() }).meta({ id: 'CpkIdentifier' });
+
+const cpkMetadata = z
+  .object({ hash: z.string(), id: cpkIdentifier, libraries: z.array(z.string()), mainBundle: z.string(), timestamp: dateTime, type: z.string() })
+  .meta({ id: 'CpkMetadata' });
+
+const cpiMetadata = z
+  .object({
+    cpiFileChecksum: z.string(),
+    cpiFileFullChecksum: z.string(),
+    cpks: z.array(cpkMetadata),
+    groupPolicy: z.string().nullable(),
+    id: cpiIdentifier,
+    timestamp: dateTime,
+  })
+  .meta({ id: 'CpiMetadata' });
+
+const cpiList = z.object({ cpis: z.array(cpiMetadata) }).meta({ id: 'GetCPIsResponse' });
+const uploadResponse = z.object({ id: z.string() }).meta({ id: 'CpiUploadResponse' });
+const uploadStatus = z.object({ cpiFileChecksum: z.string(), status: z.string() }).meta({ id: 'CpiUploadStatus' });
+
+/** A CPK of ours is one bundle of code without libraries, so its own name stands for the main bundle. */
+const cpkBody = ({ hash, id, timestamp }: CpiMetadata['cpks'][number]): z.infer<typeof cpkMetadata> => ({
+  hash,
+  id: { name: id.name, signerSummaryHash: id.signerSummaryHash, version: id.version },
+  libraries: [],
+  mainBundle: id.name,
+  timestamp: isoTime(timestamp),
+  type: 'UNKNOWN',
+});
+
+const cpiBody = ({ id, fullChecksum, cpks, groupPolicy, timestamp }: CpiMetadata): z.infer<typeof cpiMetadata> => ({
+  cpiFileChecksum: shortChecksum(fullChecksum),
+  cpiFileFullChecksum: fullChecksum,
+  cpks: cpks.map(cpkBody),
+  groupPolicy,
+  id: cpiIdentifierBody(id),
+  timestamp: isoTime(timestamp),
+});
+
+/** The file cut into the chunks that the wire carries. */
+const chunksOf = ({ pieces }: FormFile, chunkBytes: number): Uint8Array[] => {
+  const whole = concat(...pieces);
+  return Array.from({ length: Math.ceil(whole.length / chunkBytes) }, (_, i) => whole.subarray(i * chunkBytes, (i + 1) * chunkBytes));
+};
+
+/** Hands the file over, chunk by chunk: each is stored before the next one leaves, so their order cannot be lost. */
+const upload = async ({ requests, limits }: RestRoom, file: FormFile, force: boolean): Promise<string | Refusal> => {
+  if (file.length === 0) return refuse('REST_PARAMETER_INVALID', "Unable to parse parameter 'upload': the file is empty", { parameter: 'upload' });
+  const uploadId = crypto.randomUUID();
+  const chunks = chunksOf(file, limits.uploadChunkBytes);
+  for (const [index, chunk] of chunks.entries()) {
+    const outcome = await requests.ask(restToDbCpi, {
+      key: uploadId,
+      body: { type: 'chunk', uploadId, index, count: chunks.length, bytes: toBase64url(chunk), force },
+      timeoutMs: limits.uploadAskTimeoutMs,
+    });
+    if (outcome.type === 'refused') return outcome;
+  }
+  return uploadId;
+};
+
+const uploadRoute = (path: string, routeTag: string, summary: string, force: boolean) =>
+  route({
+    method: 'POST',
+    path,
+    tag: routeTag,
+    summary,
+    body: formBody({ upload: 'file' }, 'uploadBytesMax'),
+    reply: uploadResponse,
+    handle: async ({ room, body }) => {
+      const id = await upload(room, body.upload, force);
+      return typeof id === 'string' ? done({ id }) : id;
+    },
+  });
+
+/** The request id that an upload was given. Any other text names no upload. */
+const uploadIdText = z.string().max(100);
+
+export const cpiRoutes = [
+  uploadRoute('/cpi', tag, 'Uploads a CPI', false),
+  uploadRoute('/maintenance/virtualnode/forcecpiupload', maintenanceTag, 'Uploads a CPI in place of one with the same name, version and signer', true),
+  route({
+    method: 'GET',
+    path: '/cpi',
+    tag,
+    summary: 'Lists the CPIs of the cluster',
+    reply: cpiList,
+    handle: async ({ room }) => {
+      const { cpis } = room.views;
+      await cpis.refresh();
+      return done({ cpis: [...cpis.entries()].map(([, cpi]) => cpiBody(cpi)) });
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/cpi/status/{id}',
+    tag,
+    summary: 'Says how far an upload has come; its status is OK once the CPI may be used',
+    pathParameters: { id: text(uploadIdText) },
+    reply: uploadStatus,
+    handle: async ({ room, path }) => {
+      const { requests, limits } = room;
+      const id = z.uuid().safeParse(path.id);
+      if (!id.success) return { type: 'refused', code: 'DB_UPLOAD_UNKNOWN', message: `No such requestId=${path.id}` };
+      const outcome = await requests.ask(restToDbCpi, { key: id.data, body: { type: 'status', uploadId: id.data }, timeoutMs: limits.askTimeoutMs });
+      if (outcome.type === 'refused') return outcome;
+      const { status = '', cpiFileChecksum = '' } = outcome.value;
+      return done({ cpiFileChecksum, status });
+    },
+  }),
+  protocolVersionRoute('cpi', tag),
+  protocolVersionRoute('maintenance/virtualnode', maintenanceTag),
+];

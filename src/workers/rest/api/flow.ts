@@ -1,0 +1,230 @@
+/** Flows: start, status, result, and the feed as events. */
+import * as z from 'zod';
+import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
+import type { Refusal } from '../../../messages/grammar/envelope.ts';
+import { flowStatusName } from '../../../messages/grammar/shapes.ts';
+import { requestBodyCharsMax, restToFlowStart } from '../../../messages/rest-to-flow.start.ts';
+import { restToFlowQuery } from '../../../messages/rest-to-flow.query.ts';
+import { flowIdOf } from '../../../identity/derive.ts';
+import { openEventStream } from '../feed/event-stream.ts';
+import { isoTime, resultBody, statusBody } from '../flow-body.ts';
+import { findFlow } from '../flow-lookup.ts';
+import { hasEnded, type FlowKey } from '../flow-statuses.ts';
+import { clientRequestIdText, optionalText, shortHash, text, wordOf } from '../parameter.ts';
+import { isRefusal, refuse } from '../refusal.ts';
+import { findVirtualNode, lookUp, type RestRoom } from '../room.ts';
+import { done, eventRoute, jsonBody, route } from '../routing/routing.ts';
+import { isStartable, startableNames } from './flow-class.ts';
+import { protocolVersionRoute } from './protocol-version.ts';
+import { dateTime, shortChecksum } from './shapes.ts';
+
+const tag = 'Flow Management';
+
+const flowClassNamePattern = /^[._$a-zA-Z0-9]{1,250}$/;
+
+// ── Shapes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const flowError = z.object({ message: z.string(), type: z.string() }).meta({ id: 'FlowStateErrorResponse' });
+
+const statusFields = {
+  clientRequestId: z.string().nullable(),
+  flowError: flowError.nullable(),
+  flowId: z.string().nullable(),
+  flowStatus: z.string(),
+  holdingIdentityShortHash: z.string(),
+  timestamp: dateTime,
+};
+
+const statusResponse = z.object({ ...statusFields, flowResult: z.string().nullable() }).meta({ id: 'FlowStatusResponse' });
+const resultResponse = z.object({ ...statusFields, json: z.unknown().nullable() }).meta({ id: 'FlowResultResponse' });
+const statusList = z.object({ flowStatusResponses: z.array(statusResponse) }).meta({ id: 'FlowStatusResponses' });
+
+const startParameters = z
+  .object({
+    clientRequestId: z.string(),
+    flowClassName: z.string(),
+    requestBody: z.unknown().refine((given) => given !== undefined && given !== null, 'it is missing'),
+  })
+  .meta({ id: 'StartFlowParameters' });
+
+type StartParameters = z.infer<typeof startParameters>;
+
+/** A wait as milliseconds (`10000`) or as an ISO 8601 duration in seconds (`PT10S`). */
+const waitText: z.ZodType<number, string> = z
+  .string()
+  .regex(/^(\d{1,9}|PT\d{1,6}(\.\d{1,3})?S)$/, 'a wait is written in milliseconds (10000) or as a duration (PT10S)')
+  .transform((given) => (given.startsWith('PT') ? Math.round(Number(given.slice(2, -1)) * 1000) : Number(given)));
+
+const hash = { holdingidentityshorthash: shortHash };
+const flow = { ...hash, clientrequestid: text(clientRequestIdText) };
+const wait = { wait: optionalText(waitText) };
+
+// ── Start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The argument as JSON text. A string is taken as JSON text already where it is that, as Corda does ("escaped" form). */
+const requestBodyText = (requestBody: unknown): string => {
+  if (typeof requestBody !== 'string') return JSON.stringify(requestBody);
+  try {
+    JSON.parse(requestBody);
+    return requestBody;
+  } catch {
+    return JSON.stringify(requestBody);
+  }
+};
+
+/** The checks in the order in which Corda makes them. */
+const checkStart = async (room: RestRoom, node: VirtualNode, start: StartParameters): Promise<Refusal | undefined> => {
+  const { shortHash: virtualNode } = node.holdingIdentity;
+  if (node.flowStartOperationalStatus === 'INACTIVE') {
+    return refuse('REST_VIRTUAL_NODE_MAINTENANCE', `Flows cannot be started on virtual node ${virtualNode}: it is in maintenance`, { virtualNode });
+  }
+  if (!clientRequestIdText.safeParse(start.clientRequestId).success) {
+    return refuse('REST_BODY_INVALID', 'clientRequestId must have 1 to 242 letters, digits, ".", "-" and "_"', { clientRequestId: start.clientRequestId.slice(0, 300) });
+  }
+  if (!flowClassNamePattern.test(start.flowClassName)) {
+    return refuse('REST_BODY_INVALID', 'flowClassName must have 1 to 250 letters, digits, ".", "_" and "$"', { flowClassName: start.flowClassName.slice(0, 300) });
+  }
+  const cpi = await lookUp(room.views.cpis, node.cpiFullChecksum);
+  if (isStartable(cpi, start.flowClassName)) return undefined;
+  return refuse('REST_FLOW_NOT_STARTABLE', `The flow ${start.flowClassName} cannot be started on virtual node ${virtualNode}: its CPI has no such startable flow`, {
+    virtualNode,
+    cpiName: node.cpiId.name,
+    cpiVersion: node.cpiId.version,
+    signerSummaryHash: node.cpiId.signerSummaryHash,
+    cpiFileChecksum: shortChecksum(node.cpiFullChecksum),
+    startableFlows: startableNames(cpi).join(', '),
+  });
+};
+
+const startedAlready = ({ shortHash: virtualNode, clientRequestId }: FlowKey): Refusal =>
+  refuse('REST_FLOW_STARTED_ALREADY', `A flow with the client request id ${clientRequestId} was already started on virtual node ${virtualNode}`, {
+    virtualNode,
+    clientRequestId,
+  });
+
+/** Answers once the start is durable; the flow room decides which of two equal starts was the first. */
+const startFlow = async (room: RestRoom, node: VirtualNode, start: StartParameters, startedBy: string): Promise<number | Refusal> => {
+  const { requests, statuses, limits } = room;
+  const { holdingIdentity } = node;
+  const { clientRequestId, flowClassName } = start;
+  const requestBody = requestBodyText(start.requestBody);
+  if (requestBody.length > requestBodyCharsMax) return refuse('REST_BODY_TOO_LARGE', `requestBody is longer than ${requestBodyCharsMax} characters of JSON`);
+  const { isTracking, epoch } = statuses;
+  const outcome = await requests.ask(restToFlowStart, {
+    key: flowIdOf(holdingIdentity.shortHash, clientRequestId),
+    body: { holdingIdentity, clientRequestId, flowClassName, requestBody, startedBy },
+    timeoutMs: limits.askTimeoutMs,
+  });
+  if (outcome.type === 'refused') return outcome;
+  const { value } = outcome;
+  if (value.type === 'duplicate') return startedAlready({ shortHash: holdingIdentity.shortHash, clientRequestId });
+  // A wait for this flow needs no query: whatever it becomes after this will be heard (S2).
+  if (isTracking && epoch === statuses.epoch) {
+    const { flowId, timestamp } = value;
+    statuses.note({ holdingIdentityShortHash: holdingIdentity.shortHash, clientRequestId, flowId, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp });
+  }
+  return value.timestamp;
+};
+
+// ── Status ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type FlowPath = { readonly holdingidentityshorthash: string; readonly clientrequestid: string };
+
+const lookUpFlow = async (room: RestRoom, path: FlowPath, waitMs = 0) => {
+  const node = await findVirtualNode(room, path.holdingidentityshorthash);
+  if (isRefusal(node)) return node;
+  const key = { shortHash: node.holdingIdentity.shortHash, clientRequestId: path.clientrequestid };
+  return findFlow(room, key, Math.min(waitMs, room.limits.waitMsMax));
+};
+
+export const flowRoutes = [
+  route({
+    method: 'POST',
+    path: '/flow/{holdingidentityshorthash}',
+    tag,
+    summary: 'Starts a flow; answers once the start cannot be lost',
+    pathParameters: hash,
+    body: jsonBody('startFlow', startParameters),
+    reply: statusResponse,
+    statuses: [202],
+    handle: async ({ room, path, body, login }) => {
+      const node = await findVirtualNode(room, path.holdingidentityshorthash);
+      if (isRefusal(node)) return node;
+      const fault = await checkStart(room, node, body);
+      if (fault !== undefined) return fault;
+      const startedAt = await startFlow(room, node, body, login);
+      if (typeof startedAt !== 'number') return startedAt;
+      const { clientRequestId } = body;
+      const holdingIdentityShortHash = node.holdingIdentity.shortHash;
+      return done(
+        { holdingIdentityShortHash, clientRequestId, flowId: null, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp: isoTime(startedAt) },
+        202,
+      );
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/flow/{holdingidentityshorthash}',
+    tag,
+    summary: 'Lists the flows of a virtual node, newest first',
+    pathParameters: hash,
+    queryParameters: { status: optionalText(wordOf(flowStatusName, flowStatusName.options)) },
+    reply: statusList,
+    handle: async ({ room, path, query }) => {
+      const node = await findVirtualNode(room, path.holdingidentityshorthash);
+      if (isRefusal(node)) return node;
+      const { requests, limits } = room;
+      const { shortHash: key } = node.holdingIdentity;
+      const { status } = query;
+      const outcome = await requests.ask(restToFlowQuery, {
+        key,
+        body: { type: 'list', shortHash: key, countMax: limits.flowsListedMax, ...(status === undefined ? {} : { status }) },
+        timeoutMs: limits.askTimeoutMs,
+      });
+      return outcome.type === 'refused' ? outcome : done({ flowStatusResponses: outcome.value.flows.map(statusBody) });
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/flow/{holdingidentityshorthash}/{clientrequestid}',
+    tag,
+    summary: 'Reads the status of a flow; with a wait, answers when it has ended or the wait is over',
+    pathParameters: flow,
+    queryParameters: wait,
+    reply: statusResponse,
+    handle: async ({ room, path, query }) => {
+      const found = await lookUpFlow(room, path, query.wait);
+      return found.type === 'refused' ? found : done(statusBody(found.status));
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/flow/{holdingidentityshorthash}/{clientrequestid}/result',
+    tag,
+    summary: 'Reads the result of a flow: 200 once it has ended, 202 before; with a wait, answers when it has ended or the wait is over',
+    pathParameters: flow,
+    queryParameters: wait,
+    reply: resultResponse,
+    statuses: [200, 202],
+    handle: async ({ room, path, query }) => {
+      const found = await lookUpFlow(room, path, query.wait);
+      return found.type === 'refused' ? found : done(resultBody(found.status), hasEnded(found.status) ? 200 : 202);
+    },
+  }),
+  eventRoute({
+    method: 'GET',
+    path: '/flow/{holdingidentityshorthash}/{clientrequestid}/events',
+    tag,
+    summary: 'Follows the status of a flow as server-sent events; may be opened before the flow is started',
+    ours: true,
+    pathParameters: flow,
+    handle: async ({ room, path, headers }) => {
+      const node = await findVirtualNode(room, path.holdingidentityshorthash);
+      if (isRefusal(node)) return node;
+      if (room.statuses.listenerCount >= room.limits.listenersMax) return refuse('REST_BUSY', 'Too many feeds are open');
+      const key = { shortHash: node.holdingIdentity.shortHash, clientRequestId: path.clientrequestid };
+      return done(openEventStream(room, key, headers.get('last-event-id')));
+    },
+  }),
+  protocolVersionRoute('flow', tag),
+];

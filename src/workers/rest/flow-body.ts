@@ -1,0 +1,30 @@
+/** The flow objects of the contract. */
+import type { FlowStatus } from '../../messages/grammar/shapes.ts';
+
+export const isoTime = (timestampMs: number): string => new Date(timestampMs).toISOString();
+
+/** A result is shown when the flow completed, an error when it failed, else neither. */
+export const statusBody = (status: FlowStatus) => ({
+  holdingIdentityShortHash: status.holdingIdentityShortHash,
+  clientRequestId: status.clientRequestId,
+  flowId: status.flowId,
+  flowStatus: status.flowStatus,
+  flowResult: status.flowStatus === 'COMPLETED' ? status.flowResult : null,
+  flowError: status.flowStatus === 'FAILED' ? status.flowError : null,
+  timestamp: isoTime(status.timestamp),
+});
+
+/** A flow's result is JSON text when the flow made JSON; any other text is shown as a JSON string. */
+const jsonOf = (text: string | null): unknown => {
+  if (text === null) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+export const resultBody = (status: FlowStatus) => {
+  const { flowResult, ...rest } = statusBody(status);
+  return { ...rest, json: jsonOf(flowResult) };
+};

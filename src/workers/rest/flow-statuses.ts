@@ -1,0 +1,120 @@
+/**
+ * What this rest worker knows of flows, from the wire `flow-to-rest.status`: waits, feeds and quick answers rest on it.
+ *
+ * - **S1** once `tracking()` has resolved, every status published afterwards is noted, until `lost()`;
+ * - **S2** a status that `known` gives is the latest, or the next one is on its way here: after it, waiting needs no query;
+ * - **S3** a flow never goes back: a repeat or an older status is not noted (at-least-once delivery);
+ * - **S4** `lost()` forgets every flow that has not ended and tells all listeners to ask again.
+ */
+import type { FlowStatus, FlowStatusName } from '../../messages/grammar/shapes.ts';
+import type { RestLimits } from './config.ts';
+
+export type FlowKey = { readonly shortHash: string; readonly clientRequestId: string };
+
+/** `undefined`: statuses may have been missed; ask the flow room again. */
+export type FlowListener = (status: FlowStatus | undefined) => void;
+
+export type FlowStatuses = {
+  /** Resolves when statuses are followed; at once when they are. */
+  tracking(): Promise<void>;
+  readonly isTracking: boolean;
+  /** Changes whenever statuses may have been missed. */
+  readonly epoch: number;
+  known(key: FlowKey): FlowStatus | undefined;
+  /** Hears every later status of this flow; the returned function ends it. */
+  listen(key: FlowKey, listener: FlowListener): () => void;
+  readonly listenerCount: number;
+  note(status: FlowStatus): void;
+  /** The follower stands: from here on nothing is missed. */
+  followed(): void;
+  lost(): void;
+};
+
+const ranks: Record<FlowStatusName, number> = { START_REQUESTED: 0, RUNNING: 1, COMPLETED: 2, FAILED: 2, KILLED: 2 };
+export const rankOf = (status: FlowStatusName): number => ranks[status];
+export const hasEnded = ({ flowStatus }: FlowStatus): boolean => ranks[flowStatus] === 2;
+
+const idOf = (shortHash: string, clientRequestId: string): string => `${shortHash}/${clientRequestId}`;
+const charsOf = ({ flowResult, flowError }: FlowStatus): number => (flowResult?.length ?? 0) + (flowError?.message.length ?? 0);
+
+/** The statuses kept: the one noted longest ago goes first when there are too many, by count or by size. */
+const createKept = (limits: RestLimits) => {
+  const kept = new Map<string, FlowStatus>();
+  let chars = 0;
+  const drop = (id: string): void => {
+    const status = kept.get(id);
+    if (status === undefined) return;
+    chars -= charsOf(status);
+    kept.delete(id);
+  };
+  return {
+    get: (id: string): FlowStatus | undefined => kept.get(id),
+    set: (id: string, status: FlowStatus): void => {
+      drop(id);
+      kept.set(id, status);
+      chars += charsOf(status);
+      for (const oldest of kept.keys()) {
+        if (kept.size <= limits.statusesKeptMax && chars <= limits.statusCharsKeptMax) return;
+        drop(oldest);
+      }
+    },
+    dropUnended: (): void => {
+      for (const [id, status] of kept) if (!hasEnded(status)) drop(id);
+    },
+  };
+};
+
+export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
+  const kept = createKept(limits);
+  const listeners = new Map<string, Set<FlowListener>>();
+  let listenerCount = 0;
+  let epoch = 0;
+  let isTracking = false;
+  let tracking = Promise.withResolvers<void>();
+
+  return {
+    tracking: () => tracking.promise,
+    get isTracking() {
+      return isTracking;
+    },
+    get epoch() {
+      return epoch;
+    },
+    get listenerCount() {
+      return listenerCount;
+    },
+    known: ({ shortHash, clientRequestId }) => kept.get(idOf(shortHash, clientRequestId)),
+    listen: ({ shortHash, clientRequestId }, listener) => {
+      const id = idOf(shortHash, clientRequestId);
+      const hearing = listeners.get(id) ?? new Set();
+      listeners.set(id, hearing);
+      hearing.add(listener);
+      listenerCount++;
+      return () => {
+        if (!hearing.delete(listener)) return;
+        listenerCount--;
+        if (hearing.size === 0 && listeners.get(id) === hearing) listeners.delete(id);
+      };
+    },
+    note: (status) => {
+      // Flows that REST did not start have no client request id; nobody here can ask for them.
+      if (status.clientRequestId === null) return;
+      const id = idOf(status.holdingIdentityShortHash, status.clientRequestId);
+      const before = kept.get(id);
+      if (before !== undefined && rankOf(before.flowStatus) >= rankOf(status.flowStatus)) return;
+      kept.set(id, status);
+      for (const listener of [...(listeners.get(id) ?? [])]) listener(status);
+    },
+    followed: () => {
+      isTracking = true;
+      tracking.resolve();
+    },
+    lost: () => {
+      epoch++;
+      if (isTracking) tracking = Promise.withResolvers<void>();
+      isTracking = false;
+      kept.dropUnended();
+      for (const hearing of [...listeners.values()]) for (const listener of [...hearing]) listener(undefined);
+    },
+  };
+};

@@ -1,0 +1,87 @@
+/**
+ * Refusals and what HTTP calls them: one table for rest's own codes, one for the codes that other rooms answer with.
+ * A code that stands in neither is answered 500 and logged: the caller learns nothing from it.
+ */
+import type { Refusal } from '../../messages/grammar/envelope.ts';
+
+const restStatuses = {
+  REST_BODY_MALFORMED: 400,
+  REST_BODY_INVALID: 400,
+  REST_PARAMETER_INVALID: 400,
+  REST_UNSUPPORTED: 400,
+  REST_FLOW_NOT_STARTABLE: 400,
+  REST_UNAUTHENTICATED: 401,
+  REST_CROSS_SITE: 403,
+  REST_ROUTE_UNKNOWN: 404,
+  REST_VIRTUAL_NODE_UNKNOWN: 404,
+  REST_FLOW_UNKNOWN: 404,
+  REST_HSM_CATEGORY_UNKNOWN: 404,
+  REST_KEY_UNKNOWN: 404,
+  REST_METHOD_NOT_ALLOWED: 405,
+  REST_VIRTUAL_NODE_MAINTENANCE: 405,
+  REST_FLOW_STARTED_ALREADY: 409,
+  REST_BODY_TOO_LARGE: 413,
+  REST_URL_TOO_LONG: 414,
+  REST_CONTENT_TYPE: 415,
+  REST_LOGINS_THROTTLED: 429,
+  REST_FAULT: 500,
+  REST_ROOM_SILENT: 503,
+  REST_BUS_UNAVAILABLE: 503,
+  REST_BUSY: 503,
+} as const;
+
+export type RestCode = keyof typeof restStatuses;
+
+/** Codes of the rooms behind rest, as their wires name them. */
+const roomStatuses: Readonly<Record<string, number>> = {
+  DB_CERTIFICATE_INVALID: 400,
+  DB_CERTIFICATE_NOT_FOUND: 404,
+  DB_UPLOAD_UNKNOWN: 400,
+  DB_CPI_INVALID: 400,
+  DB_CPI_NOT_FOUND: 400,
+  DB_CPI_DUPLICATE: 409,
+  DB_X500_INVALID: 400,
+  DB_REQUEST_UNKNOWN: 404,
+  DB_VIRTUAL_NODE_NOT_FOUND: 404,
+  DB_VIRTUAL_NODE_EXISTS: 409,
+  MEMBER_VIRTUAL_NODE_NOT_FOUND: 404,
+  MEMBER_REGISTRATION_NOT_FOUND: 404,
+  MEMBER_CONTEXT_INVALID: 400,
+  MEMBER_ALREADY_REGISTERED: 409,
+  CRYPTO_HSM_UNASSIGNED: 400,
+  CRYPTO_ALIAS_TAKEN: 409,
+};
+
+/** Corda's titles, where its clients are known to read them. */
+const titles: Readonly<Record<string, string>> = {
+  DB_CPI_DUPLICATE: 'DuplicateCpiUploadException',
+  DB_CPI_INVALID: 'ValidationException',
+};
+
+export const refuse = (code: RestCode, message: string, details?: Record<string, string>): Refusal => ({
+  type: 'refused',
+  code,
+  message,
+  ...(details === undefined ? {} : { details }),
+});
+
+export const isRefusal = (value: object): value is Refusal => 'type' in value && value.type === 'refused';
+
+export type HttpError = { readonly title: string; readonly status: number; readonly details: Readonly<Record<string, string>> };
+
+/** What the caller is told. `undefined` when the code is in no table. */
+export const httpErrorOf = ({ code, message, details = {} }: Refusal): HttpError | undefined => {
+  // A code from the bus is any text; looked up as an own property only.
+  const status = Object.hasOwn(restStatuses, code) ? restStatuses[code as RestCode] : Object.hasOwn(roomStatuses, code) ? roomStatuses[code] : undefined;
+  if (status === undefined) return undefined;
+  const title = titles[code];
+  if (title === undefined) return { title: message, status, details: { ...details, code } };
+  return { title, status, details: { ...details, code, errorType: title, errorMessage: message, message } };
+};
+
+/** What a caller is told of a fault: where to look it up, nothing else. */
+export const faultError = (reference: string): HttpError => ({
+  title: 'Internal server error',
+  status: 500,
+  details: { code: 'REST_FAULT', reference },
+});

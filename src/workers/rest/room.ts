@@ -1,0 +1,39 @@
+/** What the handlers of the routes work with. */
+import type { Clock } from '../../host/clock.ts';
+import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
+import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
+import type { Refusal } from '../../messages/grammar/envelope.ts';
+import type { User } from '../../messages/db-to-rest.user.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Requests } from '../../shell/requests.ts';
+import type { View } from '../../shell/view.ts';
+import type { RestLimits } from './config.ts';
+import type { FlowStatuses } from './flow-statuses.ts';
+import { refuse } from './refusal.ts';
+
+export type RestViews = {
+  readonly virtualNodes: View<VirtualNode>;
+  readonly cpis: View<CpiMetadata>;
+  readonly users: View<User>;
+};
+
+export type RestRoom = {
+  readonly requests: Requests;
+  readonly views: RestViews;
+  readonly statuses: FlowStatuses;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: RestLimits;
+};
+
+/** A key that has just been written may not be in the view yet: what is missed is looked for once more. */
+export const lookUp = async <Body>(view: View<Body>, key: string): Promise<Body | undefined> => {
+  const found = view.get(key);
+  if (found !== undefined) return found;
+  await view.refresh();
+  return view.get(key);
+};
+
+/** The virtual node, or the 404 of every operation on one that is not there. */
+export const findVirtualNode = async ({ views }: RestRoom, hash: string): Promise<VirtualNode | Refusal> =>
+  (await lookUp(views.virtualNodes, hash)) ?? refuse('REST_VIRTUAL_NODE_UNKNOWN', `Virtual node ${hash} not found`, { holdingIdentityShortHash: hash });

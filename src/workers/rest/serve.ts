@@ -1,0 +1,238 @@
+/**
+ * `client-to-rest.api`: one request in, one response out.
+ *
+ *     path → route → caller → parameters → body → handler → response
+ *
+ * Every way out of here is a response of the contract: what a handler throws is answered 503 when the bus or a room does
+ * not answer, else 500 with a reference to the log, and no more.
+ */
+import { Hono, type Context } from 'hono';
+import { BusError } from '../../bus/bus.ts';
+import type { Refusal } from '../../messages/grammar/envelope.ts';
+import type { Counter, Histogram, Metrics } from '../../observability/metrics.ts';
+import { RequestTimeout } from '../../shell/requests.ts';
+import type { Authenticate } from './auth/auth.ts';
+import { createSocketFeed, type SocketListener } from './feed/socket-feed.ts';
+import { createGate, type Gate } from './gate.ts';
+import { createOpenApi, type OpenApi } from './openapi/openapi.ts';
+import { readForm, readJson, readPath, readQuery, type Parsed } from './parsing/parsing.ts';
+import { faultError, httpErrorOf, refuse, type HttpError } from './refusal.ts';
+import { emptyResponse, errorResponse, eventResponse, jsonResponse, valueResponse, type HeaderMap } from './response.ts';
+import type { RestRoom } from './room.ts';
+import { createRouteTable, type Method, type Route } from './routing/routing.ts';
+
+/** Takes a WebSocket for the listener; each runtime has its own way. */
+export type AcceptWebSocket = (context: Context, listener: SocketListener) => Response | Promise<Response>;
+
+export type ServeOptions = {
+  readonly room: RestRoom;
+  readonly routes: readonly Route[];
+  readonly authenticate: Authenticate;
+  readonly metrics: Metrics;
+  readonly acceptWebSocket: AcceptWebSocket | undefined;
+  /** Where the request came from, as the host knows it. */
+  readonly addressOf: (request: Request, env: unknown) => string;
+};
+
+export type Serve = (request: Request, env?: unknown) => Promise<Response>;
+
+/** One request on its way. What is not known yet is `undefined`. */
+type Exchange = {
+  readonly context: Context;
+  readonly request: Request;
+  readonly path: string;
+  readonly search: string;
+  readonly accept: string | null;
+  /** The route's path, for metrics and the log. */
+  label: string;
+  login?: string;
+  /** Why it was refused. */
+  code?: string;
+};
+
+const swaggerPath = '/api/v5_2/swagger.json';
+const socketPattern = /^\/api\/(?:v1|v5_1|v5_2)\/flow\/([^/]+)\/([^/]+)\/?$/i;
+const contentMethods = new Set(['POST', 'PUT', 'DELETE', 'PATCH']);
+
+const splitUrl = (url: string): { path: string; search: string } => {
+  const start = url.indexOf('/', url.indexOf('://') + 3);
+  if (start < 0) return { path: '/', search: '' };
+  const [target = '/'] = url.slice(start).split('#');
+  const query = target.indexOf('?');
+  return query < 0 ? { path: target, search: '' } : { path: target.slice(0, query), search: target.slice(query + 1) };
+};
+
+/** A page of another site may neither change anything here nor listen, even where the browser knows a login. */
+const isCrossSite = (request: Request, isSocket: boolean): boolean => {
+  if (contentMethods.has(request.method)) return request.headers.get('sec-fetch-site') === 'cross-site';
+  if (!isSocket) return false;
+  const origin = request.headers.get('origin');
+  return origin !== null && (!URL.canParse(origin) || new URL(origin).host !== new URL(request.url).host);
+};
+
+const withoutBody = async (response: Response): Promise<Response> => {
+  await response.body?.cancel();
+  return new Response(null, { status: response.status, headers: response.headers });
+};
+
+const thrownRefusal = (cause: unknown): Refusal | undefined => {
+  if (cause instanceof RequestTimeout) return refuse('REST_ROOM_SILENT', 'The worker that does this does not answer; try again later');
+  if (!(cause instanceof BusError)) return undefined;
+  if (cause.code === 'BUS_RECORD_TOO_LARGE') return refuse('REST_BODY_TOO_LARGE', 'The request is longer than a record of the bus');
+  return refuse('REST_BUS_UNAVAILABLE', 'The message bus does not answer; try again later');
+};
+
+class Server {
+  readonly #options: ServeOptions;
+  readonly #table: ReturnType<typeof createRouteTable>;
+  readonly #uploads: Gate;
+  readonly #seconds: Histogram;
+  readonly #faults: Counter;
+  #openApi: OpenApi | undefined;
+
+  constructor(options: ServeOptions) {
+    const { metrics, room, routes } = options;
+    this.#options = options;
+    this.#table = createRouteTable(routes);
+    this.#uploads = createGate({ atOnceMax: room.limits.uploadsAtOnceMax, waitingMax: 0 });
+    this.#seconds = metrics.histogram('rest_request_seconds', 'Time from a request to its response, by route.');
+    this.#faults = metrics.counter('rest_faults_total', 'Requests answered 500.');
+  }
+
+  async serve(context: Context): Promise<Response> {
+    const { clock, log } = this.#options.room;
+    const request = context.req.raw;
+    const startedAt = clock.now();
+    const exchange: Exchange = { context, request, ...splitUrl(request.url), accept: request.headers.get('accept'), label: 'unknown' };
+    const response = await this.#respond(exchange).catch((cause: unknown) => this.#answerThrown(exchange, cause));
+    const { status } = response;
+    const seconds = (clock.now() - startedAt) / 1000;
+    this.#seconds.observe(seconds, { method: request.method, route: exchange.label, status: String(status) });
+    const fields = { method: request.method, route: exchange.label, status, seconds, login: exchange.login, code: exchange.code };
+    if (status >= 500) log.error('rest.request', { ...fields, path: exchange.path });
+    else if (status >= 400) log.info('rest.request', { ...fields, path: exchange.path });
+    else log.debug('rest.request', fields);
+    return request.method === 'HEAD' ? withoutBody(response) : response;
+  }
+
+  async #respond(exchange: Exchange): Promise<Response> {
+    const { request, path } = exchange;
+    const { authenticate, addressOf, room } = this.#options;
+    if (request.url.length > room.limits.urlCharsMax) return this.#refused(exchange, refuse('REST_URL_TOO_LONG', `The URL is longer than ${room.limits.urlCharsMax} characters`));
+    if (!path.toLowerCase().startsWith('/api/')) return this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', 'There is nothing here; the API is under /api/v5_2'));
+    if (path.toLowerCase() === swaggerPath) return this.#swagger(exchange);
+    const socket = request.headers.get('upgrade')?.toLowerCase() === 'websocket' ? socketPattern.exec(path) : null;
+    const caller = await authenticate(request.headers.get('authorization'), addressOf(request, exchange.context.env));
+    if (caller.type === 'refused') return this.#refused(exchange, caller);
+    exchange.login = caller.login;
+    if (isCrossSite(request, socket !== null)) return this.#refused(exchange, refuse('REST_CROSS_SITE', 'Pages of other sites may not call this API'));
+    if (socket !== null) return this.#upgrade(exchange, socket[1]!, socket[2]!);
+    const match = this.#table.match(request.method === 'HEAD' ? 'GET' : request.method, path);
+    switch (match.type) {
+      case 'unknown':
+        return this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', `There is no operation at ${path.slice(0, 300)}`));
+      case 'method':
+        return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', `${request.method} is not allowed here`), match.allowed);
+      case 'route':
+        exchange.label = match.route.path;
+        return this.#run(exchange, match.route, match.segments, caller.login);
+    }
+  }
+
+  async #run(exchange: Exchange, route: Route, segments: Readonly<Record<string, string>>, login: string): Promise<Response> {
+    const path = readPath(route.pathParameters, segments);
+    if (path.type === 'refused') return this.#refused(exchange, path);
+    const query = readQuery(route.queryParameters, exchange.search);
+    if (query.type === 'refused') return this.#refused(exchange, query);
+    const finish = async (): Promise<Response> => {
+      const body = await this.#readBody(exchange, route);
+      if (body.type === 'refused') return this.#refused(exchange, body);
+      const { room } = this.#options;
+      const ended = await route.handle({ room, path: path.value, query: query.value, body: body.value, login, headers: exchange.request.headers });
+      if (ended.type === 'refused') return this.#refused(exchange, ended);
+      return this.#succeeded(exchange, route, ended.value, ended.status);
+    };
+    if (route.body?.type !== 'form') return finish();
+    const passed = await this.#uploads.pass(finish);
+    return passed === 'full' ? this.#refused(exchange, refuse('REST_BUSY', 'Too many uploads are under way')) : passed.value;
+  }
+
+  async #readBody({ request }: Exchange, { body }: Route): Promise<Parsed<unknown>> {
+    const { limits } = this.#options.room;
+    if (body === undefined) return { type: 'parsed', value: undefined };
+    return body.type === 'json' ? readJson(body, request, limits) : readForm(body, request, limits);
+  }
+
+  #succeeded({ accept }: Exchange, { reply }: Route, value: unknown, status = 200): Response {
+    switch (reply.type) {
+      case 'nothing':
+        return emptyResponse(204);
+      case 'events':
+        // `eventRoute` lets its handler give nothing else.
+        return value === undefined ? emptyResponse(204) : eventResponse(value as ReadableStream<Uint8Array>);
+      case 'json':
+        return valueResponse(status, value, accept);
+    }
+  }
+
+  /** `allowed`: the methods that this path takes, for a 405. */
+  #refused(exchange: Exchange, refusal: Refusal, allowed: readonly Method[] = ['GET']): Response {
+    exchange.code = refusal.code;
+    const error = httpErrorOf(refusal) ?? this.#unmapped(refusal);
+    return errorResponse(error, exchange.accept, this.#headersOf(error, refusal, allowed));
+  }
+
+  #headersOf({ status }: HttpError, { details }: Refusal, allowed: readonly Method[]): HeaderMap {
+    switch (status) {
+      case 401:
+        return { 'www-authenticate': 'Basic realm="Corda REST Worker", charset="UTF-8"' };
+      case 405:
+        return { allow: allowed.join(', ') };
+      case 429:
+      case 503:
+        return { 'retry-after': details?.['retryAfterSeconds'] ?? String(this.#options.room.limits.retryAfterSeconds) };
+      default:
+        return {};
+    }
+  }
+
+  #unmapped(refusal: Refusal): HttpError {
+    const reference = crypto.randomUUID();
+    this.#faults.add();
+    this.#options.room.log.error('rest.refusal.unmapped', { reference, code: refusal.code, message: refusal.message, remedy: 'give the code its HTTP status in src/workers/rest/refusal.ts' });
+    return faultError(reference);
+  }
+
+  #answerThrown(exchange: Exchange, cause: unknown): Response {
+    const refusal = thrownRefusal(cause);
+    if (refusal !== undefined) {
+      this.#options.room.log.warn('rest.unavailable', { route: exchange.label, cause });
+      return this.#refused(exchange, refusal);
+    }
+    const reference = crypto.randomUUID();
+    this.#faults.add();
+    exchange.code = 'REST_FAULT';
+    this.#options.room.log.error('rest.fault', { reference, route: exchange.label, cause, stack: cause instanceof Error ? cause.stack : undefined });
+    return errorResponse(faultError(reference), exchange.accept);
+  }
+
+  #swagger(exchange: Exchange): Response {
+    exchange.label = '/swagger.json';
+    if (exchange.request.method !== 'GET' && exchange.request.method !== 'HEAD') return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', 'only GET is allowed here'));
+    return jsonResponse(200, (this.#openApi ??= createOpenApi(this.#options.routes)));
+  }
+
+  async #upgrade(exchange: Exchange, hash: string, clientRequestId: string): Promise<Response> {
+    exchange.label = '/flow/{holdingidentityshorthash}/{clientrequestid}';
+    const { acceptWebSocket, room } = this.#options;
+    if (acceptWebSocket === undefined) return this.#refused(exchange, refuse('REST_UNSUPPORTED', 'This server has no WebSocket; read the events at /api/v5_2/flow/{hash}/{id}/events'));
+    return acceptWebSocket(exchange.context, createSocketFeed(room, hash, clientRequestId));
+  }
+}
+
+export const createServe = (options: ServeOptions): Serve => {
+  const server = new Server(options);
+  const app = new Hono();
+  app.all('*', (context) => server.serve(context));
+  return async (request, env) => app.fetch(request, env as object | undefined);
+};

@@ -1,0 +1,54 @@
+/**
+ * The rest room: Corda's REST API, and what Cordage adds to it.
+ *
+ * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it); `all-to-rest.answer` through
+ *   its requests; the views `db-to-rest.user`, `db-to-all.cpi`, `db-to-all.virtual-node`.
+ * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.cpi`,
+ *   `rest-to-db.virtual-node`, `rest-to-member.registration`, `rest-to-member.lookup`, `all-to-crypto.key`.
+ * - **owns** nothing: what it keeps in memory (verified logins, statuses of flows) can be lost at any moment.
+ * - **never** touches a database or a key, and runs on any runtime with web standards.
+ */
+import type { Bus } from '../../bus/bus.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Requests } from '../../shell/requests.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { routes } from './api/api.ts';
+import { createAuth, verifyPasswordPortably, type VerifyPassword } from './auth/auth.ts';
+import { restLimits, type RestLimits } from './config.ts';
+import { createFlowStatuses } from './flow-statuses.ts';
+import { followStatuses } from './on-status.ts';
+import type { RestRoom, RestViews } from './room.ts';
+import { createServe, type AcceptWebSocket, type Serve } from './serve.ts';
+
+export type RestDeps = {
+  readonly requests: Requests;
+  readonly views: RestViews;
+  /** The bus on which flow statuses are followed. */
+  readonly statusFollower: Pick<Bus, 'follow'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<RestLimits>;
+  /** The host's own scrypt; by default one that runs everywhere, in slices. */
+  readonly verifyPassword?: VerifyPassword;
+  /** The host's WebSockets; without them the feed is served as events alone. */
+  readonly acceptWebSocket?: AcceptWebSocket;
+  /** The address of the peer of a request, for bounding failed logins; `env` is what the host hands to `fetch` beside it. */
+  readonly addressOf?: (request: Request, env: unknown) => string | undefined;
+};
+
+/** `env` is the host's own: on Node it carries the socket, which WebSockets and addresses need. */
+export type RestWorker = Worker & { readonly fetch: Serve; readonly close: () => Promise<void> };
+
+export const createRestWorker = (deps: RestDeps): RestWorker => {
+  const { requests, views, clock, log, metrics, addressOf, acceptWebSocket } = deps;
+  const limits: RestLimits = { ...restLimits, ...deps.limits };
+  const statuses = createFlowStatuses(limits);
+  const room: RestRoom = { requests, views, statuses, clock, log, limits };
+  const follower = followStatuses({ bus: deps.statusFollower, statuses, clock, log, limits });
+  const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });
+  const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
+  return { room: 'rest', fetch, close: () => follower.close() };
+};
