@@ -1,0 +1,85 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { alice, runInSandbox } from './run-in-sandbox.ts';
+import type { SandboxAnswer, SandboxRun } from './sandbox-thread.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sdk = join(root, 'src/flow-sdk');
+
+/** The TypeScript blocks of JSDoc comments, with the name that the comment stands above. */
+const examples = readdirSync(sdk)
+  .filter((name) => name.endsWith('.ts'))
+  .flatMap((file) => {
+    const text = readFileSync(join(sdk, file), 'utf8');
+    const comments = text.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*export (?:const|class|type) (\w+)/g);
+    return [...comments].flatMap(([, comment, name]) =>
+      [...comment!.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => ({ name: name!, code: code!.replace(/^ \* ?/gm, '') })),
+    );
+  });
+
+/** What each startable flow of the examples is started with, and what it must answer. */
+const expected: Record<string, { input?: unknown; result: unknown }[]> = {
+  'com.example.RegisterOnce': [{ result: 'known already' }],
+  'com.example.OpenAccount': [{ result: '{"cents":500,"owned":1,"removed":1}' }],
+  'com.example.Ping': [{ result: 'ping, pong' }],
+  'com.example.AskDouble': [{ result: '42' }],
+  'com.example.Rest': [{ result: 'true' }],
+  'com.example.Shout': [
+    { input: 'hello', result: 'HELLO' },
+    { input: 5, result: 'say something' },
+  ],
+  'com.example.WhoAmI': [{ result: expect.stringMatching(/^\{"name":"CN=Alice, O=Alice, L=London, C=GB","members":2,"bob":"CN=Bob, O=Bob, L=Paris, C=FR","signature":"[\w-]{86}".*"spec":"EdDSA","lucky":(true|false)\}$/) }],
+  'com.example.Haggle': [{ result: 'no price: cents: not a number' }],
+};
+
+describe('the examples in the SDK', () => {
+  let project: string;
+  let answer: SandboxAnswer;
+  const runs: SandboxRun[] = Object.entries(expected).flatMap(([flow, cases]) => cases.map(({ input }) => ({ member: alice, flow, input })));
+
+  beforeAll(async () => {
+    project = mkdtempSync(join(tmpdir(), 'cordage-examples-'));
+    for (const [index, { code }] of examples.entries()) writeFileSync(join(project, `example-${index}.ts`), code);
+    writeFileSync(join(project, 'flows.ts'), examples.map((_, index) => `export * from './example-${index}.ts';`).join('\n'));
+    writeFileSync(join(project, 'cordage.json'), '{ "name": "examples", "version": "1", "entry": "flows.ts" }');
+    answer = await runInSandbox(project, { runs });
+  });
+  afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+  test('every function, and the context and the session, has one', () => {
+    expect(examples.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['startableFlow', 'responderFlow', 'subFlow', 'parse', 'entity', 'FlowPlatformError', 'FlowContext', 'FlowSession']),
+    );
+  });
+
+  test("type-check in an author's project, strictly and without Node's types", () => {
+    const compilerOptions = {
+      strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true, allowImportingTsExtensions: true,
+      target: 'es2022', lib: ['es2022'], types: [], module: 'esnext', moduleResolution: 'bundler', paths: { '@cordage/flow-sdk': [join(sdk, 'flow-sdk.ts')] },
+    };
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['flows.ts'] }));
+    const complaints = ((): string => {
+      try {
+        return execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', project], { encoding: 'utf8' });
+      } catch (error) {
+        return String((error as { stdout?: unknown }).stdout ?? error);
+      }
+    })();
+    expect(complaints).toBe('');
+  });
+
+  test('every startable flow in them is run here', () => {
+    const startable = answer.flows.filter(({ kind }) => kind === 'startable').map(({ name }) => name);
+    expect(startable.sort()).toEqual(Object.keys(expected).sort());
+  });
+
+  test('each does what it says, hardened and without powers', () => {
+    const wanted = Object.entries(expected).flatMap(([flow, cases]) => cases.map(({ result }) => ({ flow, result })));
+    const seen = answer.outcomes.map((outcome, index) => ({ flow: runs[index]!.flow, ...outcome }));
+    expect(seen).toEqual(wanted);
+  });
+});
