@@ -1,0 +1,179 @@
+/**
+ * One batch of an answering wire: one transaction, in which stored answers are found, the others are worked out and stored
+ * (W3). Answers and effects are sent after the commit; a crash in between is mended by the repeat, which finds them (W2).
+ */
+import type { Bus, Consumer } from '../bus/bus.ts';
+import type { Clock } from '../host/clock.ts';
+import { answerTo, type Delivery, type Outcome } from '../messages/grammar/envelope.ts';
+import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
+import type { Room } from '../messages/grammar/wire.ts';
+import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { createCommitter } from './batch/committer.ts';
+import { createIntake } from './batch/intake.ts';
+import { createShellMetrics, type ShellMetrics } from './batch/metrics.ts';
+import { createOffsets } from './batch/offsets.ts';
+import { createOutbox } from './batch/outbox.ts';
+import { createParking, type Reasoned } from './batch/parking.ts';
+import { withoutTombstones } from './batch/readers.ts';
+import { shellLimits, type ShellLimits } from './config.ts';
+import type { Batch } from './machine-batch.ts';
+import { isOperational, messageOf, type Probe } from './operational.ts';
+import type { AnswerStore, ParkingLot, StateStore, StoredAnswer, StoredAnswers } from './store.ts';
+import type { Answered, Answering } from './worker.ts';
+
+export type AnswerBatchOptions = {
+  readonly room: Room;
+  readonly answering: Answering<any, any, any>;
+  /** Required unless the wire stores no answers. */
+  readonly answers?: AnswerStore<any>;
+  /** What handlers without an answer store read from: the states of the room's machine. */
+  readonly states?: StateStore;
+  readonly parking: ParkingLot;
+  readonly publish: Bus['publish'];
+  readonly commit: Consumer['commit'];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: ShellLimits;
+  readonly probe?: Probe;
+};
+
+type Request = Delivery<unknown>;
+type Told = { readonly request: Request; readonly outcome: Outcome };
+type Worked = { readonly told: readonly Told[]; readonly effects: readonly OutRecord[]; readonly faults: readonly Reasoned<InRecord>[] };
+
+/** Answers of several wires may share a table: the same request id on two wires is two requests. */
+const storedIdOf = ({ record, id }: Request): string => `${record.topic}/${id}`;
+
+const internalCodeOf = (room: Room): string => `${room.toUpperCase().replaceAll('-', '_')}_INTERNAL`;
+
+const nothingStored: StoredAnswers = { find: async () => [], add: async () => {} };
+
+const storesAnswers = ({ storesAnswers: stores = true }: Answering<any, any, any>): boolean => stores;
+
+/** Runs the work where this wire's answers live. */
+const transact = <Result>(options: AnswerBatchOptions, work: (tx: unknown, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
+  const { answering, answers, states } = options;
+  if (answers === undefined) {
+    return work(states === undefined ? undefined : { states: withoutTombstones(states) }, nothingStored);
+  }
+  return answers.transact((tx, stored) => work(tx, storesAnswers(answering) ? stored : nothingStored));
+};
+
+const uniqueById = (requests: readonly Request[]): ReadonlyMap<string, Request> => {
+  const unique = new Map<string, Request>();
+  for (const request of requests) {
+    const id = storedIdOf(request);
+    if (!unique.has(id)) unique.set(id, request);
+  }
+  return unique;
+};
+
+/** All answers by stored id: those found and those worked out now. */
+const workOut = (options: AnswerBatchOptions, metrics: ShellMetrics, unique: ReadonlyMap<string, Request>): Promise<ReadonlyMap<string, StoredAnswer>> =>
+  transact(options, async (tx, stored) => {
+    const { answering, clock, probe } = options;
+    const found = await stored.find([...unique.keys()]);
+    const answers = new Map(found.map((one) => [one.requestId, one]));
+    metrics.count('repeat', answering.wire.topic, found.length);
+    const fresh = [...unique].filter(([id]) => !answers.has(id));
+    if (fresh.length === 0) return answers;
+    const answered: readonly Answered<unknown>[] = await answering.answer(fresh.map(([, request]) => request), tx, clock.now());
+    if (answered.length !== fresh.length) throw new Error(`${answering.wire.topic}: ${answered.length} answers for ${fresh.length} requests`);
+    const added = fresh.map(([requestId], i): StoredAnswer => ({ requestId, outcome: answered[i]!.outcome, effects: answered[i]!.effects ?? [] }));
+    await stored.add(added);
+    for (const one of added) answers.set(one.requestId, one);
+    await probe?.('stepped');
+    return answers;
+  });
+
+const answerTogether = async (options: AnswerBatchOptions, metrics: ShellMetrics, requests: readonly Request[]): Promise<Worked> => {
+  const unique = uniqueById(requests);
+  const answers = await metrics.timed('step', () => workOut(options, metrics, unique));
+  return {
+    told: requests.map((request) => ({ request, outcome: answers.get(storedIdOf(request))!.outcome })),
+    effects: [...answers.values()].flatMap(({ effects }) => effects),
+    faults: [],
+  };
+};
+
+const refuse = ({ room }: AnswerBatchOptions, request: Request, error: unknown): Worked => ({
+  told: [{ request, outcome: { type: 'refused', code: internalCodeOf(room), message: 'the request met a fault; it is parked and its reason logged' } }],
+  effects: [],
+  faults: [{ record: request.record, reason: messageOf(error) }],
+});
+
+/** If the batch throws, its halves are tried apart, so that one request's fault is its own (W5). */
+const answerRequests = async (options: AnswerBatchOptions, metrics: ShellMetrics, requests: readonly Request[]): Promise<Worked> => {
+  try {
+    return await answerTogether(options, metrics, requests);
+  } catch (error) {
+    if (isOperational(error)) throw error;
+    options.log.error('answer-threw', { topic: options.answering.wire.topic, requests: requests.length, error });
+    if (requests.length === 1) return refuse(options, requests[0]!, error);
+  }
+  const middle = requests.length >> 1;
+  const left = await answerRequests(options, metrics, requests.slice(0, middle));
+  const right = await answerRequests(options, metrics, requests.slice(middle));
+  return { told: [...left.told, ...right.told], effects: [...left.effects, ...right.effects], faults: [...left.faults, ...right.faults] };
+};
+
+const answerRecords = (told: readonly Told[]): OutRecord[] =>
+  told.flatMap(({ request, outcome }) => {
+    const record = answerTo(request, outcome);
+    return record === undefined ? [] : [record];
+  });
+
+export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
+  const { room, answering, clock, log, publish, probe } = options;
+  if (storesAnswers(answering) && options.answers === undefined) {
+    throw new Error(`${answering.wire.topic} stores its answers, so the ${room} room needs an answer store`);
+  }
+  const limits = options.limits ?? shellLimits();
+  const metrics = createShellMetrics(options.metrics, room, answering.wire.topic);
+  const parking = createParking({ lot: options.parking, clock, log, metrics, limits });
+  const outbox = createOutbox({ publish, parking, limits });
+  const offsets = createOffsets();
+  const committer = createCommitter({ offsets, commit: options.commit, metrics, log, probe });
+  const intake = createIntake({ wire: answering.wire, offsets, parking, metrics });
+  const { topic } = answering.wire;
+
+  /** Nobody waits for these any more. */
+  const dropExpired = (): void => {
+    const now = clock.now();
+    const expired = intake.waiting().filter(({ deadline }) => deadline !== undefined && deadline < now);
+    if (expired.length === 0) return;
+    metrics.count('expired', topic, expired.length);
+    log.info('requests-expired', { topic, count: expired.length });
+    intake.done(expired);
+  };
+  const answerWaiting = async (): Promise<void> => {
+    const requests = intake.waiting();
+    if (requests.length === 0) return;
+    const { told, effects, faults } = await answerRequests(options, metrics, requests);
+    await probe?.('saved');
+    await parking.records(faults);
+    // Effects first: who has its answer can see them.
+    outbox.add(effects);
+    outbox.add(answerRecords(told));
+    intake.done(requests);
+  };
+
+  return {
+    handleBatch: async (records) => {
+      intake.accept(records);
+      await probe?.('polled');
+      await outbox.flush();
+      await intake.parkMalformed();
+      dropExpired();
+      await answerWaiting();
+      await metrics.timed('publish', () => outbox.flush());
+      await probe?.('published');
+      committer.commit();
+    },
+    readyAt: () => (intake.waiting().length > 0 ? 0 : undefined),
+    heldCount: () => intake.waiting().length,
+    committed: committer.committed,
+  };
+};

@@ -1,0 +1,95 @@
+/**
+ * Heads in memory between batches: the least recently used leave first.
+ *
+ * A version is written by one replica only (saves are guarded), so a version that this replica has settled, that is whose
+ * effects it knows to be on the bus, stays settled when the head leaves memory and is read back.
+ */
+import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { ShellLimits } from '../config.ts';
+import type { StateStore, StoredState } from '../store.ts';
+
+/** What this replica knows of a key. Changed in place, so that a batch and the cache see the same. */
+export type Held = {
+  readonly key: string;
+  /** 0: the key is not in the store. */
+  version: number;
+  /** `undefined` for a key that is not there or was removed. */
+  head: unknown;
+  /** Per stream the last offset handled; may be ahead of the store by records that changed nothing. */
+  handled: Record<string, number>;
+  /** Effects of the stored state that are not known to be on the bus. */
+  owed: readonly OutRecord[];
+  dueAt: number | null;
+};
+
+export type HeadCache = {
+  /** Reads those that are not in memory, in one query. `fresh` were read just now. */
+  hold(keys: readonly string[]): Promise<{ readonly held: ReadonlyMap<string, Held>; readonly fresh: ReadonlySet<string> }>;
+  /** Keeps a key that was saved or read. */
+  keep(held: Held): void;
+  /** The effects of this version are on the bus. */
+  settle(held: Held, version: number): void;
+  drop(keys: readonly string[]): void;
+  /** Drops what is over the bound and returns its keys. */
+  trim(): readonly string[];
+};
+
+const absent = (key: string): Held => ({ key, version: 0, head: undefined, handled: {}, owed: [], dueAt: null });
+
+export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCache => {
+  const heads = new Map<string, Held>();
+  const settledVersions = new Map<string, number>();
+
+  const remember = (key: string, version: number): void => {
+    settledVersions.delete(key);
+    settledVersions.set(key, version);
+    if (settledVersions.size > limits.versionsRememberedMax) {
+      for (const [oldest] of settledVersions) {
+        settledVersions.delete(oldest);
+        break;
+      }
+    }
+  };
+  const heldOf = ({ key, version, head, handled, owed, dueAt }: StoredState): Held => ({
+    key,
+    version,
+    head: head ?? undefined,
+    handled: { ...handled },
+    owed: settledVersions.get(key) === version ? [] : owed,
+    dueAt,
+  });
+  const keep = (held: Held): void => {
+    heads.delete(held.key);
+    heads.set(held.key, held);
+  };
+
+  return {
+    hold: async (keys) => {
+      const missing = keys.filter((key) => !heads.has(key));
+      const loaded = missing.length === 0 ? [] : await states.load(missing);
+      for (const state of loaded) heads.set(state.key, heldOf(state));
+      // Only what is in the store is kept: that a key is absent may change without our knowing.
+      const held = new Map(keys.map((key) => [key, heads.get(key) ?? absent(key)]));
+      for (const one of held.values()) if (one.version > 0) keep(one);
+      return { held, fresh: new Set(missing) };
+    },
+    keep,
+    settle: (held, version) => {
+      if (held.version !== version) return;
+      held.owed = [];
+    },
+    drop: (keys) => {
+      for (const key of keys) heads.delete(key);
+    },
+    trim: () => {
+      const evicted: string[] = [];
+      for (const [key, held] of heads) {
+        if (heads.size <= limits.headsCachedMax) break;
+        if (held.owed.length === 0) remember(key, held.version);
+        heads.delete(key);
+        evicted.push(key);
+      }
+      return evicted;
+    },
+  };
+};

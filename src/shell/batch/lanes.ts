@@ -1,0 +1,69 @@
+/** Records that wait to be stepped: one lane a key, in the order in which they came. A lane that must wait holds up no other. */
+import type { InRecord } from '../../messages/grammar/record.ts';
+
+export type Queued = {
+  readonly record: InRecord;
+  readonly stream: string;
+  readonly event: unknown;
+  /** Present on wake records: the time for which the key was woken. */
+  readonly wakeDueAt: number | undefined;
+};
+
+export type Lane = {
+  readonly key: string;
+  queue: Queued[];
+  /** A step of several records threw: they are stepped one at a time until the culprit is found. */
+  oneByOne: boolean;
+  /** Not before this time; 0 is at once. */
+  waitUntil: number;
+  /** When the key was first not to be stepped, and how often since. */
+  refusedSince: number | undefined;
+  refusals: number;
+  conflicts: number;
+};
+
+export type Lanes = {
+  add(queued: Queued): void;
+  ready(now: number): readonly Lane[];
+  /** These records are done; the lane leaves when nothing is left in it. */
+  remove(lane: Lane, done: ReadonlySet<Queued>): void;
+  /** When the first waiting lane becomes ready. */
+  readyAt(): number | undefined;
+  /** Records in all lanes. */
+  count(): number;
+};
+
+export const createLanes = (): Lanes => {
+  const lanes = new Map<string, Lane>();
+  let held = 0;
+  return {
+    add: (queued) => {
+      const { key } = queued.record;
+      held++;
+      const lane = lanes.get(key);
+      if (lane !== undefined) lane.queue.push(queued);
+      else lanes.set(key, { key, queue: [queued], oneByOne: false, waitUntil: 0, refusedSince: undefined, refusals: 0, conflicts: 0 });
+    },
+    ready: (now) => [...lanes.values()].filter(({ waitUntil }) => waitUntil <= now),
+    remove: (lane, done) => {
+      const before = lane.queue.length;
+      lane.queue = done.size === before ? [] : lane.queue.filter((queued) => !done.has(queued));
+      held -= before - lane.queue.length;
+      if (lane.queue.length === 0) lanes.delete(lane.key);
+    },
+    readyAt: () => {
+      let first: number | undefined;
+      for (const { waitUntil } of lanes.values()) if (first === undefined || waitUntil < first) first = waitUntil;
+      return first;
+    },
+    count: () => held,
+  };
+};
+
+/** The lane moved on: what stood against it is over. */
+export const forgive = (lane: Lane): void => {
+  lane.refusedSince = undefined;
+  lane.refusals = 0;
+  lane.conflicts = 0;
+  lane.waitUntil = 0;
+};

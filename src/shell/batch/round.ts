@@ -1,0 +1,276 @@
+/**
+ * One round of a machine's batch: every ready key is read, stepped, saved and sent, once. `machine-batch.ts` states why
+ * nothing is lost; the numbers M1–M7 are from there.
+ *
+ * Nothing in memory changes before its write has succeeded. A round that throws leaves the lanes as they were and may
+ * simply be run again.
+ */
+import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import { backOffMs, type ShellLimits } from '../config.ts';
+import { isOperational, messageOf, type Probe } from '../operational.ts';
+import type { StateChange, StateStore } from '../store.ts';
+import type { Machine, StepOutput } from '../worker.ts';
+import type { HeadCache, Held } from './head-cache.ts';
+import { forgive, type Lane, type Lanes, type Queued } from './lanes.ts';
+import type { ShellMetrics } from './metrics.ts';
+import type { Offsets } from './offsets.ts';
+import type { Outbox } from './outbox.ts';
+import type { Parking } from './parking.ts';
+import { reasonOf, selectWork, stepWorks, type Verdict, type Work } from './step.ts';
+
+export type SavedDueAt = { readonly key: string; readonly dueAt: number | null };
+
+export type RoundOptions = {
+  readonly machine: Machine<any, any, any>;
+  readonly states: StateStore;
+  readonly cache: HeadCache;
+  readonly lanes: Lanes;
+  readonly offsets: Offsets;
+  readonly outbox: Outbox;
+  readonly parking: Parking;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: ShellMetrics;
+  readonly limits: ShellLimits;
+  readonly random: () => number;
+  readonly probe: Probe | undefined;
+  /** Told of every saved key, so that timers can be set. */
+  readonly onSaved: ((saved: readonly SavedDueAt[]) => void) | undefined;
+};
+
+type Next = Extract<StepOutput<unknown, unknown>, { type: 'next' }>;
+type Judged = { readonly work: Work; readonly verdict: Verdict };
+type Changed = { readonly work: Work; readonly output: Next; readonly change: StateChange };
+
+/** Removing what is not there changes nothing. */
+const isChange = ({ work, verdict }: Judged): boolean =>
+  verdict.type === 'next' && verdict.head !== undefined && !(verdict.head === null && work.held.head === undefined);
+
+const consumedOf = ({ dropped, takes }: Work): Queued[] => [...dropped, ...takes];
+
+const handledAfter = (held: Held, consumed: readonly Queued[]): Record<string, number> => {
+  const handled = { ...held.handled };
+  for (const { stream, record } of consumed) handled[stream] = Math.max(handled[stream] ?? -1, record.offset);
+  return handled;
+};
+
+/** M2: what was owed before and is not known to be on the bus stays owed, ahead of what this step owes. */
+const owedAfter = (held: Held, effects: readonly OutRecord[]): readonly OutRecord[] =>
+  held.owed.length === 0 ? effects : [...held.owed, ...effects];
+
+const changeOf = (work: Work, output: Next): StateChange => {
+  const { held } = work;
+  const removed = output.head === null;
+  return {
+    key: held.key,
+    versionBefore: held.version,
+    head: output.head,
+    handled: handledAfter(held, consumedOf(work)),
+    owed: owedAfter(held, output.effects),
+    itemsAdded: removed ? [] : (output.itemsAdded ?? []),
+    itemsRemoved: removed ? [] : (output.itemsRemoved ?? []),
+    dueAt: removed ? null : (output.dueAt ?? null),
+    scope: removed ? null : (output.scope ?? null),
+    status: removed ? null : (output.status ?? null),
+  };
+};
+
+/** Saves all at once; if the store cannot take one of them, one at a time, so that the fault falls on its own key (W5). */
+const saveChanges = async (options: RoundOptions, changes: readonly StateChange[]): Promise<{ saved: ReadonlySet<string>; faults: ReadonlyMap<string, unknown> }> => {
+  if (changes.length === 0) return { saved: new Set(), faults: new Map() };
+  try {
+    return { saved: await options.metrics.timed('save', () => options.states.save(changes)), faults: new Map() };
+  } catch (error) {
+    if (isOperational(error)) throw error;
+    options.log.error('save-threw', { keys: changes.length, first: changes[0]!.key, error });
+    if (changes.length === 1) return { saved: new Set(), faults: new Map([[changes[0]!.key, error]]) };
+  }
+  const saved = new Set<string>();
+  const faults = new Map<string, unknown>();
+  for (const change of changes) {
+    const one = await saveChanges(options, [change]);
+    for (const key of one.saved) saved.add(key);
+    for (const [key, fault] of one.faults) faults.set(key, fault);
+  }
+  return { saved, faults };
+};
+
+/** M5: keys whose head in memory is not what the store holds: what was decided on it is void. */
+const findStale = async ({ states, metrics }: RoundOptions, works: readonly Work[]): Promise<ReadonlySet<string>> => {
+  if (works.length === 0) return new Set();
+  const loaded = await metrics.timed('load', () => states.load(works.map(({ held }) => held.key)));
+  const versions = new Map(loaded.map(({ key, version }) => [key, version]));
+  return new Set(works.filter(({ held }) => versions.get(held.key) !== held.version).map(({ held }) => held.key));
+};
+
+const finish = ({ lanes, offsets }: RoundOptions, lane: Lane, done: readonly Queued[]): void => {
+  for (const { record } of done) offsets.done(record);
+  lanes.remove(lane, new Set(done));
+};
+
+const send = ({ outbox, cache }: RoundOptions, held: Held, records: readonly OutRecord[]): void => {
+  if (records.length === 0) return;
+  const { version } = held;
+  outbox.add(records, () => cache.settle(held, version));
+};
+
+const applySaved = (options: RoundOptions, { work, output, change }: Changed): void => {
+  const { held, lane } = work;
+  held.version = change.versionBefore + 1;
+  held.head = output.head ?? undefined;
+  held.handled = { ...change.handled };
+  held.owed = change.owed;
+  held.dueAt = change.dueAt;
+  options.cache.keep(held);
+  send(options, held, change.owed);
+  finish(options, lane, consumedOf(work));
+  forgive(lane);
+  if (output.head === null) options.machine.forget?.([held.key]);
+};
+
+const applyUnchanged = (options: RoundOptions, work: Work, effects: readonly OutRecord[]): void => {
+  const { held, lane } = work;
+  const consumed = consumedOf(work);
+  held.handled = handledAfter(held, consumed);
+  send(options, held, owedAfter(held, effects));
+  finish(options, lane, consumed);
+  forgive(lane);
+};
+
+/** Tries the key again later; true when its time is over and its records are to be parked. */
+const postpone = ({ clock, limits, random }: RoundOptions, lane: Lane): boolean => {
+  const now = clock.now();
+  lane.refusedSince ??= now;
+  if (now - lane.refusedSince >= limits.laterWindowMs) return true;
+  lane.waitUntil = now + backOffMs(lane.refusals++, limits.laterDelayMsMin, limits.laterDelayMsMax, random);
+  return false;
+};
+
+type Refused = { readonly queued: Queued; readonly reason: string };
+type Refusal = { readonly work: Work; readonly list: readonly Refused[] };
+
+/** W5: another replica had written this key; its state is read anew, and the key stepped again. */
+const applyConflict = (options: RoundOptions, { lane, held }: Work): readonly Refused[] => {
+  options.cache.drop([held.key]);
+  options.machine.forget?.([held.key]);
+  options.metrics.count('conflict', lane.queue[0]!.record.topic);
+  if (++lane.conflicts <= options.limits.conflictTriesMax) return [];
+  if (!postpone(options, lane)) return [];
+  return lane.queue.map((queued) => ({ queued, reason: `for ${options.limits.laterWindowMs} ms other replicas kept changing this key` }));
+};
+
+/** Which records are to be parked for this verdict; none when the key is to be tried again. */
+const judgeRefusal = (options: RoundOptions, { work, verdict }: Judged): readonly Refused[] => {
+  const { lane, takes } = work;
+  if (verdict.type === 'poison') {
+    const queued = takes[verdict.event];
+    return queued === undefined
+      ? takes.map((one) => ({ queued: one, reason: `step named event ${verdict.event} of ${takes.length}: ${verdict.reason}` }))
+      : [{ queued, reason: verdict.reason }];
+  }
+  if (verdict.type === 'later') {
+    options.metrics.count('later', takes[0]!.record.topic);
+    return postpone(options, lane) ? takes.map((queued) => ({ queued, reason: `not within ${options.limits.laterWindowMs} ms: ${verdict.reason}` })) : [];
+  }
+  if (verdict.type === 'next') return [];
+  if (takes.length === 1) return [{ queued: takes[0]!, reason: reasonOf(verdict) }];
+  lane.oneByOne = true;
+  return [];
+};
+
+/** M6: parked for good before anything later can be saved over it or committed. */
+const parkRefused = async (options: RoundOptions, refused: readonly Refusal[]): Promise<void> => {
+  if (refused.length === 0) return;
+  await options.parking.records(refused.flatMap(({ list }) => list.map(({ queued, reason }) => ({ record: queued.record, reason }))));
+  for (const { work, list } of refused) {
+    const parked = list.map(({ queued }) => queued);
+    work.held.handled = handledAfter(work.held, parked);
+    finish(options, work.lane, parked);
+    forgive(work.lane);
+  }
+};
+
+type Parted = { readonly changed: readonly Changed[]; readonly others: readonly Judged[] };
+
+const part = (judged: readonly Judged[]): Parted => {
+  const changed: Changed[] = [];
+  const others: Judged[] = [];
+  for (const one of judged) {
+    const { work, verdict } = one;
+    if (isChange(one) && verdict.type === 'next') changed.push({ work, output: verdict, change: changeOf(work, verdict) });
+    else others.push(one);
+  }
+  return { changed, others };
+};
+
+/** The store would not take this key's change, alone: the fault is treated as the step's own. */
+const applyFault = (options: RoundOptions, work: Work, fault: unknown): readonly Refused[] => {
+  options.cache.drop([work.held.key]);
+  options.machine.forget?.([work.held.key]);
+  return judgeRefusal(options, { work, verdict: { type: 'thrown', error: new Error(`the store refused: ${messageOf(fault)}`) } });
+};
+
+const settleRound = async (options: RoundOptions, judged: readonly Judged[], idle: readonly Work[]): Promise<void> => {
+  const { changed, others } = part(judged);
+  const unchanged = [...others.map(({ work }) => work), ...idle];
+  const [{ saved, faults }, stale] = await Promise.all([
+    saveChanges(options, changed.map(({ change }) => change)),
+    findStale(options, unchanged.filter(({ fresh }) => !fresh)),
+  ]);
+  await options.probe?.('saved');
+
+  const refused: Refusal[] = [];
+  const refuse = (work: Work, list: readonly Refused[]): void => void (list.length > 0 && refused.push({ work, list }));
+  const dueAts: SavedDueAt[] = [];
+  for (const one of changed) {
+    const { work, change } = one;
+    if (saved.has(change.key)) {
+      applySaved(options, one);
+      dueAts.push({ key: change.key, dueAt: change.dueAt });
+    } else if (faults.has(change.key)) refuse(work, applyFault(options, work, faults.get(change.key)));
+    else refuse(work, applyConflict(options, work));
+  }
+  options.onSaved?.(dueAts);
+  for (const one of others) {
+    const { work, verdict } = one;
+    if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
+    else if (verdict.type === 'next') applyUnchanged(options, work, verdict.effects);
+    else refuse(work, judgeRefusal(options, one));
+  }
+  for (const work of idle) {
+    if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
+    else applyUnchanged(options, work, []);
+  }
+  await parkRefused(options, refused);
+};
+
+const countDropped = (metrics: ShellMetrics, works: readonly Work[]): void => {
+  for (const { dropped } of works) {
+    for (const { record, wakeDueAt } of dropped) metrics.count(wakeDueAt === undefined ? 'repeat' : 'stale-wake', record.topic);
+  }
+};
+
+/** Reads, steps, saves and sends the ready lanes. Throws only what is operational. */
+export const runRound = async (options: RoundOptions, ready: readonly Lane[]): Promise<void> => {
+  const { machine, cache, metrics, outbox, probe } = options;
+  const keys = ready.map(({ key }) => key);
+  try {
+    const { held, fresh } = await metrics.timed('load', () => cache.hold(keys));
+    const works = ready.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
+    const stepped = works.filter(({ takes }) => takes.length > 0);
+    const verdicts = await stepWorks(options, stepped);
+    await probe?.('stepped');
+    const judged = stepped.map((work, i): Judged => ({ work, verdict: verdicts[i]! }));
+    await settleRound(options, judged, works.filter(({ takes }) => takes.length === 0));
+    countDropped(metrics, works);
+  } catch (error) {
+    // What was saved is unknown, and the machine's memory may be ahead of it: everything is read again.
+    cache.drop(keys);
+    machine.forget?.(keys);
+    throw error;
+  }
+  await metrics.timed('publish', () => outbox.flush());
+  await probe?.('published');
+};

@@ -1,0 +1,93 @@
+/** Points 1 and 2 of a machine's batch for the keys that have something to step: prepare, read items, step. */
+import type { Clock } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import { isOperational, messageOf } from '../operational.ts';
+import type { StateStore } from '../store.ts';
+import type { Machine, StepInput, StepOutput, StoredItem } from '../worker.ts';
+import type { Held } from './head-cache.ts';
+import type { Lane, Queued } from './lanes.ts';
+import type { ShellMetrics } from './metrics.ts';
+
+/** One key's part of a round. */
+export type Work = {
+  readonly lane: Lane;
+  readonly held: Held;
+  /** The head was read in this round, so nobody else had changed it. */
+  readonly fresh: boolean;
+  /** Handled before, or a wake that is out of date. */
+  readonly dropped: readonly Queued[];
+  readonly takes: readonly Queued[];
+};
+
+export type Verdict = StepOutput<unknown, unknown> | { readonly type: 'thrown'; readonly error: unknown };
+
+/** Decides which records of a lane this state has not handled. */
+export const selectWork = (lane: Lane, held: Held, fresh: boolean): Work => {
+  const dropped: Queued[] = [];
+  const takes: Queued[] = [];
+  const reached = new Map<string, number>();
+  let woken = false;
+  for (const queued of lane.queue) {
+    const { record, stream, wakeDueAt } = queued;
+    const handled = reached.get(stream) ?? held.handled[stream] ?? -1;
+    const repeated = record.offset <= handled || (wakeDueAt !== undefined && (woken || wakeDueAt !== held.dueAt));
+    if (!repeated && lane.oneByOne && takes.length > 0) break;
+    (repeated ? dropped : takes).push(queued);
+    if (wakeDueAt !== undefined && !repeated) woken = true;
+    if (record.offset > handled) reached.set(stream, record.offset);
+  }
+  return { lane, held, fresh, dropped, takes };
+};
+
+export type StepOptions = {
+  readonly machine: Machine<any, any, any>;
+  readonly states: StateStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: ShellMetrics;
+};
+
+const eventsOf = (work: Work): unknown[] => work.takes.map(({ event }) => event);
+
+const loadItems = async ({ machine, states, metrics }: StepOptions, works: readonly Work[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>> => {
+  const { needsItems } = machine;
+  if (needsItems === undefined) return new Map();
+  const keys = works.filter(({ held, takes }) => needsItems(held.key, held.head, takes.map(({ event }) => event))).map(({ held }) => held.key);
+  if (keys.length === 0) return new Map();
+  const found = await metrics.timed('load', () => states.loadItems(keys));
+  return new Map(keys.map((key) => [key, found.get(key) ?? []]));
+};
+
+const attempt = async (options: StepOptions, works: readonly Work[]): Promise<readonly Verdict[]> => {
+  const { machine, clock, metrics } = options;
+  await machine.prepare?.(works.flatMap(eventsOf));
+  const items = await loadItems(options, works);
+  const inputs = works.map((work): StepInput<unknown, unknown, unknown> => {
+    const { key, head } = work.held;
+    return { key, head, items: items.get(key), events: eventsOf(work) };
+  });
+  const outputs = await metrics.timed('step', () => machine.step(inputs, clock.now()));
+  if (outputs.length !== inputs.length) throw new Error(`step returned ${outputs.length} outputs for ${inputs.length} inputs`);
+  return outputs;
+};
+
+/** Steps all keys at once; if that throws, one key at a time, so that the fault falls on its own key (W5). */
+export const stepWorks = async (options: StepOptions, works: readonly Work[]): Promise<readonly Verdict[]> => {
+  if (works.length === 0) return [];
+  const { machine, log } = options;
+  try {
+    return await attempt(options, works);
+  } catch (error) {
+    if (isOperational(error)) throw error;
+    // What the machine keeps in memory may be half-way: it reads these keys again.
+    machine.forget?.(works.map(({ held }) => held.key));
+    log.error('step-threw', { keys: works.length, first: works[0]!.held.key, error });
+    if (works.length === 1) return [{ type: 'thrown', error }];
+  }
+  const verdicts: Verdict[] = [];
+  for (const work of works) verdicts.push(...(await stepWorks(options, [work])));
+  return verdicts;
+};
+
+/** Why these records are parked, for a person. */
+export const reasonOf = (verdict: { readonly type: 'thrown'; readonly error: unknown }): string => `step threw ${messageOf(verdict.error)}`;
