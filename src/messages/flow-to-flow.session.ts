@@ -28,8 +28,13 @@ export const sessionMessage = z.object({
       context: z.record(z.string().max(250), z.string().max(10_000)),
     })
     .optional(),
+  /** On an initiator's later messages: where a receiver without state says that it has none. */
+  senderFlowId: z.uuid().optional(),
+  /** On a responder's messages: the protocol version that it chose. */
+  version: z.int().positive().optional(),
   content: z.discriminatedUnion('type', [
-    z.object({ type: z.literal('data'), json: z.string().max(sessionDataCharsMax) }),
+    /** `closes`: the sender has nothing more to say; a close that rides with its last data. */
+    z.object({ type: z.literal('data'), json: z.string().max(sessionDataCharsMax), closes: z.boolean().optional() }),
     z.object({ type: z.literal('close') }),
     z.object({ type: z.literal('error'), code: z.string().max(100), message: z.string().max(2_000) }),
   ]),

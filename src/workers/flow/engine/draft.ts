@@ -1,0 +1,139 @@
+/**
+ * One flow during one step: its head as it is becoming, and what the step will write, send and say. A draft lives no longer than
+ * its step; when the step cannot be finished it is thrown away whole, and so is what the sandbox did for it.
+ */
+import { flowToRestStatus } from '../../../messages/flow-to-rest.status.ts';
+import { encode } from '../../../messages/grammar/envelope.ts';
+import type { OutRecord } from '../../../messages/grammar/record.ts';
+import type { FlowStatus } from '../../../messages/grammar/shapes.ts';
+import type { FlowLimits } from '../config.ts';
+import type { FiberStart, LogLine } from '../sandbox/sandbox.ts';
+import { flowStatusOf, withSession } from './head.ts';
+import type { FlowHead, Pending } from './head.ts';
+import type { JournalItem, Stored, TurnOutcome } from './journal.ts';
+import type { Outgoing, Session } from './session.ts';
+import { sessionRecord } from './session-record.ts';
+
+export type Draft = {
+  readonly key: string;
+  readonly now: number;
+  readonly limits: FlowLimits;
+  readonly before: FlowHead | undefined;
+  head: FlowHead | undefined;
+  /** The journal as it was; absent when the fiber is held. */
+  readonly items: readonly Stored[] | undefined;
+  /** Answers of stored messages by position. */
+  readonly messages: Map<number, string>;
+  /** Set while a new fiber has not begun. */
+  starting: FiberStart | undefined;
+  /** To be delivered in the next round, in order. */
+  ready: Ready[];
+  /** Signatures to be checked before the next round. */
+  verifications: Verification[];
+  readonly added: Stored[];
+  readonly effects: OutRecord[];
+  outbox: Posted[];
+  readonly notes: Note[];
+  readonly logs: LogLine[];
+  /** Why the step cannot be finished now. */
+  later: string | undefined;
+};
+
+export type Ready = { readonly op: number; readonly outcome: TurnOutcome };
+export type Verification = { readonly op: number; readonly params: unknown };
+export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing };
+/** Something worth a line in the log, and a count. */
+export type Note = { readonly level: 'debug' | 'info' | 'warn'; readonly event: string; readonly fields?: Readonly<Record<string, unknown>> };
+
+export type DraftOf = Pick<Draft, 'key' | 'now' | 'limits' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
+
+export const openDraft = (of: DraftOf): Draft => ({
+  ...of,
+  before: of.head,
+  starting: undefined,
+  ready: [],
+  verifications: [],
+  added: [],
+  effects: [],
+  outbox: [],
+  notes: [],
+  logs: [],
+  later: undefined,
+});
+
+export const note = (draft: Draft, level: Note['level'], event: string, fields?: Note['fields']): void => {
+  draft.notes.push({ level, event, ...(fields === undefined ? {} : { fields }) });
+};
+
+/** Appends an item to the journal. */
+export const append = (draft: Draft, head: FlowHead, value: JournalItem): number => {
+  const position = head.itemCount;
+  draft.added.push({ position, value });
+  draft.head = { ...head, itemCount: position + 1 };
+  return position;
+};
+
+export const addPending = (draft: Draft, head: FlowHead, pending: Pending): void => {
+  draft.head = { ...head, pending: [...head.pending, pending] };
+};
+
+/** Takes an operation from the pending ones, to be completed in the next round. */
+export const complete = (draft: Draft, head: FlowHead, op: number, outcome: TurnOutcome): void => {
+  draft.head = { ...head, pending: head.pending.filter((one) => one.op !== op) };
+  draft.ready.push({ op, outcome });
+};
+
+// ── Sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Puts a session's new state in the head, and what it sends in the outbox. A close rides with data of the same step. */
+export const putSession = (draft: Draft, head: FlowHead, session: Session, outgoing?: Outgoing): void => {
+  draft.head = withSession(head, session);
+  if (outgoing === undefined) return;
+  const last = draft.outbox.findLast(({ sessionId }) => sessionId === session.id);
+  if (outgoing.content.type === 'close' && last?.outgoing.content.type === 'data') {
+    const closing: Posted = { ...last, outgoing: { ...last.outgoing, content: { ...last.outgoing.content, closes: true } } };
+    draft.outbox = draft.outbox.map((posted) => (posted === last ? closing : posted));
+    draft.head = withSession(head, { ...session, sent: session.sent - 1 });
+    return;
+  }
+  draft.outbox.push({ sessionId: session.id, outgoing });
+};
+
+// ── Statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Tells REST how a flow that it started fares; each status once by its id. */
+export const tellStatus = (draft: Draft, head: FlowHead, change: Partial<FlowStatus> = {}): void => {
+  if (head.kind !== 'rest') return;
+  const body = { ...flowStatusOf(head), ...change };
+  draft.effects.push(encode(flowToRestStatus, { key: head.flowId, id: `${head.flowId}/${body.flowStatus}`, body }));
+};
+
+// ── The end of the step ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Writes what is still only in memory: messages that were not read become items, what sessions say becomes records. */
+export const flushDraft = (draft: Draft): void => {
+  if (draft.head === undefined) return;
+  for (const { id } of draft.head.sessions) storeUnread(draft, id);
+  const head = draft.head;
+  for (const { sessionId, outgoing } of draft.outbox) {
+    const session = head.sessions.find(({ id }) => id === sessionId);
+    if (session !== undefined) draft.effects.push(sessionRecord(head, session, outgoing, { now: draft.now, ttlMs: draft.limits.messageTtlMs }));
+  }
+  draft.outbox = [];
+  if (head !== draft.before) draft.head = { ...head, updatedAt: draft.now };
+};
+
+const storeUnread = (draft: Draft, sessionId: string): void => {
+  const session = draft.head?.sessions.find(({ id }) => id === sessionId);
+  if (session === undefined || ![...session.unread, ...session.early].some(({ type }) => type === 'fresh')) return;
+  const store = <Entry extends Session['early'][number] | Session['unread'][number]>(entry: Entry): Entry => {
+    if (entry.type !== 'fresh' || draft.head === undefined) return entry;
+    const position = append(draft, draft.head, { type: 'message', sessionId, seq: entry.seq, answer: entry.answer });
+    draft.messages.set(position, entry.answer);
+    const { answer: _, ...rest } = entry;
+    // The same entry, its text replaced by its place.
+    return { ...rest, type: 'stored', position } as unknown as Entry;
+  };
+  const stored = { ...session, unread: session.unread.map(store), early: session.early.map(store) };
+  draft.head = withSession(draft.head!, stored);
+};

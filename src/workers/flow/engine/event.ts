@@ -1,0 +1,30 @@
+/** What can happen to a flow. */
+import type * as z from 'zod';
+import type { SessionMessage } from '../../../messages/flow-to-flow.session.ts';
+import type { Outcome, ReturnAddress } from '../../../messages/grammar/envelope.ts';
+import type { restToFlowStart } from '../../../messages/rest-to-flow.start.ts';
+
+export type StartEvent = {
+  readonly type: 'start';
+  readonly key: string;
+  readonly id: string;
+  readonly replyTo?: ReturnAddress;
+  readonly body: z.infer<typeof restToFlowStart.body>;
+};
+
+/** From another virtual node; the link manager has proved who the source is. */
+export type MessageEvent = {
+  readonly type: 'message';
+  readonly groupId: string;
+  readonly source: string;
+  readonly destination: string;
+  /** `undefined` when the payload is no session message. */
+  readonly message: SessionMessage | undefined;
+};
+
+export type FlowEvent =
+  | StartEvent
+  | MessageEvent
+  | { readonly type: 'undelivered'; readonly messageId: string; readonly reason: string }
+  | { readonly type: 'answer'; readonly requestId: string; readonly outcome: Outcome }
+  | { readonly type: 'wake' };

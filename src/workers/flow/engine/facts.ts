@@ -1,0 +1,14 @@
+/** What a step may know of the world beside its own state: read from views, which others keep up to date. */
+import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
+import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
+import type { Member } from '../../../messages/member-to-all.member.ts';
+
+export type Facts = {
+  virtualNode(shortHash: string): VirtualNode | undefined;
+  cpi(fullChecksum: string): CpiMetadata | undefined;
+  /** JavaScript of a CPK; `undefined` while its chunks are not all here. */
+  bundle(cpkHash: string): string | undefined;
+  member(groupId: string, x500Name: string): Member | undefined;
+  /** Every member of a group, in no promised order. */
+  members(groupId: string): readonly Member[];
+};

@@ -1,0 +1,182 @@
+/**
+ * The rounds of a step: as long as flows can go on, their turns are run together in the sandbox and what they asked for is
+ * taken up.
+ *
+ *     events ──▶ ready completions ──▶ sandbox ──▶ asks ──┬─▶ ready again: next round
+ *                                                         └─▶ pending: the flow waits
+ */
+import * as z from 'zod';
+import { fromBase64url } from '../../../cipher/bytes.ts';
+import { verify } from '../../../cipher/signature.ts';
+import type { SignatureSpec } from '../../../cipher/signature.ts';
+import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
+import { askedOf } from '../sandbox/ask.ts';
+import type { Completion, Fresh, Sandbox, Turn, TurnResult, TurnStep } from '../sandbox/sandbox.ts';
+import { append, note, putSession } from './draft.ts';
+import type { Draft, Ready, Verification } from './draft.ts';
+import { refused } from './external.ts';
+import type { Facts } from './facts.ts';
+import { compartmentOf, hasEnded } from './head.ts';
+import type { FlowError, FlowHead } from './head.ts';
+import { completionOf, messagesOf, replayOf } from './journal.ts';
+import type { TurnOutcome } from './journal.ts';
+import { failFlow, finishFlow } from './lifecycle.ts';
+import { completeWaiting, issue } from './operation.ts';
+import { failSession, silenceAt } from './session.ts';
+
+export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly roundsMax: number };
+
+/** Runs every draft until its flow waits or has ended. */
+export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, roundsMax }: RoundsOptions): Promise<void> => {
+  for (const draft of drafts) failSilentSessions(draft);
+  for (let round = 0; ; round++) {
+    const moving: { draft: Draft; turn: Turn }[] = [];
+    for (const draft of drafts) {
+      if (draft.later !== undefined || draft.head === undefined || hasEnded(draft.head)) continue;
+      completeWaiting(draft);
+      if (draft.starting === undefined && draft.ready.length === 0) continue;
+      if (round >= roundsMax) {
+        failFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_OPERATIONS_EXCEEDED: the flow went through ${roundsMax} rounds of operations without waiting for anything` });
+        continue;
+      }
+      const turn = turnOf(draft, draft.head, sandbox, facts);
+      if (turn === undefined) continue;
+      moving.push({ draft, turn });
+    }
+    if (moving.length === 0) return;
+    const results = await sandbox.run(moving.map(({ turn }) => turn));
+    moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
+    await Promise.all(moving.map(({ draft }) => runVerifications(draft)));
+  }
+};
+
+const failSilentSessions = (draft: Draft): void => {
+  if (draft.head === undefined || hasEnded(draft.head)) return;
+  const { sessionTimeoutMs } = draft.limits;
+  for (const session of draft.head.sessions) {
+    const at = silenceAt(session, sessionTimeoutMs);
+    if (at === undefined || at > draft.now) continue;
+    const message = `nothing was said on the session for ${sessionTimeoutMs} ms`;
+    const failed = failSession(session, { code: 'SESSION_TIMEOUT', message }, { code: 'SESSION_TIMEOUT', message }, draft.now);
+    putSession(draft, draft.head, { ...failed.session, unread: session.unread }, failed.outgoing);
+    note(draft, 'info', 'flow-session-timed-out', { flowId: draft.key, sessionId: session.id });
+  }
+};
+
+// ── To the sandbox ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+const journalCorrupt: FlowError = { type: 'PLATFORM_ERROR', message: 'FLOW_JOURNAL_CORRUPT: items of the journal are missing' };
+
+/** The next turn of a flow; `undefined` when it cannot be run now, which the draft then says. */
+const turnOf = (draft: Draft, head: FlowHead, sandbox: Sandbox, facts: Facts): Turn | undefined => {
+  const completions = draft.ready.flatMap(({ op, outcome }): Completion[] => {
+    const completion = completionOf(op, outcome, draft.messages);
+    return completion === undefined ? [] : [completion];
+  });
+  const isHeld = draft.starting === undefined && sandbox.holds(head.flowId);
+  const canRebuild = draft.items !== undefined || draft.before === undefined;
+  const lacksMessage = completions.length < draft.ready.length;
+  if (!canRebuild && (lacksMessage || !isHeld)) {
+    draft.later = 'the flow left memory; it is rebuilt from its journal';
+    return undefined;
+  }
+  if (lacksMessage) {
+    failFlow(draft, journalCorrupt);
+    return undefined;
+  }
+  const base = { flowId: head.flowId, compartment: compartmentOf(head), at: draft.now, completions };
+  if (isHeld) return base;
+  const fresh = freshOf(draft, head, facts);
+  return fresh === undefined ? undefined : { ...base, fresh };
+};
+
+const freshOf = (draft: Draft, head: FlowHead, facts: Facts): Fresh | undefined => {
+  const code = facts.bundle(head.code.cpkHash);
+  if (code === undefined) {
+    draft.later = `the code of CPK ${head.code.cpkHash} is not here yet`;
+    return undefined;
+  }
+  const { x500Name, groupId, shortHash } = head.identity;
+  const base = { code, me: { x500Name, groupId, shortHash }, flowClassName: head.flowClassName };
+  if (draft.starting !== undefined) return { ...base, start: draft.starting, journal: [] };
+  const replay = replayOf([...(draft.items ?? []), ...draft.added]);
+  if (replay === undefined) {
+    failFlow(draft, journalCorrupt);
+    return undefined;
+  }
+  note(draft, 'debug', 'flow-replayed', { flowId: head.flowId, steps: replay.steps.length });
+  return { ...base, start: replay.start, journal: replay.steps };
+};
+
+// ── From the sandbox ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
+  switch (result.type) {
+    case 'lost':
+      draft.later = result.reason;
+      return;
+    case 'fault':
+      return failFlow(draft, { type: 'PLATFORM_ERROR', message: `${result.code}: ${result.message}` });
+    case 'diverged':
+      return failFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_DIVERGED: the code is not the code that began this flow: ${result.message}` });
+    case 'ran':
+      break;
+  }
+  const delivered = draft.ready;
+  draft.ready = [];
+  const begun = draft.starting === undefined ? 0 : 1;
+  result.steps.forEach((step, i) => {
+    if (i < begun) takeBeginning(draft, step, facts);
+    else takeTurn(draft, delivered[i - begun]!, step, facts);
+  });
+  if (result.finished !== undefined) finishFlow(draft, result.finished);
+};
+
+const takeBeginning = (draft: Draft, step: TurnStep, facts: Facts): void => {
+  const start = draft.starting!;
+  draft.starting = undefined;
+  append(draft, draft.head!, { type: 'start', v: 1, at: draft.now, start, asked: step.asks.map(askedOf) });
+  takeAsks(draft, step, facts);
+};
+
+const takeTurn = (draft: Draft, { op, outcome }: Ready, step: TurnStep, facts: Facts): void => {
+  append(draft, draft.head!, { type: 'turn', at: draft.now, op, outcome, asked: step.asks.map(askedOf) });
+  takeAsks(draft, step, facts);
+};
+
+const takeAsks = (draft: Draft, step: TurnStep, facts: Facts): void => {
+  draft.logs.push(...step.logs);
+  for (const ask of step.asks) issue(draft, ask, facts);
+};
+
+// ── Signatures ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const runVerifications = async (draft: Draft): Promise<void> => {
+  if (draft.verifications.length === 0) return;
+  const verifications = draft.verifications;
+  draft.verifications = [];
+  const outcomes = await Promise.all(verifications.map(verifyOne));
+  verifications.forEach(({ op }, i) => draft.ready.push({ op, outcome: outcomes[i]! }));
+};
+
+const verifyParams = z.object({ data: z.string(), signature: z.string(), publicKey: z.string(), spec: z.string() });
+
+/** A key, signature or spec that cannot be read is merely not valid: it came from anyone. */
+const verifyOne = async ({ params }: Verification): Promise<TurnOutcome> => {
+  const parsed = verifyParams.safeParse(params);
+  if (!parsed.success) return refused('OPERATION_INVALID', `crypto.verify: ${z.prettifyError(parsed.error)}`);
+  const spec = signatureSpec.safeParse(parsed.data.spec);
+  let valid = false;
+  if (spec.success) valid = await verifyText({ ...parsed.data, spec: spec.data });
+  return { type: 'answer', json: JSON.stringify({ valid }) };
+};
+
+const verifyText = async (given: { data: string; signature: string; publicKey: string; spec: SignatureSpec }): Promise<boolean> => {
+  let bytes: { publicKey: Uint8Array; data: Uint8Array; signature: Uint8Array };
+  try {
+    bytes = { publicKey: fromBase64url(given.publicKey), data: fromBase64url(given.data), signature: fromBase64url(given.signature) };
+  } catch {
+    return false;
+  }
+  return await verify({ ...bytes, spec: given.spec });
+};

@@ -1,0 +1,113 @@
+/**
+ * The flow machine: steps flows in batches.
+ *
+ * A flow that is held in the sandbox goes on from memory; one that is not is rebuilt from its journal, which the shell then loads
+ * (`needsItems`). What memory holds is only ever a copy: it is used when it stands exactly where the stored head stands (H3), and
+ * thrown away when a step of its flow could not be finished or kept.
+ */
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
+import type { FlowLimits } from './config.ts';
+import { flushDraft, note, openDraft } from './engine/draft.ts';
+import type { Draft } from './engine/draft.ts';
+import type { FlowEvent } from './engine/event.ts';
+import type { Facts } from './engine/facts.ts';
+import { dueAtOf, hasEnded } from './engine/head.ts';
+import type { FlowHead } from './engine/head.ts';
+import { messagesOf } from './engine/journal.ts';
+import type { JournalItem } from './engine/journal.ts';
+import { runRounds } from './engine/rounds.ts';
+import { silenceAt } from './engine/session.ts';
+import type { ViewedFacts } from './facts.ts';
+import { createMemory } from './memory.ts';
+import type { Memory } from './memory.ts';
+import { onAnswer, takeAnswered } from './on-answer.ts';
+import { onReceive, takeReceived, takeUndelivered } from './on-receive.ts';
+import { onStart, takeStart } from './on-start.ts';
+import { onWake } from './on-wake.ts';
+import type { Sandbox } from './sandbox/sandbox.ts';
+import { createReport } from './report.ts';
+
+export type FlowMachine = Machine<FlowHead, JournalItem, FlowEvent>;
+
+export type FlowMachineOptions = {
+  readonly facts: ViewedFacts;
+  readonly sandbox: Sandbox;
+  readonly limits: FlowLimits;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
+  const memory = createMemory(sandbox, limits.flowsLiveMax);
+  const report = createReport(log, metrics);
+  return {
+    hearings: [onStart, onReceive, onAnswer],
+    wake: onWake,
+    prepare: facts.prepare,
+    needsItems: (key, head) => head !== undefined && !hasEnded(head) && !memory.holds(key, head.itemCount),
+    step: async (inputs, now) => {
+      const drafts = inputs.map((input) => draftOf(input, now, limits, memory));
+      try {
+        drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
+        await runRounds(drafts, { sandbox, facts, roundsMax: limits.roundsMax });
+        for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
+      } catch (error) {
+        // The sandbox may be ahead of the store now.
+        memory.forget(inputs.map(({ key }) => key));
+        throw error;
+      }
+      memory.keep(drafts);
+      for (const draft of drafts) report.step(draft);
+      report.held(memory.count());
+      return drafts.map(outputOf);
+    },
+    forget: (keys) => memory.forget(keys),
+  };
+};
+
+const draftOf = ({ key, head, items }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
+  // Items come for a flow that memory does not hold, or not at this point.
+  if (items !== undefined) memory.forget([key]);
+  const messages = items === undefined ? memory.messagesOf(key) : messagesOf(items);
+  return openDraft({ key, now, limits, head, items, messages });
+};
+
+const takeEvents = (draft: Draft, events: readonly FlowEvent[], facts: Facts): void => {
+  for (const event of events) {
+    if (draft.later !== undefined) return;
+    takeEvent(draft, event, facts);
+  }
+};
+
+const takeEvent = (draft: Draft, event: FlowEvent, facts: Facts): void => {
+  switch (event.type) {
+    case 'start':
+      return takeStart(draft, event, facts);
+    case 'message':
+      return takeReceived(draft, event, facts);
+    case 'undelivered':
+      return takeUndelivered(draft, event.messageId, event.reason);
+    case 'answer':
+      return takeAnswered(draft, event.requestId, event.outcome);
+    case 'wake':
+      return note(draft, 'debug', 'flow-woken', { flowId: draft.key });
+  }
+};
+
+const outputOf = (draft: Draft): StepOutput<FlowHead, JournalItem> => {
+  const { head, before, later, added, effects, limits } = draft;
+  if (later !== undefined) return { type: 'later', reason: later };
+  if (head === undefined || head === before) return { type: 'next', head: undefined, effects };
+  const dueAt = dueAtOf(head, (session) => silenceAt(session, limits.sessionTimeoutMs));
+  return {
+    type: 'next',
+    head,
+    itemsAdded: added,
+    effects,
+    scope: head.identity.shortHash,
+    status: head.status,
+    ...(dueAt === undefined ? {} : { dueAt }),
+  };
+};

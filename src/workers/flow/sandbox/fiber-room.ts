@@ -1,0 +1,155 @@
+/**
+ * The fibers of one thread. Turns are run one after the other, each completion in a macrotask of its own, so that whatever runs
+ * between two macrotasks belongs to one known flow: the order of a replay is the order of life, and a spinning flow can be named.
+ */
+import type { Flow } from '../../../flow-sdk/flow.ts';
+import { divergenceOf } from './ask.ts';
+import { createFiber } from './fiber.ts';
+import type { Fiber, FiberLimits } from './fiber.ts';
+import type { Completion, Fresh, Turn, TurnResult, TurnStep } from './sandbox.ts';
+
+export type FiberPowers = {
+  /** Calls back when everything that runs now has come to rest: the next macrotask. */
+  readonly macrotask: (callback: () => void) => void;
+  /** Evaluates a bundle for a compartment and returns its `cordageApp`. Throws when the code cannot be run. */
+  readonly evaluate: (compartment: string, code: string) => unknown;
+  /** Told before each turn which one it is (its place in the list) and before each of its steps. */
+  readonly progress?: (turn: number) => void;
+};
+
+export type FiberRoom = {
+  /** One call at a time. */
+  run(turns: readonly Turn[]): Promise<TurnResult[]>;
+  forget(flowIds: readonly string[]): void;
+  /** Drops the app of a compartment; its fibers must have been forgotten before. */
+  unload(compartment: string): void;
+};
+
+type App = ReadonlyMap<string, Flow>;
+
+export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): FiberRoom => {
+  const apps = new Map<string, App>();
+  const fibers = new Map<string, Fiber>();
+  const rested = (): Promise<void> => new Promise((resolve) => powers.macrotask(resolve));
+
+  const load = (compartment: string, code: string): App => {
+    let app = apps.get(compartment);
+    if (app === undefined) apps.set(compartment, (app = flowsOf(powers.evaluate(compartment, code))));
+    return app;
+  };
+
+  const runTurn = async (turn: Turn, place: number): Promise<TurnResult> => {
+    const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh, load, limits);
+    if ('type' in begun) return begun;
+    const { fiber } = begun;
+    fibers.set(turn.flowId, fiber);
+    const move = async (start: () => void): Promise<TurnStep> => {
+      powers.progress?.(place);
+      start();
+      await rested();
+      return fiber.rest();
+    };
+    const result = await (turn.fresh === undefined ? deliver(fiber, turn, [], move) : rebuild(fiber, turn, turn.fresh, move));
+    if (result.type !== 'ran' || result.finished !== undefined) fibers.delete(turn.flowId);
+    return result;
+  };
+
+  return {
+    run: async (turns) => {
+      const results: TurnResult[] = [];
+      for (const [place, turn] of turns.entries()) {
+        powers.progress?.(place);
+        results.push(await runTurn(turn, place));
+      }
+      return results;
+    },
+    forget: (flowIds) => {
+      for (const flowId of flowIds) fibers.delete(flowId);
+    },
+    unload: (compartment) => void apps.delete(compartment),
+  };
+};
+
+const held = (fibers: ReadonlyMap<string, Fiber>, flowId: string): { fiber: Fiber } | TurnResult => {
+  const fiber = fibers.get(flowId);
+  return fiber === undefined ? { type: 'lost', reason: 'the flow is not in memory' } : { fiber };
+};
+
+const begin = (turn: Turn, fresh: Fresh, load: (compartment: string, code: string) => App, limits: FiberLimits): { fiber: Fiber } | TurnResult => {
+  let app: App;
+  try {
+    app = load(turn.compartment, fresh.code);
+  } catch (error) {
+    return { type: 'fault', code: 'FLOW_CODE_REFUSED', message: `the code of the CPK cannot be run: ${reasonOf(error, limits.errorCharsMax)}` };
+  }
+  const flow = app.get(fresh.flowClassName);
+  if (flow === undefined) {
+    return { type: 'fault', code: 'FLOW_CLASS_NOT_FOUND', message: `the code of the CPK holds no flow ${fresh.flowClassName}, although its manifest does` };
+  }
+  return { fiber: createFiber(turn.flowId, flow, fresh, limits) };
+};
+
+const reasonOf = (error: unknown, charsMax: number): string => {
+  try {
+    return String(error).slice(0, charsMax);
+  } catch {
+    return 'an error that cannot be read';
+  }
+};
+
+/** Reads a bundle's app with suspicion: it is made by code that we did not write. */
+const flowsOf = (app: unknown): App => {
+  const list = typeof app === 'object' && app !== null && 'flows' in app ? app.flows : undefined;
+  if (!Array.isArray(list)) throw new TypeError('the bundle sets no global `cordageApp` with a list `flows`');
+  const flows = new Map<string, Flow>();
+  for (const flow of list as unknown[]) {
+    if (!isFlow(flow)) throw new TypeError('`cordageApp.flows` holds something that is not a flow of this SDK');
+    flows.set(flow.declaration.name, flow);
+  }
+  return flows;
+};
+
+const isFlow = (value: unknown): value is Flow => {
+  if (typeof value !== 'object' || value === null) return false;
+  // Any object may be asked for these properties; each is checked.
+  const { cordageFlow, declaration, run } = value as Partial<Flow>;
+  return cordageFlow === 1 && typeof declaration?.name === 'string' && typeof run === 'function';
+};
+
+type Move = (start: () => void) => Promise<TurnStep>;
+
+/** Delivers the turn's completions one by one, and stops where the fiber ends. */
+const deliver = async (fiber: Fiber, turn: Turn, before: readonly TurnStep[], move: Move): Promise<TurnResult> => {
+  const steps = [...before];
+  for (const completion of turn.completions) {
+    if (fiber.fault !== undefined || fiber.finished !== undefined) break;
+    steps.push(await move(() => fiber.deliver(completion, turn.at)));
+  }
+  if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
+  return { type: 'ran', steps, ...(fiber.finished === undefined ? {} : { finished: fiber.finished }) };
+};
+
+/** Begins a fiber, runs it over its journal, and goes on from there. */
+const rebuild = async (fiber: Fiber, turn: Turn, fresh: Fresh, move: Move): Promise<TurnResult> => {
+  if (fresh.journal.length === 0) {
+    const step = await move(() => fiber.begin(turn.at));
+    return await deliver(fiber, turn, [step], move);
+  }
+  for (const [place, { at, completion, asked }] of fresh.journal.entries()) {
+    const firstOp = fiber.operationCount;
+    const { asks } = await move(() => (completion === undefined ? fiber.begin(at) : fiber.deliver(completion, at)));
+    if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
+    const divergence = divergenceOf(asked, asks, firstOp) ?? earlyEnd(fiber, fresh.journal[place + 1]?.completion);
+    if (divergence !== undefined) return { type: 'diverged', message: divergence };
+  }
+  return await deliver(fiber, turn, [], move);
+};
+
+/** A flow with a journal had not ended when it was written, so code that ends over it is other code. */
+const earlyEnd = (fiber: Fiber, next: Completion | undefined): string | undefined => {
+  if (fiber.finished === undefined) return undefined;
+  const how = fiber.finished.type === 'result' ? 'the code returned' : `the code threw "${fiber.finished.message}"`;
+  return next === undefined
+    ? `after operation ${fiber.operationCount - 1} the journal has a flow that waits, ${how}`
+    : `after operation ${fiber.operationCount - 1} the journal goes on with the completion of operation ${next.op}, ${how}`;
+};

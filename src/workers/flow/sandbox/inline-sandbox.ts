@@ -1,0 +1,54 @@
+/**
+ * The sandbox without thread and hardening: the same fibers, in the caller's own realm. For the deterministic simulator and for
+ * tests of the engine; never for code that others wrote.
+ */
+import { createFiberRoom } from './fiber-room.ts';
+import type { FiberPowers } from './fiber-room.ts';
+import type { FiberLimits } from './fiber.ts';
+import type { Sandbox } from './sandbox.ts';
+
+export type InlineSandboxOptions = {
+  readonly limits: FiberLimits;
+  /** Default: `setImmediate`. A simulator hands in its own. */
+  readonly macrotask?: FiberPowers['macrotask'];
+};
+
+export const createInlineSandbox = (options: InlineSandboxOptions): Sandbox => {
+  const { limits, macrotask = (callback) => void setImmediate(callback) } = options;
+  const room = createFiberRoom({ macrotask, evaluate: (_compartment, code) => evaluateScript(code) }, limits);
+  const flows = new Set<string>();
+  // Fibers share the macrotask queue, so two calls take turns.
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    run: (turns) => {
+      const results = last.then(async () => {
+        const ran = await room.run(turns);
+        turns.forEach(({ flowId }, i) => {
+          const result = ran[i]!;
+          if (result.type === 'ran' && result.finished === undefined) flows.add(flowId);
+          else flows.delete(flowId);
+        });
+        return ran;
+      });
+      last = results.catch(() => {});
+      return results;
+    },
+    holds: (flowId) => flows.has(flowId),
+    forget: (flowIds) => {
+      for (const flowId of flowIds) flows.delete(flowId);
+      room.forget(flowIds);
+    },
+    close: async () => {
+      await last;
+      room.forget([...flows]);
+      flows.clear();
+    },
+  };
+};
+
+/** A bundle is a script that declares `cordageApp`; a function body sees it and can hand it out. */
+const evaluateScript = (code: string): unknown => {
+  // oxlint-disable-next-line no-new-func, no-implied-eval -- the whole point of this file, for code that the caller trusts
+  const script = new Function(`${code}\n;return cordageApp;`) as () => unknown;
+  return script();
+};

@@ -1,0 +1,107 @@
+/**
+ * The sandbox port: where flow code runs. It is handed turns and gives back what the code asked for; it knows nothing of
+ * sessions, stores or wires.
+ *
+ * A flow is a **fiber**: code that runs until it waits for its operations. A turn begins a fiber, or rebuilds it by running its
+ * code over its journal, and then delivers completions one at a time, each after everything that the one before set in motion
+ * has come to rest. So the same completions in the same order give the same operations, live or replayed.
+ *
+ * Promises every implementation keeps (one contract suite):
+ * - **F1** what a fiber asks for depends only on its code, its beginning, and the completions in their order;
+ * - **F2** results stand in the order of the turns; a fiber that fails, spins or eats memory fails alone;
+ * - **F3** a replay that does not ask for what the journal has ends in `diverged`, showing both, and changes nothing else;
+ * - **F4** only text crosses the border: no object of one side is seen by the other.
+ */
+import type { OperationKind } from '../../../flow-sdk/operations.ts';
+
+export type Sandbox = {
+  run(turns: readonly Turn[]): Promise<readonly TurnResult[]>;
+  /** Whether a turn without `fresh` can be run for this flow. */
+  holds(flowId: string): boolean;
+  forget(flowIds: readonly string[]): void;
+  close(): Promise<void>;
+};
+
+export type Turn = {
+  readonly flowId: string;
+  /** Where the code runs: a CPK of a virtual node. What shares a compartment shares the module's own variables. */
+  readonly compartment: string;
+  /** Milliseconds since the epoch: what `ctx.now()` answers during this turn. */
+  readonly at: number;
+  /** Given to begin a fiber, or to rebuild one that is not held. */
+  readonly fresh?: Fresh;
+  readonly completions: readonly Completion[];
+};
+
+export type Fresh = {
+  /** JavaScript of the CPK: a script that ends with a global `cordageApp`. */
+  readonly code: string;
+  readonly me: { readonly x500Name: string; readonly groupId: string; readonly shortHash: string };
+  readonly flowClassName: string;
+  readonly start: FiberStart;
+  /** What the fiber did before, oldest first; empty for a new one. */
+  readonly journal: readonly ReplayStep[];
+};
+
+export type FiberStart =
+  /** JSON text of the argument. */
+  | { readonly type: 'input'; readonly json: string }
+  | { readonly type: 'session'; readonly sessionId: string; readonly counterparty: string; readonly protocolVersion: number };
+
+/** One step of a journal: the completion that was delivered (none at the beginning) and what was asked for in answer. */
+export type ReplayStep = {
+  readonly at: number;
+  readonly completion?: Completion;
+  readonly asked: readonly Asked[];
+};
+
+/** The outcome of operation number `op`. */
+export type Completion =
+  | { readonly op: number; readonly type: 'answer'; readonly json: string }
+  | { readonly op: number; readonly type: 'refused'; readonly code: string; readonly message: string };
+
+/** `session.open` is no operation and has no number, but it is journaled among them. */
+export type AskKind = OperationKind | 'session.open';
+
+/** What the code asked for: operations are numbered in the order in which they stand. */
+export type Ask = { readonly kind: AskKind; readonly digest: string; /** JSON text. */ readonly params: string };
+
+/** What a journal keeps of it: enough to know it again, and the beginning of its parameters for people to read. */
+export type Asked = { readonly kind: AskKind; readonly digest: string; readonly sketch: string };
+
+export type LogLine = { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string; /** JSON text. */ readonly fields?: string };
+
+export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly LogLine[] };
+
+export type TurnResult =
+  /** One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. */
+  | { readonly type: 'ran'; readonly steps: readonly TurnStep[]; readonly finished?: Finished }
+  | { readonly type: 'diverged'; readonly message: string }
+  /** The platform ended the fiber: it broke a bound, or its code could not be run. */
+  | { readonly type: 'fault'; readonly code: FaultCode; readonly message: string }
+  /** The fiber is gone through no proven fault of its own: run the turn again with `fresh`. */
+  | { readonly type: 'lost'; readonly reason: string };
+
+export type Finished =
+  | { readonly type: 'result'; readonly result: string | null }
+  | { readonly type: 'error'; readonly message: string };
+
+export type FaultCode =
+  | 'FLOW_CODE_REFUSED'
+  | 'FLOW_CLASS_NOT_FOUND'
+  | 'FLOW_TIME_EXCEEDED'
+  | 'FLOW_MEMORY_EXCEEDED'
+  | 'FLOW_OPERATIONS_EXCEEDED'
+  | 'FLOW_OUT_OF_TURN'
+  | 'FLOW_JOURNAL_CORRUPT';
+
+/** The sandbox itself could not work; the shell tries again. */
+export class SandboxError extends Error {
+  readonly code = 'FLOW_SANDBOX_CLOSED';
+  /** For the shell: no record is at fault. */
+  readonly operational = true;
+  constructor(message: string) {
+    super(message);
+    this.name = 'SandboxError';
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The flow room: runs flow code and checkpoints it.
+ *
+ * - **hears** rest-to-flow.start, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query;
+ *   views of virtual nodes, CPIs, CPK code, members and group parameters
+ * - **says** flow-to-rest.status, flow-to-db.entity, all-to-crypto.sign, all-to-link-manager.send, and answers to rest
+ * - **owns** checkpoints: a head and a journal for each flow
+ * - **never** runs application code outside the sandbox
+ */
+import type { Clock } from '../../host/clock.ts';
+import type { StartThread } from '../../host/threads.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { flowLimitsDefault } from './config.ts';
+import type { FlowLimits } from './config.ts';
+import { createFacts } from './facts.ts';
+import type { FlowViews } from './facts.ts';
+import { createFlowMachine } from './machine.ts';
+import { createOnQuery } from './on-query.ts';
+import { createInlineSandbox } from './sandbox/inline-sandbox.ts';
+import type { InlineSandboxOptions } from './sandbox/inline-sandbox.ts';
+import type { Sandbox } from './sandbox/sandbox.ts';
+import { createThreadSandbox } from './sandbox/thread-sandbox.ts';
+
+export type { FlowLimits } from './config.ts';
+export type { FlowViews } from './facts.ts';
+export type { Sandbox } from './sandbox/sandbox.ts';
+
+export type FlowWorkerDeps = {
+  readonly views: FlowViews;
+  readonly sandbox: Sandbox;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<FlowLimits>;
+};
+
+export const createFlowWorker = ({ views, sandbox, log, metrics, limits: given }: FlowWorkerDeps): Worker => {
+  const limits = { ...flowLimitsDefault, ...given };
+  const facts = createFacts(views, limits);
+  return {
+    room: 'flow',
+    machine: createFlowMachine({ facts, sandbox, limits, log, metrics }),
+    answers: [createOnQuery({ charsMax: limits.queryCharsMax })],
+    close: () => sandbox.close(),
+  };
+};
+
+export type SandboxDeps = {
+  readonly startThread: StartThread;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<FlowLimits>;
+};
+
+/** The sandbox for code that others wrote: hardened, in threads. Its threads start at once. */
+export const createFlowSandbox = ({ limits, ...deps }: SandboxDeps): Sandbox => createThreadSandbox({ ...deps, limits: { ...flowLimitsDefault, ...limits } });
+
+/** For the simulator and for tests, with code that the caller trusts: no thread, no hardening, the caller's macrotasks. */
+export const createTrustingSandbox = ({ limits, macrotask }: { limits?: Partial<FlowLimits>; macrotask?: InlineSandboxOptions['macrotask'] } = {}): Sandbox =>
+  createInlineSandbox({ limits: { ...flowLimitsDefault, ...limits }, ...(macrotask === undefined ? {} : { macrotask }) });

@@ -1,0 +1,358 @@
+/**
+ * Flow rooms behind the real shell, each with its own memory store, joined by a link that delivers at once. What the other rooms
+ * do is done here as simply as their wires promise: entities in a map, signatures by the real cipher.
+ */
+import { toBase64url, fromBase64url } from '../../../../src/cipher/bytes.ts';
+import { generateKeyPair, keyIdOf, sign } from '../../../../src/cipher/signature.ts';
+import type { KeyPair } from '../../../../src/cipher/signature.ts';
+import type { Clock } from '../../../../src/host/clock.ts';
+import { flowIdOf } from '../../../../src/identity/derive.ts';
+import { holdingIdentityOf } from '../../../../src/identity/holding-identity.ts';
+import { parseX500 } from '../../../../src/identity/x500.ts';
+import { allToCryptoSign } from '../../../../src/messages/all-to-crypto.sign.ts';
+import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
+import type { CpiMetadata } from '../../../../src/messages/db-to-all.cpi.ts';
+import type { VirtualNode } from '../../../../src/messages/db-to-all.virtual-node.ts';
+import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
+import type { EntityOperation } from '../../../../src/messages/flow-to-db.entity.ts';
+import { flowToFlowWake } from '../../../../src/messages/flow-to-flow.wake.ts';
+import { flowToRestStatus } from '../../../../src/messages/flow-to-rest.status.ts';
+import { answer, answerTo, decode, encode } from '../../../../src/messages/grammar/envelope.ts';
+import type { Delivery, Outcome } from '../../../../src/messages/grammar/envelope.ts';
+import type { InRecord, OutRecord } from '../../../../src/messages/grammar/record.ts';
+import type { FlowDeclaration, FlowStatus } from '../../../../src/messages/grammar/shapes.ts';
+import type { Wire } from '../../../../src/messages/grammar/wire.ts';
+import { linkManagerToFlowReceive } from '../../../../src/messages/link-manager-to-flow.receive.ts';
+import type { Member } from '../../../../src/messages/member-to-all.member.ts';
+import { restToFlowStart } from '../../../../src/messages/rest-to-flow.start.ts';
+import { createLog, silentLog } from '../../../../src/observability/log.ts';
+import type { Log } from '../../../../src/observability/log.ts';
+import { createMetrics } from '../../../../src/observability/metrics.ts';
+import { shellLimits } from '../../../../src/shell/config.ts';
+import { createMachineBatch } from '../../../../src/shell/machine-batch.ts';
+import type { Batch } from '../../../../src/shell/machine-batch.ts';
+import { createMemoryParkingLot, createMemoryStateStore } from '../../../../src/shell/memory-store.ts';
+import type { ParkingLot, StateStore } from '../../../../src/shell/store.ts';
+import type { View } from '../../../../src/shell/view.ts';
+import { createFlowWorker } from '../../../../src/workers/flow/worker.ts';
+import type { FlowLimits, FlowViews, Sandbox } from '../../../../src/workers/flow/worker.ts';
+
+export const groupId = 'test-group';
+export const nameOf = (common: string): string => `CN=${common}, O=${common}, L=London, C=GB`;
+
+export const identityOf = (common: string) => {
+  const parsed = parseX500(nameOf(common));
+  if (parsed.type !== 'name') throw new Error(parsed.reason);
+  return holdingIdentityOf(parsed.name, groupId);
+};
+
+export type App = { readonly code: string; readonly flows: readonly FlowDeclaration[]; readonly hash?: string };
+
+export const viewOf = <Body>(entries: Iterable<[string, Body]>): View<Body> & { readonly map: Map<string, Body> } => {
+  const map = new Map(entries);
+  return { map, get: (key) => map.get(key), entries: () => map.entries(), refresh: async () => {} };
+};
+
+const cpkHashDefault = 'A'.repeat(64);
+const cpiChecksum = 'C'.repeat(64);
+const cpiId = { name: 'app', version: '1', signerSummaryHash: 'SHA-256:00' };
+
+const cpiOf = ({ flows, hash = cpkHashDefault }: App): CpiMetadata => ({
+  id: cpiId,
+  fullChecksum: cpiChecksum,
+  groupId,
+  groupPolicy: '{}',
+  cpks: [{ hash, id: cpiId, flows: [...flows], timestamp: 0 }],
+  timestamp: 0,
+});
+
+export const nodeOf = (common: string, hash = cpkHashDefault): VirtualNode => ({
+  holdingIdentity: identityOf(common),
+  cpiId,
+  cpiFullChecksum: cpiChecksum,
+  cpkHashes: [hash],
+  flowStartOperationalStatus: 'ACTIVE',
+  flowOperationalStatus: 'ACTIVE',
+  flowP2pOperationalStatus: 'ACTIVE',
+  vaultDbOperationalStatus: 'ACTIVE',
+  vaultDmlConnectionId: 'x',
+  vaultDdlConnectionId: null,
+  cryptoDmlConnectionId: 'x',
+  cryptoDdlConnectionId: null,
+  uniquenessDmlConnectionId: 'x',
+  uniquenessDdlConnectionId: null,
+  version: 1,
+  timestamp: 0,
+});
+
+const memberOf = (common: string, keys: readonly KeyPair[]): Member => ({
+  groupId,
+  x500Name: nameOf(common),
+  status: 'ACTIVE',
+  serial: 1,
+  memberContext: { 'corda.name': nameOf(common) },
+  mgmContext: {},
+  endpoints: [],
+  sessionKeys: keys.map(({ publicKey }) => ({ publicKey: toBase64url(publicKey), spec: 'EdDSA' })),
+  ledgerKeys: [],
+});
+
+export const viewsOf = (nodes: readonly string[], members: readonly Member[], app: App): FlowViews => {
+  const bytes = new TextEncoder().encode(app.code);
+  const hash = app.hash ?? cpkHashDefault;
+  return {
+    virtualNodes: viewOf(nodes.map((common) => [identityOf(common).shortHash, nodeOf(common, hash)])),
+    cpis: viewOf([[cpiChecksum, cpiOf(app)]]),
+    cpks: viewOf([[`${hash}/0`, { hash, index: 0, count: 1, bytes: toBase64url(bytes) }]]),
+    members: viewOf(members.map((member) => [`${groupId}/${member.x500Name}`, member])),
+    groupParameters: viewOf([]),
+  };
+};
+
+export type WorldClock = Clock & { time: number };
+
+export type Room = {
+  readonly name: string;
+  readonly states: StateStore;
+  readonly parking: ParkingLot;
+  readonly views: FlowViews;
+  readonly queue: InRecord[];
+  batch: Batch;
+  /** A replica that takes over: nothing in memory, the same store. */
+  restart(): void;
+};
+
+export type World = {
+  readonly clock: WorldClock;
+  readonly rooms: ReadonlyMap<string, Room>;
+  readonly statuses: FlowStatus[];
+  readonly answers: { readonly requestId: string; readonly outcome: Outcome }[];
+  /** Every record that a room published. */
+  readonly published: OutRecord[];
+  readonly logged: Record<string, unknown>[];
+  readonly metricsText: () => string;
+  /** `entity/id` to JSON text, of one member. */
+  vault(common: string): Map<string, string>;
+  start(common: string, flowClassName: string, input: unknown, clientRequestId: string, messageId?: string): void;
+  /** Puts a record in a room's queue as the bus would. */
+  deliver(common: string, record: OutRecord): void;
+  /** Works until nothing is left to do. */
+  settle(): Promise<void>;
+  advance(byMs: number): Promise<void>;
+  statusOf(common: string, clientRequestId: string): FlowStatus | undefined;
+  run(common: string, flowClassName: string, input?: unknown): Promise<FlowStatus>;
+};
+
+export type WorldOptions = {
+  readonly members: readonly string[];
+  readonly app: App;
+  readonly sandbox: (common: string) => Sandbox;
+  readonly limits?: Partial<FlowLimits>;
+  /** Decides what becomes of a record on its way to a room: the copies that arrive, in order. */
+  readonly route?: (record: OutRecord) => readonly OutRecord[];
+  /** Holds records back; by default everything is delivered as soon as it is published. */
+  readonly batchMax?: number;
+};
+
+type Vaults = Map<string, Map<string, string>>;
+
+export const createWorld = async (options: WorldOptions): Promise<World> => {
+  const { members, app, sandbox, limits, route = (record) => [record], batchMax = 500 } = options;
+  const clock: WorldClock = { time: 1_000_000, now: () => clock.time, after: () => () => {} };
+  const keys = new Map(await Promise.all(members.map(async (common) => [identityOf(common).shortHash, await generateKeyPair('CORDA.EDDSA.ED25519')] as const)));
+  const roll = members.map((common) => memberOf(common, [keys.get(identityOf(common).shortHash)!]));
+  const statuses: FlowStatus[] = [];
+  const answers: World['answers'] = [];
+  const published: OutRecord[] = [];
+  const logged: Record<string, unknown>[] = [];
+  const vaults: Vaults = new Map(members.map((common) => [identityOf(common).shortHash, new Map()]));
+  const done = new Map<string, OutRecord>();
+  const metrics = createMetrics();
+  const log: Log = createLog({ level: 'debug', write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>), now: () => clock.time });
+  const offsets = new Map<string, number>();
+  const rooms = new Map<string, Room>();
+
+  const deliver = (room: Room, record: OutRecord): void => {
+    const offset = offsets.get(room.name + record.topic) ?? 0;
+    offsets.set(room.name + record.topic, offset + 1);
+    room.queue.push({ topic: record.topic, key: record.key, value: record.value, partition: 0, offset, timestamp: clock.time });
+  };
+  const send = async (room: Room, record: OutRecord): Promise<void> => {
+    for (const copy of route(record)) await carry({ room, rooms, deliver, statuses, answers, vaults, keys, done }, copy);
+  };
+  for (const common of members) rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, publish: async (room, records) => {
+    published.push(...records);
+    for (const record of records) await send(room, record);
+  } }));
+
+  const settle = async (): Promise<void> => {
+    const busy = (): Room[] => [...rooms.values()].filter(({ queue, batch }) => queue.length > 0 || (batch.readyAt() ?? Infinity) < Infinity);
+    for (let left = busy(); left.length > 0; left = busy()) {
+      for (const room of left) {
+        const waits = room.queue.length === 0;
+        if (waits) clock.time = Math.max(clock.time, room.batch.readyAt() ?? 0);
+        await room.batch.handleBatch(room.queue.splice(0, batchMax));
+        await room.batch.committed();
+      }
+    }
+  };
+  const roomOf = (common: string): Room => rooms.get(common)!;
+  const world: World = {
+    clock,
+    rooms,
+    statuses,
+    answers,
+    published,
+    logged,
+    metricsText: () => metrics.text(),
+    vault: (common) => vaults.get(identityOf(common).shortHash)!,
+    start: (common, flowClassName, input, clientRequestId, messageId = `start-${clientRequestId}`) => {
+      const holdingIdentity = identityOf(common);
+      const body = { holdingIdentity, clientRequestId, flowClassName, requestBody: JSON.stringify(input) ?? 'null', startedBy: 'admin' };
+      const key = flowIdOf(holdingIdentity.shortHash, clientRequestId);
+      deliver(roomOf(common), encode(restToFlowStart, { key, id: messageId, body, replyTo: { topic: 'all-to-rest.answer', key: 'rest', partition: 0 } }));
+    },
+    deliver: (common, record) => deliver(roomOf(common), record),
+    settle,
+    advance: async (byMs) => {
+      clock.time += byMs;
+      for (const room of rooms.values()) {
+        const { keys: due } = await room.states.due(clock.time, 1_000);
+        for (const { key, dueAt } of due) deliver(room, encode(flowToFlowWake, { key, id: `${key}/${dueAt}`, body: { dueAt } }));
+      }
+      await settle();
+    },
+    statusOf: (common, clientRequestId) => statuses.findLast((status) => status.flowId === flowIdOf(identityOf(common).shortHash, clientRequestId)),
+    run: async (common, flowClassName, input) => {
+      const id = `run-${statuses.length}`;
+      world.start(common, flowClassName, input, id);
+      await settle();
+      return world.statusOf(common, id)!;
+    },
+  };
+  return world;
+};
+
+type RoomParts = {
+  readonly views: FlowViews;
+  readonly clock: WorldClock;
+  readonly log: Log;
+  readonly metrics: ReturnType<typeof createMetrics>;
+  readonly sandbox: (common: string) => Sandbox;
+  readonly limits: Partial<FlowLimits> | undefined;
+  readonly publish: (room: Room, records: readonly OutRecord[]) => Promise<void>;
+};
+
+const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, publish }: RoomParts): Room => {
+  const states = createMemoryStateStore({ now: () => clock.time });
+  const parking = createMemoryParkingLot();
+  const assemble = (): Batch =>
+    createMachineBatch({
+      room: 'flow',
+      machine: createFlowWorker({ views, sandbox: sandbox(common), log, metrics, ...(limits === undefined ? {} : { limits }) }).machine!,
+      states,
+      parking,
+      publish: async (records) => {
+        await publish(room, records);
+        return records.map((_, i) => ({ topic: 'x', partition: 0, offset: i }));
+      },
+      commit: async () => {},
+      clock,
+      log: silentLog,
+      metrics: createMetrics(),
+      limits: shellLimits(),
+      random: () => 0.5,
+    });
+  const room: Room = { name: common, states, parking, views, queue: [], batch: undefined as unknown as Batch, restart: () => void (room.batch = assemble()) };
+  room.batch = assemble();
+  return room;
+};
+
+// ── The other rooms ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Around = {
+  readonly room: Room;
+  readonly rooms: ReadonlyMap<string, Room>;
+  readonly deliver: (room: Room, record: OutRecord) => void;
+  readonly statuses: FlowStatus[];
+  readonly answers: { requestId: string; outcome: Outcome }[];
+  readonly vaults: Vaults;
+  readonly keys: ReadonlyMap<string, KeyPair>;
+  /** Answers already given, by request id. */
+  readonly done: Map<string, OutRecord>;
+};
+
+const read = <Body>(wire: Wire<Body, any>, record: OutRecord): Delivery<Body> => {
+  const decoded = decode(wire, { ...record, partition: 0, offset: 0, timestamp: 0 });
+  if (decoded.type !== 'message') throw new Error(`a room said what its wire ${wire.topic} does not allow: ${JSON.stringify(decoded)}`);
+  return decoded.delivery;
+};
+
+const carry = async (around: Around, record: OutRecord): Promise<void> => {
+  const { room, rooms, deliver, statuses, answers, done } = around;
+  switch (record.topic) {
+    case flowToRestStatus.topic:
+      return void statuses.push(read(flowToRestStatus, record).body);
+    case 'all-to-rest.answer':
+      return void answers.push(answer.parse((JSON.parse(record.value) as { body: unknown }).body) as { requestId: string; outcome: Outcome });
+    case allToLinkManagerSend.topic: {
+      const { body } = read(allToLinkManagerSend, record);
+      const target = [...rooms.values()].find(({ name }) => nameOf(name) === body.destination);
+      const { messageId, source, destination, payload } = body;
+      if (target === undefined) {
+        const lost = { type: 'undelivered' as const, messageId, groupId: body.groupId, source, destination, reason: 'no route' };
+        return deliver(room, encode(linkManagerToFlowReceive, { key: body.senderKey, id: `${messageId}/undelivered`, body: lost }));
+      }
+      const arrived = { type: 'message' as const, messageId, groupId: body.groupId, source, destination, payload };
+      return deliver(target, encode(linkManagerToFlowReceive, { key: body.receiverKey, id: messageId, body: arrived }));
+    }
+    case flowToDbEntity.topic: {
+      const request = read(flowToDbEntity, record);
+      const again = done.get(request.id);
+      if (again !== undefined) return deliver(room, again);
+      const reply = answerTo(request, entityOutcome(around.vaults.get(request.body.shortHash)!, request.body.operation))!;
+      done.set(request.id, reply);
+      return deliver(room, reply);
+    }
+    case allToCryptoSign.topic: {
+      const request = read(allToCryptoSign, record);
+      return deliver(room, answerTo(request, await signOutcome(around.keys.get(request.body.tenant)!, request.body))!);
+    }
+    default:
+      throw new Error(`nobody hears ${record.topic}`);
+  }
+};
+
+const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): Outcome => {
+  const keyOf = (id: string): string => `${operation.entity}/${id}`;
+  const itemsOf = (ids: readonly string[]) => ids.flatMap((id) => (vault.has(keyOf(id)) ? [{ id, json: vault.get(keyOf(id))! }] : []));
+  switch (operation.type) {
+    case 'persist': {
+      const taken = operation.items.find(({ id }) => vault.has(keyOf(id)));
+      if (taken !== undefined) return { type: 'refused', code: 'DB_ENTITY_EXISTS', message: `${taken.id} is there already` };
+      for (const { id, json } of operation.items) vault.set(keyOf(id), json);
+      return { type: 'done', value: { items: operation.items } };
+    }
+    case 'merge':
+      for (const { id, json } of operation.items) vault.set(keyOf(id), json);
+      return { type: 'done', value: { items: operation.items } };
+    case 'remove': {
+      const items = itemsOf(operation.ids);
+      for (const { id } of items) vault.delete(keyOf(id));
+      return { type: 'done', value: { items } };
+    }
+    case 'find':
+      return { type: 'done', value: { items: itemsOf(operation.ids) } };
+    case 'query': {
+      const prefix = `${operation.entity}/`;
+      const all = [...vault].filter(([key]) => key.startsWith(prefix)).map(([key, json]) => ({ id: key.slice(prefix.length), json }));
+      return { type: 'done', value: { items: all.slice(0, operation.countMax) } };
+    }
+  }
+};
+
+const signOutcome = async (key: KeyPair, { keyId, data }: { keyId: string; data: string }): Promise<Outcome> => {
+  if (keyIdOf(key.publicKey) !== keyId) return { type: 'refused', code: 'CRYPTO_KEY_NOT_FOUND', message: `no key ${keyId}` };
+  const signature = await sign({ scheme: 'CORDA.EDDSA.ED25519', spec: 'EdDSA', privateKey: key.privateKey, data: fromBase64url(data) });
+  return { type: 'done', value: { signature: toBase64url(signature), spec: 'EdDSA', publicKey: toBase64url(key.publicKey) } };
+};
