@@ -1,0 +1,73 @@
+/** Bounds of this room. Times in milliseconds, sizes in UTF-16 code units of text unless the name says bytes. */
+export type LinkManagerLimits = { readonly [Name in keyof typeof linkManagerLimits]: number };
+
+export const linkManagerLimits = {
+  /** First wait for the answer to a handshake message; doubles with each repeat. A handshake takes two round trips and two signatures. */
+  handshakeResendMsMin: 1_000,
+  /** Longest wait between repeats: a peer back after days is greeted within a minute. */
+  handshakeResendMsMax: 60_000,
+  /** Repeats of the third message before a fresh handshake begins: the peer has forgotten this one. */
+  handshakeResendsMax: 3,
+  /** A half-open handshake of a peer is forgotten after this. */
+  halfOpenMsMax: 60_000,
+  /** Half-open handshakes kept per pair, so that forged hellos cannot push out the honest one at will. */
+  halfOpenMax: 4,
+  /** A half-open handshake younger than this is not pushed out by another hello. */
+  halfOpenMsMin: 5_000,
+  /** A signature asked of crypto and not answered is asked for again, with the same id. */
+  signatureRepeatMs: 10_000,
+
+  /** A session older than this is renewed with the next message. */
+  sessionRenewMs: 24 * 3_600_000,
+  /** A session past this is no longer used, renewed or not. */
+  sessionMsMax: 7 * 24 * 3_600_000,
+  /** Packets in one direction after which a session is renewed: far below what one AES-GCM key may seal (2^32). */
+  sessionRenewPackets: 2 ** 20,
+  /** Packets in one direction after which a session is not used any more. */
+  sessionPacketsMax: 2 ** 24,
+  /** The side that answered the last handshake waits this much longer before it renews, so that both do not at once. */
+  sessionRenewResponderMs: 600_000,
+  /** How long packets of a replaced session are still read. */
+  sessionGraceMs: 120_000,
+  /** Sessions readable at one time: the newest, the one before, one in between. */
+  sessionsMax: 3,
+  /** Counters behind the highest that are still told apart from replays. */
+  replayWindow: 256,
+
+  /** First wait for an acknowledgement; doubles up to the maximum, with jitter of a quarter. */
+  resendMsMin: 1_000,
+  resendMsMax: 60_000,
+  /** Unanswered repeats after which the session itself is doubted and a fresh handshake begins. */
+  resendsBeforeHandshake: 3,
+  /** A receiver's report of a gap is followed at most this often. */
+  gapResendMs: 200,
+  /** An acknowledgement waits this long for a message to ride with. */
+  ackDelayMs: 20,
+  /** Messages received after which an acknowledgement waits no longer. */
+  ackMessagesMax: 32,
+  /** Messages and characters of payload under way to one peer and not acknowledged. */
+  windowMessages: 256,
+  windowChars: 2_000_000,
+  /** Messages waiting for one pair; a further one is refused to its sender. */
+  backlogMessagesMax: 1_000_000,
+  /** Of the waiting messages, those kept in memory between steps. At least two windows. */
+  cachedMessagesMax: 1_024,
+  cachedChars: 6_000_000,
+  /** Time-outs of messages that are not in memory are looked for at most this often. */
+  expirySweepMs: 2_000,
+  /** Message ids remembered per pair to recognise a sender's repeats. */
+  recentIdsMax: 256,
+
+  /** Wait before looking again for a peer that is no member yet, or a virtual node that is paused. */
+  holdMsMin: 500,
+  holdMsMax: 30_000,
+  /** Members whose key hashes and pairs whose tags are looked up anew at most this often. */
+  directoryRefreshMs: 1_000,
+  /** Pairs whose tags are known; beyond this, packets of unknown sessions are not answered with a notice. */
+  pairTagsMax: 100_000,
+  /** Notices of an unknown session: one a pair in this time, and so many a second in all. */
+  noticeMs: 2_000,
+  noticesPerSecondMax: 20,
+  /** A notice begins at most one fresh handshake in this time. */
+  noticeHandshakeMs: 5_000,
+} as const satisfies Record<string, number>;

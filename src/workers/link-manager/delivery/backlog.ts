@@ -1,0 +1,75 @@
+/**
+ * The messages of a pair that wait or are under way, lowest number first. They are stored as items of the pair's key, position
+ * = sequence number; of a long backlog only the beginning is held in memory.
+ */
+import type { StoredItem } from '../../../shell/worker.ts';
+import type { LinkManagerLimits } from '../config.ts';
+
+export type OutboundMessage = {
+  readonly messageId: string;
+  readonly subsystem: 'flow';
+  readonly receiverKey: string;
+  readonly senderKey: string;
+  readonly expiresAt: number;
+  readonly payload: string;
+};
+export type OutboundItem = StoredItem<OutboundMessage>;
+
+/** What is kept between steps: never changed in place, since the step that made it may have to be repeated. */
+export type HeldBacklog = { readonly items: readonly OutboundItem[]; readonly complete: boolean };
+
+/** One step's working copy. */
+export type Backlog = {
+  items: OutboundItem[];
+  /** False when there are more items in the store behind those here. */
+  complete: boolean;
+};
+
+export const emptyBacklog: HeldBacklog = { items: [], complete: true };
+
+export const openBacklog = (held: HeldBacklog): Backlog => ({ items: [...held.items], complete: held.complete });
+
+/** All items of the store; those below the floor are gone already. */
+export const backlogOf = (items: readonly OutboundItem[], floor: number): Backlog => ({
+  items: items.filter((item) => item.position > floor),
+  complete: true,
+});
+
+/** Takes a new message in; behind a gap it stays in the store alone. */
+export const append = (backlog: Backlog, item: OutboundItem): void => {
+  if (backlog.complete) backlog.items.push(item);
+};
+
+/** Removes and returns what is numbered up to `to`. */
+export const takeTo = (backlog: Backlog, to: number): OutboundItem[] => {
+  const beyond = backlog.items.findIndex((item) => item.position > to);
+  return backlog.items.splice(0, beyond < 0 ? backlog.items.length : beyond);
+};
+
+/** Removes and returns what nobody wants any more. */
+export const takeExpired = (backlog: Backlog, now: number): OutboundItem[] => {
+  const expired = backlog.items.filter((item) => item.value.expiresAt <= now);
+  if (expired.length > 0) backlog.items = backlog.items.filter((item) => item.value.expiresAt > now);
+  return expired;
+};
+
+/** The beginning that fits the bounds, for the next step. */
+export const closeBacklog = (backlog: Backlog, limits: LinkManagerLimits): HeldBacklog => {
+  let chars = 0;
+  let count = 0;
+  while (count < backlog.items.length && count < limits.cachedMessagesMax && chars <= limits.cachedChars) {
+    chars += backlog.items[count]!.value.payload.length;
+    count++;
+  }
+  const whole = count === backlog.items.length;
+  return { items: whole ? backlog.items : backlog.items.slice(0, count), complete: backlog.complete && whole };
+};
+
+/** True when a step might need messages that are not in memory. */
+export const fallsShort = (held: HeldBacklog | undefined, sent: number, limits: LinkManagerLimits): boolean => {
+  if (held === undefined) return true;
+  if (held.complete) return false;
+  const unsent = held.items.filter((item) => item.position > sent);
+  const chars = unsent.reduce((sum, item) => sum + item.value.payload.length, 0);
+  return unsent.length < limits.windowMessages && chars < limits.windowChars;
+};

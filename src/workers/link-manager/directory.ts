@@ -1,0 +1,195 @@
+/** What the views say about the two sides of a pair: who lives here, who is a member, where the peer's gateway is. */
+import { fromBase64url, toBase64url } from '../../cipher/bytes.ts';
+import { sha256 } from '../../cipher/digest.ts';
+import type { Clock } from '../../host/clock.ts';
+import { pairTagOf } from '../../identity/derive.ts';
+import { holdingIdentityOf } from '../../identity/holding-identity.ts';
+import type { X500Name } from '../../identity/x500.ts';
+import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
+import type { GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
+import type { Member } from '../../messages/member-to-all.member.ts';
+import type { HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
+import type { View } from '../../shell/view.ts';
+import type { LinkManagerLimits } from './config.ts';
+import type { Peering } from './session/session.ts';
+
+export type LinkManagerViews = {
+  readonly members: View<Member>;
+  readonly groupParameters: View<GroupParameters>;
+  readonly hostedIdentities: View<HostedIdentity>;
+  readonly virtualNodes: View<VirtualNode>;
+};
+
+/** Two identities of one group. */
+export type Pair = { readonly groupId: string; readonly ours: string; readonly theirs: string };
+
+export type Route =
+  | { readonly type: 'remote'; readonly peering: Peering; readonly addresses: readonly string[]; readonly signer: Signer }
+  | { readonly type: 'local' }
+  /** Not now; looked at again after a while. */
+  | { readonly type: 'hold'; readonly reason: string; readonly paused: boolean }
+  | { readonly type: 'not-hosted' };
+
+/** The session key of ours, as crypto knows it. */
+export type Signer = { readonly tenant: string; readonly keyId: string; readonly spec: string };
+
+export type Directory = {
+  isHosted(groupId: string, x500Name: string): boolean;
+  route(pair: Pair): Route;
+  /** The pair that a hello names by its key hashes; it may still be under the wrong tag. */
+  pairOfHello(hello: { groupId: string; initiatorKeyHash: string; responderKeyHash: string }): Pair | undefined;
+  /** The pair of a tag, as far as it is a pair of one identity here and one member elsewhere. */
+  pairOfTag(tag: string): Pair | undefined;
+  /** Brings the views up to date where these names are not in them. */
+  lookUp(missing: { readonly sources: readonly Pair[]; readonly others: boolean }): Promise<void>;
+};
+
+const keyHash = (spki: string): string => toBase64url(sha256(fromBase64url(spki)));
+
+/** Remembers what was computed of a text; forgets all when full, which costs less than keeping order. */
+const memoised = <Value>(countMax: number, compute: (text: string) => Value): ((text: string) => Value) => {
+  const known = new Map<string, Value>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    if (known.size >= countMax) known.clear();
+    const value = compute(text);
+    known.set(text, value);
+    return value;
+  };
+};
+const memoisedMax = 20_000;
+
+const memberKey = (groupId: string, x500Name: string): string => `${groupId}/${x500Name}`;
+
+export type DirectoryOptions = { readonly views: LinkManagerViews; readonly clock: Clock; readonly limits: LinkManagerLimits };
+
+export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Directory => {
+  const { members, groupParameters, hostedIdentities, virtualNodes } = views;
+  const hashOf = memoised(memoisedMax, keyHash);
+  // Names come from our own rooms or from the member list, canonical both; another spelling finds nobody.
+  const shortHashOf = memoised(memoisedMax, (named: string) => {
+    const slash = named.indexOf('/');
+    return holdingIdentityOf(named.slice(slash + 1) as X500Name, named.slice(0, slash)).shortHash;
+  });
+  const hostedOf = (groupId: string, name: string): HostedIdentity | undefined => {
+    // A group id holds no slash where a name could follow: ids come from group policies and are UUIDs there.
+    const hosted = hostedIdentities.get(shortHashOf(memberKey(groupId, name)));
+    return hosted?.holdingIdentity.x500Name === name && hosted.holdingIdentity.groupId === groupId ? hosted : undefined;
+  };
+  const isPaused = (hosted: HostedIdentity): boolean =>
+    virtualNodes.get(hosted.holdingIdentity.shortHash)?.flowP2pOperationalStatus === 'INACTIVE';
+  const hold = (reason: string, paused = false): Route => ({ type: 'hold', reason, paused });
+
+  const owns = (member: Member, hosted: HostedIdentity): boolean =>
+    member.sessionKeys.some(({ publicKey }) => publicKey === hosted.sessionKey.publicKey);
+
+  const route = (pair: Pair): Route => {
+    const { groupId, ours, theirs } = pair;
+    const hosted = hostedOf(groupId, ours);
+    if (hosted === undefined) return { type: 'not-hosted' };
+    const group = groupParameters.get(groupId);
+    if (group === undefined) return hold(`the parameters of group ${groupId} are not known here`);
+    const own = members.get(memberKey(groupId, ours));
+    if (own === undefined || !owns(own, hosted)) return hold(`${ours} is not in the member list with the session key it has here`);
+    if (own.status !== 'ACTIVE') return hold(`${ours} is ${own.status} in its group`);
+    if (isPaused(hosted)) return hold(`the virtual node of ${ours} is paused`, true);
+    const peer = members.get(memberKey(groupId, theirs));
+    if (peer === undefined) return hold(`${theirs} is not a member of group ${groupId}`);
+    if (peer.status !== 'ACTIVE') return hold(`${theirs} is ${peer.status} in its group`);
+    const peerHosted = hostedOf(groupId, theirs);
+    if (peerHosted !== undefined && owns(peer, peerHosted)) {
+      return isPaused(peerHosted) ? hold(`the virtual node of ${theirs} is paused`, true) : { type: 'local' };
+    }
+    return routeOut({ hosted, own, peer, group });
+  };
+
+  const routeOut = ({ hosted, own, peer, group }: { hosted: HostedIdentity; own: Member; peer: Member; group: GroupParameters }): Route => {
+    if (peer.sessionKeys.length === 0) return hold(`the member list has no session key of ${peer.x500Name}`);
+    if (peer.endpoints.length === 0) return hold(`the member list has no endpoint of ${peer.x500Name}`);
+    const spoken = peer.endpoints.filter(({ protocolVersion }) => protocolVersion === 1);
+    return {
+      type: 'remote',
+      addresses: (spoken.length > 0 ? spoken : peer.endpoints).map(({ url }) => url),
+      signer: { tenant: hosted.holdingIdentity.shortHash, keyId: hosted.sessionKey.id, spec: hosted.sessionKey.spec },
+      peering: {
+        groupId: group.groupId,
+        mode: group.p2p.protocolMode,
+        ownKeyHash: hashOf(hosted.sessionKey.publicKey),
+        ownSerial: own.serial,
+        peerSerial: peer.serial,
+        peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: hashOf(publicKey), publicKey, spec })),
+      },
+    };
+  };
+
+  // ── Strangers: by key hash, and by tag ──────────────────────────────────────────────────────────────────────────────
+
+  const byKeyHash = new Map<string, { members: Set<string>; hosted: Set<string> }>();
+  const byTag = new Map<string, Pair>();
+  const tagged = new Set<string>();
+  let indexedAt = Number.NEGATIVE_INFINITY;
+  let taggedAt = Number.NEGATIVE_INFINITY;
+
+  const entryOf = (groupId: string, publicKey: string): { members: Set<string>; hosted: Set<string> } => {
+    const id = `${hashOf(publicKey)}/${groupId}`;
+    const entry = byKeyHash.get(id) ?? { members: new Set<string>(), hosted: new Set<string>() };
+    byKeyHash.set(id, entry);
+    return entry;
+  };
+  /** A stranger with an unknown hash makes us look again, but not more often than the bound. */
+  const reindex = (): void => {
+    if (clock.now() < indexedAt + limits.directoryRefreshMs) return;
+    indexedAt = clock.now();
+    byKeyHash.clear();
+    for (const [, member] of members.entries()) {
+      for (const { publicKey } of member.sessionKeys) entryOf(member.groupId, publicKey).members.add(member.x500Name);
+    }
+    for (const [, { holdingIdentity, sessionKey }] of hostedIdentities.entries()) {
+      entryOf(holdingIdentity.groupId, sessionKey.publicKey).hosted.add(holdingIdentity.x500Name);
+    }
+  };
+  const namesOf = (groupId: string, hash: string, kind: 'members' | 'hosted'): ReadonlySet<string> => {
+    const id = `${hash}/${groupId}`;
+    if ((byKeyHash.get(id)?.[kind].size ?? 0) === 0) reindex();
+    return byKeyHash.get(id)?.[kind] ?? new Set();
+  };
+
+  const tagAll = (): void => {
+    if (clock.now() < taggedAt + limits.directoryRefreshMs) return;
+    taggedAt = clock.now();
+    for (const [, { holdingIdentity }] of hostedIdentities.entries()) {
+      const { groupId, x500Name: ours } = holdingIdentity;
+      for (const [, { groupId: theirGroup, x500Name: theirs }] of members.entries()) {
+        const id = `${groupId}\n${ours}\n${theirs}`;
+        if (theirGroup !== groupId || theirs === ours || tagged.has(id)) continue;
+        if (byTag.size >= limits.pairTagsMax) return;
+        tagged.add(id);
+        byTag.set(pairTagOf(groupId, ours, theirs), { groupId, ours, theirs });
+      }
+    }
+  };
+
+  let lookedUpAt = Number.NEGATIVE_INFINITY;
+  return {
+    isHosted: (groupId, name) => hostedOf(groupId, name) !== undefined,
+    route,
+    pairOfHello: ({ groupId, initiatorKeyHash, responderKeyHash }) => {
+      const [ours] = namesOf(groupId, responderKeyHash, 'hosted');
+      if (ours === undefined) return undefined;
+      const theirs = [...namesOf(groupId, initiatorKeyHash, 'members')].find((name) => name !== ours);
+      return theirs === undefined ? undefined : { groupId, ours, theirs };
+    },
+    pairOfTag: (tag) => {
+      if (!byTag.has(tag)) tagAll();
+      return byTag.get(tag);
+    },
+    lookUp: async ({ sources, others }) => {
+      // Our own rooms ask in earnest: an identity registered a moment ago must be found. Strangers may not make us read at will.
+      const now = clock.now();
+      if (sources.length === 0 && (!others || now < lookedUpAt + limits.directoryRefreshMs)) return;
+      lookedUpAt = now;
+      await Promise.all([members.refresh(), groupParameters.refresh(), hostedIdentities.refresh(), virtualNodes.refresh()]);
+    },
+  };
+};

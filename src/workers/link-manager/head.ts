@@ -1,0 +1,34 @@
+/** The state of one pair, as the store keeps it, and the events that change it. */
+import type { Outcome } from '../../messages/grammar/envelope.ts';
+import { allToLinkManagerSend } from '../../messages/all-to-link-manager.send.ts';
+import type { BodyOf } from '../../messages/grammar/wire.ts';
+import { newInbound, newOutbound, type Inbound, type Outbound } from './delivery/delivery.ts';
+import type { Pair } from './directory.ts';
+import { newStream, noSessions, type Sessions } from './session/session.ts';
+
+export type Head = {
+  readonly v: 1;
+  readonly pair: Pair;
+  readonly sessions: Sessions;
+  readonly outbound: Outbound;
+  readonly inbound: Inbound;
+  /** Prints of the ids of the last messages sent, so that a sender's repeat is known. */
+  readonly recentIds: string;
+};
+
+export type SendBody = BodyOf<typeof allToLinkManagerSend>;
+
+export type LinkEvent =
+  | { readonly type: 'send'; readonly message: SendBody }
+  | { readonly type: 'link-in'; readonly tag: string; readonly packet: string }
+  | { readonly type: 'answer'; readonly requestId: string; readonly outcome: Outcome }
+  | { readonly type: 'wake'; readonly dueAt: number };
+
+export const newHead = (pair: Pair, random: (length: number) => Uint8Array): Head => ({
+  v: 1,
+  pair,
+  sessions: noSessions,
+  outbound: newOutbound(newStream(random)),
+  inbound: newInbound,
+  recentIds: '',
+});

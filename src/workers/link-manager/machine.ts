@@ -1,0 +1,123 @@
+/**
+ * The link manager as a machine: one key a pair of identities, stepped with all its events at once.
+ *
+ *     events in order ──▶ on-send, on-link-in, on-answer, on-wake ──▶ settle-up ──▶ state, items, effects
+ *
+ * Chance enters as `random`, handed in; why drawing inside a step is safe stands in session/session.ts. The messages of a long
+ * backlog are read from the store only when those in memory fall short; memory is tied to the head that a step returned, so a
+ * head that was read back, or a step that is repeated on the head before it, never sees another step's messages.
+ */
+import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
+import { backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, type Backlog, type HeldBacklog, type OutboundMessage } from './delivery/delivery.ts';
+import type { Pair } from './directory.ts';
+import type { Head, LinkEvent } from './head.ts';
+import { hearsAnswer, onAnswer } from './on-answer.ts';
+import { hearsLinkIn, onLinkIn } from './on-link-in.ts';
+import { hearsSend, onSend } from './on-send.ts';
+import { hearsWake, onWake } from './on-wake.ts';
+import { dueAtOf, settleUp } from './settle-up.ts';
+import type { Turn, TurnDeps } from './turn.ts';
+
+export type LinkMachine = Machine<Head, OutboundMessage, LinkEvent>;
+type Input = StepInput<Head, OutboundMessage, LinkEvent>;
+type Output = StepOutput<Head, OutboundMessage>;
+
+/** Gives a reason when the event can be handled by nobody, ever. */
+const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined> => {
+  switch (event.type) {
+    case 'send':
+      return onSend(turn, event.message);
+    case 'link-in':
+      return void (await onLinkIn(turn, event));
+    case 'answer':
+      return void (await onAnswer(turn, event));
+    case 'wake':
+      return onWake(turn) as undefined;
+  }
+};
+
+const openTurn = (deps: TurnDeps, backlog: Backlog, { key, head }: Input, now: number): Turn => ({
+  deps, key, now, head, backlog,
+  changed: false, mustSpeak: false, itemsAdded: [], itemsRemoved: [], effects: [], route: undefined,
+});
+
+/** Messages that came and went within the step never reach the store. */
+const itemsOf = (turn: Turn): Pick<Extract<Output, { type: 'next' }>, 'itemsAdded' | 'itemsRemoved'> => {
+  const removed = new Set(turn.itemsRemoved);
+  const added = new Set(turn.itemsAdded.map(({ position }) => position));
+  return {
+    itemsAdded: turn.itemsAdded.filter(({ position }) => !removed.has(position)),
+    itemsRemoved: turn.itemsRemoved.filter((position) => !added.has(position)),
+  };
+};
+
+const outputOf = (turn: Turn, effects: readonly OutRecord[]): Extract<Output, { type: 'next' }> => {
+  const { head } = turn;
+  if (head === undefined || !turn.changed) return { type: 'next', head: undefined, effects };
+  const dueAt = dueAtOf(head, turn);
+  return { type: 'next', head, ...itemsOf(turn), effects, ...(dueAt === undefined ? {} : { dueAt }) };
+};
+
+const messageOf = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+
+export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
+  const held = new WeakMap<Head, HeldBacklog>();
+
+  const backlogFor = ({ head, items }: Input): Backlog => {
+    if (head === undefined) return openBacklog(emptyBacklog);
+    if (items !== undefined) return backlogOf(items, head.outbound.floor);
+    const known = held.get(head);
+    return known === undefined ? { items: [], complete: !hasOutstanding(head.outbound) } : openBacklog(known);
+  };
+
+  const stepKey = async (input: Input, now: number): Promise<Output> => {
+    const turn = openTurn(deps, backlogFor(input), input, now);
+    let at = 0;
+    try {
+      for (const event of input.events) {
+        const reason = await handle(turn, event);
+        if (reason !== undefined) return { type: 'poison', event: at, reason };
+        at++;
+      }
+      await settleUp(turn);
+    } catch (error) {
+      deps.log.error('link-manager.step-failed', { tag: input.key, event: input.events[at]?.type ?? 'settle-up', error });
+      return { type: 'poison', event: Math.min(at, input.events.length - 1), reason: messageOf(error) };
+    }
+    if (turn.head !== undefined) held.set(turn.head, closeBacklog(turn.backlog, deps.limits));
+    return outputOf(turn, turn.effects);
+  };
+
+  const pairsAskedFor = (events: readonly LinkEvent[]): Pair[] => {
+    const pairs = new Map<string, Pair>();
+    for (const event of events) {
+      if (event.type !== 'send') continue;
+      const { groupId, source: ours, destination: theirs } = event.message;
+      pairs.set(`${groupId}\n${ours}\n${theirs}`, { groupId, ours, theirs });
+    }
+    return [...pairs.values()];
+  };
+
+  return {
+    hearings: [hearsSend, hearsLinkIn, hearsAnswer],
+    wake: hearsWake,
+    prepare: async (events) => {
+      const pairs = pairsAskedFor(events);
+      const sources = pairs.filter(({ groupId, ours }) => !deps.directory.isHosted(groupId, ours));
+      const others = pairs.some((pair) => deps.directory.route(pair).type === 'hold') || events.some(({ type, ...event }) => type === 'link-in' && isHello(event));
+      await deps.directory.lookUp({ sources, others });
+    },
+    needsItems: (_key, head, events) => {
+      if (head === undefined || !hasOutstanding(head.outbound)) return false;
+      const { expiryAt, sent } = head.outbound;
+      const known = held.get(head);
+      if (fallsShort(known, sent, deps.limits)) return true;
+      return !known!.complete && expiryAt !== null && events.some((event) => event.type === 'wake' && event.dueAt >= expiryAt);
+    },
+    step: (inputs, now) => Promise.all(inputs.map((input) => stepKey(input, now))),
+  };
+};
+
+/** A hello may come from a member that the view does not show yet. */
+const isHello = (event: object): boolean => 'packet' in event && typeof event.packet === 'string' && event.packet.includes('"initiator-hello"');

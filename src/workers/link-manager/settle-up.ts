@@ -1,0 +1,150 @@
+/** How every step ends: what ran out of time is given up, what may leave leaves, and the next waking is set. */
+import {
+  acknowledged, chunksToSend, encodeBody, goBack, hasOutstanding, headerOf, hold, markSent, mustAcknowledge, nextExpiry, resendTime, settle,
+  takeExpired, takeTo, type Outbound,
+} from './delivery/delivery.ts';
+import type { Route } from './directory.ts';
+import type { Head } from './head.ts';
+import { begin, needsRenewal, sealOn, sendingSession, sessionsDueAt, tick, type Session, type SessionContext } from './session/session.ts';
+import { handOn, routeOf, say, sessionContextOf, setHead, tellUndelivered, type Turn } from './turn.ts';
+
+type Remote = Extract<Route, { type: 'remote' }>;
+
+/** D2: who waits in vain is told. */
+const giveUpExpired = (turn: Turn, head: Head): Head => {
+  const { outbound, pair } = head;
+  if (outbound.expiryAt === null || turn.now < outbound.expiryAt) return head;
+  const addressed = { groupId: pair.groupId, source: pair.ours, destination: pair.theirs };
+  const { complete } = turn.backlog;
+  const expired = takeExpired(turn.backlog, turn.now);
+  for (const { position, value } of expired) {
+    turn.itemsRemoved.push(position);
+    tellUndelivered(turn, addressed, value, 'it was not acknowledged before its time ran out');
+  }
+  const settled = settle(outbound, turn.backlog, outbound.floor);
+  // Not all were seen: the waking that this time is set for brings them all.
+  if (!complete) return { ...head, outbound: settled };
+  const earliest = nextExpiry(turn.backlog.items);
+  return { ...head, outbound: { ...settled, expiryAt: earliest === null ? null : Math.max(earliest, expired.length > 0 ? turn.now + expirySpacing(turn) : earliest) } };
+};
+
+/** A backlog that does not fit into memory is read anew for each look, so looks are spaced out. */
+const expirySpacing = (turn: Turn): number => (turn.backlog.items.length > turn.deps.limits.cachedMessagesMax ? turn.deps.limits.expirySweepMs : 0);
+
+/** What waited for a peer that lives here now. */
+const deliverHere = (turn: Turn, head: Head): Head => {
+  const { pair } = head;
+  const waiting = takeTo(turn.backlog, head.outbound.next - 1);
+  for (const { position, value } of waiting) {
+    turn.itemsRemoved.push(position);
+    handOn(turn, `${value.messageId}/local`, { groupId: pair.groupId, source: pair.ours, destination: pair.theirs }, value);
+  }
+  return { ...head, outbound: settle(head.outbound, turn.backlog, head.outbound.floor) };
+};
+
+/** No way to the peer now: look again later, and let go of what leads nowhere. */
+const waitForWay = (turn: Turn, head: Head, reason: string): Head => {
+  const { outbound, sessions } = head;
+  const quiet: Head = {
+    ...head,
+    sessions: sessions.outgoing === null ? sessions : { ...sessions, outgoing: null },
+    inbound: { ...head.inbound, ackAt: null },
+    outbound: { ...outbound, resendAt: null },
+  };
+  if (!hasOutstanding(outbound)) return quiet;
+  if (outbound.holdAt !== null && turn.now < outbound.holdAt) return quiet;
+  turn.deps.log.info('link-manager.waiting', { tag: turn.key, waiting: outbound.next - 1 - outbound.floor, reason });
+  return { ...quiet, outbound: hold(quiet.outbound, turn.now, turn.deps.limits) };
+};
+
+const timeToResend = (outbound: Outbound, now: number): boolean => outbound.resendAt !== null && now >= outbound.resendAt && outbound.sent > outbound.floor;
+
+/** Packets allowed out in this step: one when a silent peer is tried again, none while its answer is waited for. */
+const packetsAllowed = (outbound: Outbound, resending: boolean): number => {
+  if (resending) return 1;
+  return outbound.resends > 0 ? 0 : Number.POSITIVE_INFINITY;
+};
+
+/** Seals and sends what the window lets out; one packet carries the acknowledgement if nothing else does. */
+const speak = async (turn: Turn, head: Head, session: Session, remote: Remote): Promise<{ head: Head; spoke: boolean }> => {
+  const { limits } = turn.deps;
+  const resending = timeToResend(head.outbound, turn.now);
+  let outbound = resending ? { ...goBack(head.outbound), resends: head.outbound.resends + 1 } : head.outbound;
+  if (resending) turn.deps.tally.resent();
+  const chunks = hasOutstanding(outbound) ? chunksToSend(outbound, turn.backlog, limits, packetsAllowed(outbound, resending)) : [];
+  const silent = chunks.length === 0;
+  if (silent && !turn.mustSpeak && !mustAcknowledge(head.inbound, turn.now, limits)) return { head: { ...head, outbound }, spoke: false };
+  if (silent) chunks.push({ after: outbound.floor, last: outbound.floor, encoded: [] });
+  let { sessions } = head;
+  let sealer = session;
+  for (const { after, last, encoded } of chunks) {
+    const sealed = await sealOn(sessions, sealer, encodeBody(headerOf(outbound, head.inbound, after), encoded));
+    ({ sessions, session: sealer } = sealed);
+    if (encoded.length > 0) outbound = markSent(outbound, last);
+    say(turn, remote, head.pair, { out: [sealed.packet], sign: [] });
+  }
+  turn.mustSpeak = false;
+  return { head: { ...head, sessions, outbound, inbound: acknowledged(head.inbound) }, spoke: true };
+};
+
+const startHandshake = async (turn: Turn, head: Head, remote: Remote, context: SessionContext): Promise<Head> => {
+  const begun = await begin(head.sessions, context);
+  say(turn, remote, head.pair, { out: begun.out, sign: [] });
+  return begun.sessions === head.sessions ? head : { ...head, sessions: begun.sessions };
+};
+
+const speakOn = async (turn: Turn, head: Head, session: Session, remote: Remote, context: SessionContext): Promise<Head> => {
+  const { head: next, spoke } = await speak(turn, head, session, remote);
+  const { outbound } = next;
+  const underWay = outbound.sent > outbound.floor;
+  const waits = underWay && outbound.resendAt !== null && turn.now < outbound.resendAt;
+  const resendAt = !underWay ? null : waits ? outbound.resendAt : resendTime(outbound, turn.now, turn.deps.limits);
+  const timed: Head = { ...next, outbound: { ...outbound, resendAt, holds: 0, holdAt: null } };
+  // S6: renewed beside the session in use. A peer that stays silent may have lost it.
+  const doubtful = outbound.resends >= turn.deps.limits.resendsBeforeHandshake;
+  return (spoke && needsRenewal(session, context)) || doubtful ? startHandshake(turn, timed, remote, context) : timed;
+};
+
+const settleRemote = async (turn: Turn, head: Head, remote: Remote): Promise<Head> => {
+  const context = sessionContextOf(turn, remote, head);
+  const ticked = await tick(head.sessions, context);
+  say(turn, remote, head.pair, ticked);
+  const next: Head = { ...head, sessions: ticked.sessions };
+  const session = sendingSession(next.sessions, context);
+  if (session !== undefined) return speakOn(turn, next, session, remote, context);
+  // An acknowledgement alone is not worth a handshake: a peer that misses it repeats, on a session.
+  const quiet: Head = { ...next, inbound: { ...next.inbound, ackAt: null }, outbound: { ...next.outbound, resendAt: null, holdAt: null } };
+  return hasOutstanding(quiet.outbound) ? startHandshake(turn, quiet, remote, context) : quiet;
+};
+
+/** Called once a step, after all events. */
+export const settleUp = async (turn: Turn): Promise<void> => {
+  if (turn.head === undefined || !turn.changed) return;
+  const head = giveUpExpired(turn, turn.head);
+  const route = routeOf(turn, head.pair);
+  switch (route.type) {
+    case 'remote':
+      return setHead(turn, await settleRemote(turn, head, route));
+    case 'local':
+      return setHead(turn, hasOutstanding(head.outbound) ? deliverHere(turn, head) : head);
+    case 'hold':
+      return setHead(turn, waitForWay(turn, head, route.reason));
+    case 'not-hosted':
+      return setHead(turn, waitForWay(turn, head, `${head.pair.ours} is not registered at this cluster`));
+  }
+};
+
+/** When the pair is to be woken; `undefined` for never. */
+export const dueAtOf = (head: Head, turn: Turn): number | undefined => {
+  const { outbound, inbound, sessions } = head;
+  const waiting = hasOutstanding(outbound);
+  const times = [
+    sessionsDueAt(sessions, turn.deps.limits) ?? null,
+    inbound.ackAt,
+    outbound.resendAt,
+    waiting ? outbound.expiryAt : null,
+    waiting ? outbound.holdAt : null,
+    waiting && sessions.outgoing === null && sessions.notBefore > turn.now ? sessions.notBefore : null,
+  ].filter((time) => time !== null);
+  return times.length === 0 ? undefined : Math.min(...times);
+};

@@ -1,0 +1,72 @@
+/**
+ * The link manager: reliable, end-to-end authenticated delivery between two virtual nodes of different clusters.
+ *
+ * - **hears** all-to-link-manager.send, gateway-to-link-manager.link-in, all-to-link-manager.answer,
+ *   link-manager-to-link-manager.wake; views of member-to-all.member, member-to-all.group-parameters,
+ *   member-to-link-manager.hosted-identity, db-to-all.virtual-node
+ * - **says** link-manager-to-gateway.link-out, link-manager-to-flow.receive, all-to-crypto.sign
+ * - **owns** sessions and unacknowledged messages, one state per pair of identities (the pair tag is the key everywhere)
+ * - **never** opens a socket to another cluster, holds an identity's private key, or tells a stranger why a packet was refused
+ */
+import { randomBytes } from '../../cipher/bytes.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { linkManagerLimits, type LinkManagerLimits } from './config.ts';
+import { createDirectory, type LinkManagerViews } from './directory.ts';
+import { createLinkMachine } from './machine.ts';
+import type { Tally } from './turn.ts';
+
+export type LinkManagerDeps = {
+  readonly views: LinkManagerViews;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Chance for ephemeral keys and ids; the simulator seeds it. */
+  readonly random?: (length: number) => Uint8Array;
+  readonly limits?: Partial<LinkManagerLimits>;
+};
+
+const createTally = (metrics: Metrics): Tally => {
+  const refusals = metrics.counter('cordage_link_manager_packets_refused_total', 'Packets refused, by reason');
+  const sent = metrics.counter('cordage_link_manager_messages_sent_total', 'Messages accepted for another virtual node');
+  const received = metrics.counter('cordage_link_manager_messages_received_total', 'Messages handed on to a room here');
+  const undelivered = metrics.counter('cordage_link_manager_messages_undelivered_total', 'Messages given up, their senders told');
+  const repeated = metrics.counter('cordage_link_manager_sends_repeated_total', 'Sends recognised as repeats and dropped');
+  const resent = metrics.counter('cordage_link_manager_resends_total', 'Repeats to peers that did not acknowledge in time');
+  const sessions = metrics.counter('cordage_link_manager_sessions_total', 'Sessions agreed, by role');
+  return {
+    refused: (reason) => refusals.add(1, { reason }),
+    sent: (count) => sent.add(count),
+    received: (count) => received.add(count),
+    undelivered: () => undelivered.add(),
+    repeated: () => repeated.add(),
+    resent: () => resent.add(),
+    established: (role) => sessions.add(1, { role }),
+  };
+};
+
+/** One notice a pair in a while, and so many a second in all. In memory: notices are hints, so forgetting is harmless. */
+const createNoticeGate = (limits: LinkManagerLimits): ((tag: string, now: number) => boolean) => {
+  const lastAt = new Map<string, number>();
+  let second = 0;
+  let count = 0;
+  return (tag, now) => {
+    const thisSecond = Math.floor(now / 1_000);
+    if (thisSecond !== second) [second, count] = [thisSecond, 0];
+    if (count >= limits.noticesPerSecondMax || now < (lastAt.get(tag) ?? 0) + limits.noticeMs) return false;
+    count++;
+    if (lastAt.size >= limits.pairTagsMax) lastAt.clear();
+    lastAt.set(tag, now);
+    return true;
+  };
+};
+
+export const createLinkManagerWorker = (deps: LinkManagerDeps): Worker => {
+  const { views, clock, log, metrics, random = randomBytes } = deps;
+  const limits: LinkManagerLimits = { ...linkManagerLimits, ...deps.limits };
+  const directory = createDirectory({ views, clock, limits });
+  const machine = createLinkMachine({ directory, random, limits, log, tally: createTally(metrics), mayNotify: createNoticeGate(limits) });
+  return { room: 'link-manager', machine };
+};
