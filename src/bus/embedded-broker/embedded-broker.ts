@@ -1,0 +1,239 @@
+/**
+ * The embedded broker: Kafka's promises (B1–B6) for one machine, on a log of its own, on disk or in memory.
+ *
+ * The way of a record: appender (offset) → log (group commit) → partition (shown) → readers (woken). Workers of the same
+ * process use `connect()`; the HTTP server (`../http-server.ts`) uses the verbs beside it.
+ */
+import { BusError } from '../bus.ts';
+import type { Bus } from '../bus.ts';
+import type { TopicConfig } from '../topics.ts';
+import type { Retention as RetentionKind } from '../../messages/grammar/wire.ts';
+import type { TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { Log as Logger } from '../../observability/log.ts';
+import { createMetrics } from '../../observability/metrics.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import { Appender } from './appender.ts';
+import type { NewRecord } from './appender.ts';
+import { ColdFrames } from './cold-frames.ts';
+import { brokerLimits } from './config.ts';
+import type { BrokerLimits } from './config.ts';
+import type { ConsumeRequest, OffsetReset } from './group.ts';
+import { Groups } from './groups.ts';
+import type { GroupView } from './groups.ts';
+import { createInProcessBus } from './in-process-bus.ts';
+import type { Snapshot } from './log/entry.ts';
+import { createMemoryLog, openDiskLog } from './log/log.ts';
+import type { Log, LogOptions } from './log/log.ts';
+import { offsetAtTime } from './offset-at-time.ts';
+import { pollReader } from './poll.ts';
+import { Reader } from './reader.ts';
+import { segmentOf } from './record.ts';
+import type { LogRecord, RecordHeader } from './record.ts';
+import { Retention, SegmentContents } from './retention.ts';
+import { TopicTable } from './topic-table.ts';
+
+export type BrokerStorage = { readonly type: 'memory' } | { readonly type: 'disk'; readonly directory: string };
+
+export type EmbeddedBrokerOptions = {
+  readonly storage: BrokerStorage;
+  readonly topics: readonly TopicConfig[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  /** Whether a value removes its key from a compacted topic. Default: an envelope whose body is `null`. */
+  readonly isTombstone?: (value: string) => boolean;
+  readonly limits?: Partial<BrokerLimits>;
+};
+
+export type FetchRequest = {
+  readonly positions: readonly TopicPartitionOffset[];
+  readonly timeoutMs: number;
+  readonly recordsMax?: number;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type MemberName = { readonly group: string; readonly instance: string; readonly member?: string | undefined };
+
+export type EmbeddedBroker = {
+  /** A bus in this process. */
+  connect(): Bus;
+  /** Resolves with the records as they stand, when all are durable. Nothing is appended where one is refused. */
+  append(records: readonly NewRecord[]): Promise<readonly LogRecord[]>;
+  /** Reads from positions without a group; waits for a first record. */
+  fetch(request: FetchRequest): Promise<readonly LogRecord[]>;
+  /** Joins a group if need be, and waits for records. */
+  consume(request: ConsumeRequest): Promise<readonly LogRecord[]>;
+  /** `consumed`: everything handed out to the member. */
+  commit(by: MemberName, positions: readonly TopicPartitionOffset[] | 'consumed'): void;
+  leave(by: MemberName): void;
+  /** -1 where the group has committed nothing. */
+  committed(group: string, partitions: readonly TopicPartition[]): readonly TopicPartitionOffset[];
+  /** The earliest, the next, or the first offset at or after a time. */
+  offsets(at: number | 'earliest' | 'latest', partitions: readonly TopicPartition[]): Promise<readonly TopicPartitionOffset[]>;
+  topics(): readonly TopicConfig[];
+  groups(): readonly GroupView[];
+  /** Looks for what may be deleted now, not only at the next interval. */
+  applyRetention(): Promise<void>;
+  readonly limits: BrokerLimits;
+  /** Ends polls, writes what is queued, gives the directory back. */
+  close(): Promise<void>;
+};
+
+/** Opens a broker. Throws BusError: BUS_REFUSED (directory in use, topics changed), BUS_CORRUPT (damage). */
+export const openEmbeddedBroker = async (options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> => {
+  const limits: BrokerLimits = { ...brokerLimits, ...options.limits };
+  const { clock, log: logger, storage } = options;
+  const topics = new TopicTable({ isTombstone: options.isTombstone ?? hasNullBody, partitionsMax: limits.partitionsMax });
+  const contents = new SegmentContents();
+  let log: Log;
+  const instruments = instrumentsOf(options.metrics ?? createMetrics());
+  const cold = new ColdFrames({ log: () => log, topicName: (number) => topics.byNumber(number)?.name ?? '', charsMax: limits.coldCacheCharsMax });
+  const groups: Groups = new Groups({ topics, clock, cold, limits, log: logger, rebalanced: () => instruments.rebalances.add(), kick: () => log.kick() });
+  const snapshot = (segments: readonly number[]): Snapshot => ({ v: 1, segments: [...segments], topics: topics.snapshot(), groups: groups.snapshot() });
+  const evicts = storage.type === 'disk';
+  const appender = new Appender({ topics, contents, clock, limits, log: () => log, evicts, segmentBegun: () => void retention?.run() });
+  let retention: Retention | undefined;
+  const logOptions: LogOptions = { limits, clock, log: logger, riders: groups, snapshot, measured: instruments.frame, shown: appender.wakeReaders };
+  const configure = (): void => {
+    groups.clampCommitted();
+    const orphans = topics.configure(options.topics);
+    if (orphans.length > 0) logger.warn('bus.topics_not_configured', { topics: orphans, meaning: 'the log holds topics that no wire names; they are kept' });
+  };
+  if (storage.type === 'memory') configure();
+  log =
+    storage.type === 'memory'
+      ? createMemoryLog(logOptions)
+      : await openDiskLog({ ...logOptions, directory: storage.directory, sink: sinkOf({ topics, groups, contents }), recovered: configure });
+  retention = new Retention({ log, topics, groups, contents, cold, clock, limits, logger, snapshot });
+  return assemble({ limits, clock, topics, groups, cold, appender, log, retention });
+};
+
+/** What the log shows when it is opened. */
+const sinkOf = ({ topics, groups, contents }: { topics: TopicTable; groups: Groups; contents: SegmentContents }): Parameters<typeof openDiskLog>[0]['sink'] => ({
+  snapshot: (snapshot) => {
+    topics.restore(snapshot);
+    for (const group of snapshot.groups) groups.restore(group);
+  },
+  group: (entry) => groups.restore(entry),
+  record: (view, location) => {
+    const topic = topics.byNumber(view.topic);
+    const partition = topic?.partitions[view.partition];
+    if (partition === undefined) throw new BusError('BUS_CORRUPT', `the log has a record of topic ${view.topic}, partition ${view.partition}, which no snapshot before it names; restore the directory from a copy`);
+    if (partition.retention === 'compacted') return partition.restore(view.offset, location, view);
+    partition.restore(view.offset, location);
+    contents.of(segmentOf(location)).set(partition, view.offset);
+  },
+});
+
+type Parts = {
+  readonly limits: BrokerLimits;
+  readonly clock: Clock;
+  readonly topics: TopicTable;
+  readonly groups: Groups;
+  readonly cold: ColdFrames;
+  readonly appender: Appender;
+  readonly log: Log;
+  readonly retention: Retention;
+};
+
+const assemble = (parts: Parts): EmbeddedBroker => {
+  const { limits, clock, topics, groups, cold, appender, log, retention } = parts;
+  const buses = new Set<Bus>();
+  const fetches = new Set<Reader>();
+  let members = 0;
+  let closing: Promise<void> | undefined;
+  const assertOpen = (): void => {
+    if (closing !== undefined) throw new BusError('BUS_CLOSED', 'the broker is closed');
+  };
+  const close = async (): Promise<void> => {
+    await Promise.all([...buses].map((bus) => bus.close()));
+    for (const reader of fetches) reader.wake();
+    groups.close();
+    await retention.close();
+    await log.close();
+  };
+  return {
+    limits,
+    connect: () => {
+      assertOpen();
+      const bus = createInProcessBus({ appender, groups, topics, cold, clock, limits, assertOpen, nextMember: () => `in-process ${++members}` });
+      buses.add(bus);
+      return bus;
+    },
+    append: async (records) => {
+      assertOpen();
+      return appender.append(records);
+    },
+    fetch: async (request) => {
+      assertOpen();
+      return fetchOnce(parts, request, { fetches, closed: () => closing !== undefined });
+    },
+    consume: async (request) => {
+      assertOpen();
+      return groups.consume(request);
+    },
+    commit: (by, positions) => {
+      assertOpen();
+      groups.commit(by, positions);
+    },
+    leave: (by) => {
+      assertOpen();
+      groups.leave(by);
+    },
+    committed: (group, partitions) =>
+      partitions.map(({ topic, partition }) => ({ topic, partition, offset: groups.committed(group, topics.partition(topic, partition)) ?? -1 })),
+    offsets: (at, partitions) =>
+      Promise.all(partitions.map(async ({ topic, partition }) => ({ topic, partition, offset: await offsetAtTime(topics.partition(topic, partition), at, cold) }))),
+    topics: () => topics.all().map(({ name, partitions, retention: kind }): TopicConfig => ({ topic: name, partitions: partitions.length, retention: kind satisfies RetentionKind })),
+    groups: () => groups.views(),
+    applyRetention: () => retention.run(),
+    close: () => (closing ??= close()),
+  };
+};
+
+const fetchOnce = async (
+  parts: Parts,
+  request: FetchRequest,
+  { fetches, closed }: { fetches: Set<Reader>; closed: () => boolean },
+): Promise<readonly LogRecord[]> => {
+  const { topics, limits } = parts;
+  const places = request.positions.map(({ topic, partition, offset }) => ({ partition: topics.partition(topic, partition), offset }));
+  const reader = new Reader();
+  for (const { partition, offset } of places) reader.add(partition, offset);
+  fetches.add(reader);
+  try {
+    const budget = { recordsMax: request.recordsMax ?? limits.pollRecordsMax, charsMax: limits.pollCharsMax };
+    return await pollReader(reader, { budget, timeoutMs: request.timeoutMs, signal: request.signal, ended: closed }, parts);
+  } finally {
+    fetches.delete(reader);
+    reader.close();
+  }
+};
+
+/** The envelope of a removed key. Other values that hold this text are parsed to make sure. */
+const hasNullBody = (value: string): boolean => {
+  if (!value.includes('"body":null')) return false;
+  try {
+    const envelope: unknown = JSON.parse(value);
+    return typeof envelope === 'object' && envelope !== null && 'body' in envelope && envelope.body === null;
+  } catch {
+    return false;
+  }
+};
+
+const instrumentsOf = (metrics: Metrics) => {
+  const records = metrics.counter('bus_records_published_total', 'Records made durable by the embedded broker');
+  const bytes = metrics.counter('bus_log_bytes_written_total', 'Bytes of frames written to the log');
+  const seconds = metrics.histogram('bus_group_commit_seconds', 'Time of one group commit, from building its frame to the disk');
+  return {
+    rebalances: metrics.counter('bus_rebalances_total', 'Changes of who reads what in a consumer group'),
+    frame: (frame: { records: number; bytes: number; seconds: number }) => {
+      records.add(frame.records);
+      bytes.add(frame.bytes);
+      seconds.observe(frame.seconds);
+    },
+  };
+};
+
+export type { BrokerLimits, ConsumeRequest, GroupView, LogRecord, NewRecord, OffsetReset, RecordHeader };

@@ -1,0 +1,15 @@
+/** Records as the broker keeps them: what the port promises, and the headers that only HTTP clients see. */
+import type { InRecord } from '../../messages/grammar/record.ts';
+
+export type RecordHeader = { readonly key: string; readonly value: string };
+export type LogRecord = InRecord & { readonly headers?: readonly RecordHeader[] };
+
+/**
+ * Where a record's frame stands: the segment's number times 2^32, plus the frame's position in the file. One number,
+ * because there is one for every record of the log.
+ */
+export type Location = number;
+const segmentFactor = 2 ** 32;
+export const locationOf = (segment: number, position: number): Location => segment * segmentFactor + position;
+export const segmentOf = (location: Location): number => Math.floor(location / segmentFactor);
+export const positionOf = (location: Location): number => location % segmentFactor;
