@@ -1,0 +1,155 @@
+/**
+ * The unwrapped keys of this process: prepared, so that their bytes are gone; bounded in count and time; named by tenant and id, so
+ * that one tenant never signs with another's key.
+ */
+import type { Clock } from '../../host/clock.ts';
+import type { Aead } from '../../cipher/aead.ts';
+import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.ts';
+import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
+import { CryptoError } from './crypto-error.ts';
+import type { Category, CryptoTx, KeyRef, KeyScheme, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import { createLeaseCache, type Lease, type Wipeable } from './lease-cache.ts';
+import { openPrivateKey, openWrappingKey, type RootKey } from './root-key.ts';
+
+/** An unwrapped key. Only a key that signs has a signer: X25519 keys agree. */
+export type ReadyKey = Wipeable & {
+  readonly scheme: KeyScheme;
+  readonly category: Category;
+  readonly publicKey: Uint8Array;
+  readonly signer: Signer | undefined;
+};
+
+/** Names one wrapping key. */
+export type WrappingRef = { readonly tenant: string; readonly alias: string; readonly generation: number };
+
+export type KeyRing = {
+  /** `work` gets those keys that exist; none is wiped before it ends. */
+  withSigners<Result>(tx: CryptoTx, refs: readonly KeyRef[], work: (keyOf: (ref: KeyRef) => ReadyKey | undefined) => Promise<Result>): Promise<Result>;
+  /** `work` gets the latest wrapping key of each tenant that has one. */
+  withWrappingKeys<Result>(
+    tx: CryptoTx,
+    tenants: readonly string[],
+    work: (keyOf: (tenant: string) => { readonly ref: WrappingRef; readonly aead: Aead } | undefined) => Promise<Result>,
+  ): Promise<Result>;
+  /** `work` gets the PKCS#8 of one key, which is wiped when it ends. */
+  withPrivateKey<Result>(tx: CryptoTx, key: WrappedSigningKey, work: (pkcs8: Uint8Array) => Promise<Result>): Promise<Result>;
+  /** Wipes everything. */
+  close(): void;
+};
+
+const nameOf = ({ tenant, id }: KeyRef): string => `${tenant}/${id}`;
+const wrappingNameOf = ({ tenant, alias, generation }: WrappingRef): string => `${tenant}/${alias}/${generation}`;
+const wrappingRefOf = (key: WrappedSigningKey): WrappingRef => ({ tenant: key.tenant, alias: key.wrappingAlias, generation: key.wrappingGeneration });
+const distinct = (texts: readonly string[]): string[] => [...new Set(texts)];
+
+/** Ends all leases that `work` took, however it ends. */
+const leasing = async <Result>(work: (keep: Keep) => Promise<Result>): Promise<Result> => {
+  const leases: Lease<unknown>[] = [];
+  try {
+    return await work((lease) => {
+      leases.push(lease);
+      return lease.value;
+    });
+  } finally {
+    for (const lease of leases) lease.end();
+  }
+};
+type Keep = <Value>(lease: Lease<Value>) => Value;
+type LoadWrappingKeys = (tenants: readonly string[]) => Promise<readonly WrappedWrappingKey[]>;
+
+const readyKeyOf = async (wrapping: Aead, key: WrappedSigningKey): Promise<ReadyKey> => {
+  const { scheme, category, publicKey } = key;
+  if (defaultSpec(scheme) === undefined) return { scheme, category, publicKey, signer: undefined, wipe: () => {} };
+  const pkcs8 = await openPrivateKey(wrapping, key);
+  try {
+    const signer = await prepareSigner(pkcs8);
+    return { scheme, category, publicKey, signer, wipe: () => signer.wipe() };
+  } finally {
+    pkcs8.fill(0);
+  }
+};
+
+export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonly clock: Clock }): KeyRing => {
+  const signers = createLeaseCache<ReadyKey>({ countMax: signersMax, ageMsMax: unwrappedAgeMsMax, clock });
+  const wrappingKeys = createLeaseCache<Aead>({ countMax: wrappingKeysMax, ageMsMax: unwrappedAgeMsMax, clock });
+
+  /** Opens the wrapping keys that are asked for and exist, and gives them by name. `load` reads their rows. */
+  const leaseWrappingKeys = async (refs: readonly WrappingRef[], keep: Keep, load: LoadWrappingKeys): Promise<ReadonlyMap<string, Aead>> => {
+    const opened = new Map<string, Aead>();
+    const missing = new Map<string, WrappingRef>();
+    for (const ref of refs) {
+      const name = wrappingNameOf(ref);
+      const lease = opened.has(name) ? undefined : wrappingKeys.lease(name);
+      if (lease !== undefined) opened.set(name, keep(lease));
+      else if (!opened.has(name)) missing.set(name, ref);
+    }
+    if (missing.size === 0) return opened;
+    const rows = await load(distinct([...missing.values()].map(({ tenant }) => tenant)));
+    const wanted = rows.filter((row) => missing.has(wrappingNameOf(row)));
+    await Promise.all(
+      wanted.map(async (row) => {
+        const name = wrappingNameOf(row);
+        opened.set(name, keep(wrappingKeys.put(name, await openWrappingKey(root, row))));
+      }),
+    );
+    return opened;
+  };
+
+  const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKey): Aead => {
+    const aead = opened.get(wrappingNameOf(wrappingRefOf(key)));
+    if (aead === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `key ${key.id} of ${key.tenant} names a wrapping key that is not there`);
+    return aead;
+  };
+
+  const leaseSigners = async (tx: CryptoTx, refs: readonly KeyRef[], keep: Keep): Promise<ReadonlyMap<string, ReadyKey>> => {
+    const ready = new Map<string, ReadyKey>();
+    const missing = new Map<string, KeyRef>();
+    for (const ref of refs) {
+      const name = nameOf(ref);
+      const lease = ready.has(name) ? undefined : signers.lease(name);
+      if (lease !== undefined) ready.set(name, keep(lease));
+      else if (!ready.has(name)) missing.set(name, ref);
+    }
+    if (missing.size === 0) return ready;
+    const rows = await tx.signingKeys.findByIds([...missing.values()]);
+    const opened = await leaseWrappingKeys(rows.map(wrappingRefOf), keep, tx.wrappingKeys.find);
+    await Promise.all(
+      rows.map(async (row) => {
+        ready.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrappingKeyFor(opened, row), row))));
+      }),
+    );
+    return ready;
+  };
+
+  return {
+    withSigners: (tx, refs, work) =>
+      leasing(async (keep) => {
+        const ready = await leaseSigners(tx, refs, keep);
+        return work((ref) => ready.get(nameOf(ref)));
+      }),
+    withWrappingKeys: (tx, tenants, work) =>
+      leasing(async (keep) => {
+        const latest = new Map<string, WrappingRef>();
+        const rows = await tx.wrappingKeys.find(distinct(tenants));
+        for (const row of rows) {
+          if (row.generation > (latest.get(row.tenant)?.generation ?? 0)) latest.set(row.tenant, row);
+        }
+        const opened = await leaseWrappingKeys([...latest.values()], keep, async () => rows);
+        return work((tenant) => {
+          const ref = latest.get(tenant);
+          const aead = ref === undefined ? undefined : opened.get(wrappingNameOf(ref));
+          return ref === undefined || aead === undefined ? undefined : { ref, aead };
+        });
+      }),
+    withPrivateKey: (tx, key, work) =>
+      leasing(async (keep) => {
+        const opened = await leaseWrappingKeys([wrappingRefOf(key)], keep, tx.wrappingKeys.find);
+        const pkcs8 = await openPrivateKey(wrappingKeyFor(opened, key), key);
+        return work(pkcs8).finally(() => pkcs8.fill(0));
+      }),
+    close: () => {
+      signers.close();
+      wrappingKeys.close();
+    },
+  };
+};

@@ -1,0 +1,83 @@
+/** Keys in memory, for simulation and tests: the same contract as PostgreSQL's. Rows are values, so a copy of the maps undoes. */
+import type { Association, Certificate, CryptoTx, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+
+type Tables = {
+  associations: Map<string, Association>;
+  wrappingKeys: Map<string, WrappedWrappingKey>;
+  /** By tenant and id. */
+  signingKeys: Map<string, WrappedSigningKey>;
+  certificates: Map<string, Certificate>;
+};
+
+export type MemoryKeys = {
+  /** For `createMemoryAnswerStore(makeTx, rollback)`, which runs one transaction at a time. */
+  makeTx(): CryptoTx;
+  rollback(tx: CryptoTx): void;
+};
+
+const copyOf = (tables: Tables): Tables => ({
+  associations: new Map(tables.associations),
+  wrappingKeys: new Map(tables.wrappingKeys),
+  signingKeys: new Map(tables.signingKeys),
+  certificates: new Map(tables.certificates),
+});
+
+const addNew = <Row>(table: Map<string, Row>, name: string, row: Row): void => {
+  if (!table.has(name)) table.set(name, row);
+};
+
+const among =
+  (tenants: readonly string[]) =>
+  ({ tenant }: { readonly tenant: string }): boolean =>
+    tenants.includes(tenant);
+
+const byAge = (one: WrappedSigningKey, other: WrappedSigningKey): number => one.createdAt - other.createdAt || (one.alias < other.alias ? -1 : 1);
+
+const signingKeysOver = (table: Map<string, WrappedSigningKey>): CryptoTx['signingKeys'] => {
+  const withAlias = (tenant: string, alias: string): WrappedSigningKey[] => [...table.values()].filter((key) => key.tenant === tenant && key.alias === alias);
+  const distinct = (keys: readonly WrappedSigningKey[]): WrappedSigningKey[] => [...new Set(keys)];
+  return {
+    findByIds: async (refs) => distinct(refs.flatMap(({ tenant, id }) => table.get(`${tenant}/${id}`) ?? [])),
+    findByAliases: async (refs) => distinct(refs.flatMap(({ tenant, alias }) => withAlias(tenant, alias))),
+    list: async ({ tenant, category, countMax }) =>
+      [...table.values()].filter((key) => key.tenant === tenant && (category === undefined || key.category === category)).sort(byAge).slice(0, countMax),
+    add: async (keys) => {
+      for (const key of keys) if (withAlias(key.tenant, key.alias).length === 0) addNew(table, `${key.tenant}/${key.id}`, key);
+    },
+  };
+};
+
+const txOver = ({ associations, wrappingKeys, signingKeys, certificates }: Tables): CryptoTx => ({
+  associations: {
+    find: async (tenants) => [...associations.values()].filter(among(tenants)),
+    add: async (rows) => {
+      for (const row of rows) addNew(associations, `${row.tenant}/${row.category}`, row);
+    },
+  },
+  wrappingKeys: {
+    find: async (tenants) => [...wrappingKeys.values()].filter(among(tenants)),
+    add: async (rows) => {
+      for (const row of rows) addNew(wrappingKeys, `${row.tenant}/${row.alias}/${row.generation}`, row);
+    },
+  },
+  signingKeys: signingKeysOver(signingKeys),
+  certificates: {
+    newest: async (alias) => [...certificates.values()].filter((row) => row.alias === alias).sort((one, other) => other.generation - one.generation)[0],
+    add: async (row) => addNew(certificates, `${row.alias}/${row.generation}`, row),
+  },
+});
+
+export const createMemoryKeys = (): MemoryKeys => {
+  let tables: Tables = { associations: new Map(), wrappingKeys: new Map(), signingKeys: new Map(), certificates: new Map() };
+  const before = new WeakMap<CryptoTx, Tables>();
+  return {
+    makeTx: () => {
+      const tx = txOver(tables);
+      before.set(tx, copyOf(tables));
+      return tx;
+    },
+    rollback: (tx) => {
+      tables = before.get(tx) ?? tables;
+    },
+  };
+};

@@ -1,0 +1,127 @@
+/** HSM associations and key pairs: found where they are, made where they are not; a whole batch in a few round trips. */
+import { deriveId } from '../../identity/derive.ts';
+import type { Chance } from '../../cipher/bytes.ts';
+import { generateKeyPair, keyIdOf } from '../../cipher/signature.ts';
+import type { Outcome, Refusal } from '../../messages/grammar/envelope.ts';
+import { rsaKeysPerBatchMax } from './config.ts';
+import { CryptoError } from './crypto-error.ts';
+import type { Association, Category, CryptoTx, KeyScheme, WrappedSigningKey } from './crypto-tx.ts';
+import type { KeyRing, WrappingRef } from './key-ring.ts';
+import { makeWrappingKey, sealPrivateKey, type RootKey } from './root-key.ts';
+import type { Aead } from '../../cipher/aead.ts';
+
+export type KeyMaking = { readonly root: RootKey; readonly ring: KeyRing; readonly chance: Chance };
+
+export type WantedAssociation = { readonly tenant: string; readonly category: Category };
+export type WantedKey = WantedAssociation & { readonly alias: string; readonly scheme: KeyScheme };
+
+const associationName = ({ tenant, category }: WantedAssociation): string => `${tenant}/${category}`;
+const aliasName = ({ tenant, alias }: { readonly tenant: string; readonly alias: string }): string => `${tenant}/${alias}`;
+const distinct = (texts: readonly string[]): string[] => [...new Set(texts)];
+const byName = <Item>(items: readonly Item[], nameOf: (item: Item) => string): Map<string, Item> => new Map(items.map((item) => [nameOf(item), item]));
+
+// ── Associations ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A tenant has one wrapping key, so its alias follows from the tenant; the wire shows it as the master key's. */
+const wrappingAliasOf = (tenant: string): string => deriveId('wrapping-key', tenant).replaceAll('-', '').slice(0, 12);
+
+const addWrappingKeys = async ({ root, chance }: KeyMaking, tx: CryptoTx, tenants: readonly string[], now: number): Promise<void> => {
+  const existing = new Set((await tx.wrappingKeys.find(tenants)).map(({ tenant }) => tenant));
+  const bare = tenants.filter((tenant) => !existing.has(tenant));
+  if (bare.length === 0) return;
+  const made = await Promise.all(bare.map((tenant) => makeWrappingKey(root, { tenant, alias: wrappingAliasOf(tenant), generation: 1 }, chance, now)));
+  await tx.wrappingKeys.add(made);
+};
+
+/** Idempotent: a tenant has one association of a category. Gives them in the order asked. */
+export const obtainAssociations = async (making: KeyMaking, tx: CryptoTx, wanted: readonly WantedAssociation[], now: number): Promise<readonly Association[]> => {
+  const tenants = distinct(wanted.map(({ tenant }) => tenant)).sort();
+  let found = byName(await tx.associations.find(tenants), associationName);
+  const missing = [...byName(wanted, associationName).values()].filter((one) => !found.has(associationName(one)));
+  if (missing.length > 0) {
+    await addWrappingKeys(making, tx, distinct(missing.map(({ tenant }) => tenant)).sort(), now);
+    const added = missing.map(({ tenant, category }) => ({
+      tenant,
+      category,
+      id: deriveId('hsm-association', tenant, category),
+      wrappingAlias: wrappingAliasOf(tenant),
+      createdAt: now,
+    }));
+    await tx.associations.add(added.toSorted((one, other) => (associationName(one) < associationName(other) ? -1 : 1)));
+    found = byName(await tx.associations.find(tenants), associationName);
+  }
+  return wanted.map((one) => {
+    const association = found.get(associationName(one));
+    if (association === undefined) throw new CryptoError('CRYPTO_CONTENDED', `the association ${associationName(one)} was written and is not there`);
+    return association;
+  });
+};
+
+// ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const refused = (code: string, message: string): Refusal => ({ type: 'refused', code, message });
+
+const unassigned = ({ tenant, category }: WantedKey): Refusal =>
+  refused('CRYPTO_HSM_UNASSIGNED', `tenant ${tenant} has no HSM for ${category}; assign one first (POST /hsm/soft/${tenant}/${category})`);
+
+const fit = (key: WrappedSigningKey, { alias, scheme, category }: WantedKey): Outcome<WrappedSigningKey> =>
+  key.scheme === scheme && key.category === category
+    ? { type: 'done', value: key }
+    : refused('CRYPTO_ALIAS_TAKEN', `alias ${alias} names key ${key.id} of ${key.scheme} in ${key.category}; choose another alias`);
+
+type Wrapping = { readonly ref: WrappingRef; readonly aead: Aead };
+
+const makeKey = async ({ tenant, alias, category, scheme }: WantedKey, { ref, aead }: Wrapping, chance: Chance, now: number): Promise<WrappedSigningKey> => {
+  const { publicKey, privateKey } = await generateKeyPair(scheme, chance);
+  const id = keyIdOf(publicKey);
+  const material = await sealPrivateKey(aead, { tenant, id }, privateKey, chance).finally(() => privateKey.fill(0));
+  return { tenant, id, alias, category, scheme, publicKey, wrappingAlias: ref.alias, wrappingGeneration: ref.generation, material, createdAt: now };
+};
+
+const addKeys = async ({ ring, chance }: KeyMaking, tx: CryptoTx, missing: readonly WantedKey[], now: number): Promise<void> => {
+  const tenants = distinct(missing.map(({ tenant }) => tenant));
+  const made = await ring.withWrappingKeys(tx, tenants, (wrappingOf) =>
+    Promise.all(
+      missing.map((wanted) => {
+        const wrapping = wrappingOf(wanted.tenant);
+        if (wrapping === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `tenant ${wanted.tenant} has an HSM and no wrapping key`);
+        return makeKey(wanted, wrapping, chance, now);
+      }),
+    ),
+  );
+  await tx.signingKeys.add(made);
+};
+
+/** What is to be made: the first request of each free alias, in one order for all workers, so that two never wait for each other. */
+const missingOf = (wanted: readonly WantedKey[], found: ReadonlyMap<string, WrappedSigningKey>): WantedKey[] => {
+  const first = byName(wanted.toReversed(), aliasName);
+  return [...first.values()].filter((one) => !found.has(aliasName(one))).sort((one, other) => (aliasName(one) < aliasName(other) ? -1 : 1));
+};
+
+/** Keeps a batch short: RSA keys beyond the bound are not made now. */
+const withinBound = (missing: readonly WantedKey[]): WantedKey[] => {
+  let rsaKeys = 0;
+  return missing.filter(({ scheme }) => scheme !== 'CORDA.RSA' || ++rsaKeys <= rsaKeysPerBatchMax);
+};
+
+/** Idempotent by alias: an alias names one key of one scheme and category. Outcomes stand in the order asked. */
+export const obtainKeys = async (making: KeyMaking, tx: CryptoTx, wanted: readonly WantedKey[], now: number): Promise<readonly Outcome<WrappedSigningKey>[]> => {
+  const associations = byName(await tx.associations.find(distinct(wanted.map(({ tenant }) => tenant))), associationName);
+  const allowed = wanted.filter((one) => associations.has(associationName(one)));
+  const refs = [...byName(allowed, aliasName).values()];
+  let found = byName(await tx.signingKeys.findByAliases(refs), aliasName);
+  const missing = missingOf(allowed, found);
+  const due = withinBound(missing);
+  if (due.length > 0) {
+    await addKeys(making, tx, due, now);
+    found = byName(await tx.signingKeys.findByAliases(refs), aliasName);
+  }
+  const made = new Set(due.map(aliasName));
+  return wanted.map((one) => {
+    if (!associations.has(associationName(one))) return unassigned(one);
+    const key = found.get(aliasName(one));
+    if (key !== undefined) return fit(key, one);
+    if (!made.has(aliasName(one))) return refused('CRYPTO_BUSY', 'too many RSA keys are asked for at once; ask again with a new request');
+    throw new CryptoError('CRYPTO_CONTENDED', `the new key of alias ${one.alias} of ${one.tenant} was not written: another has its short id`);
+  });
+};

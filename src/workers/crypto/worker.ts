@@ -1,0 +1,44 @@
+/**
+ * crypto: keys and signatures.
+ *
+ * - **hears** all-to-crypto.key (assign an HSM, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key
+ * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
+ * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
+ *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
+ * - **never** lets an identity's private key out of its process: no answer, record or log line holds one. The TLS key leaves,
+ *   sealed to the gateway that asks
+ */
+import { randomBytes, type Chance } from '../../cipher/bytes.ts';
+import { systemClock, type Clock } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { createKeyRing } from './key-ring.ts';
+import type { KeyMaking } from './obtain-keys.ts';
+import { createOnKey } from './on-key.ts';
+import { createOnSign } from './on-sign.ts';
+import { createOnTlsKey } from './on-tls-key.ts';
+import type { RootKey } from './root-key.ts';
+
+export type CryptoDeps = {
+  /** Of `deriveRootKey`. */
+  readonly rootKey: RootKey;
+  readonly log: Log;
+  readonly metrics?: Metrics;
+  /** Decides when unwrapped keys are wiped. Default: the system's. */
+  readonly clock?: Clock;
+  /** Draws secrets, nonces and serial numbers. Default: the platform's. */
+  readonly chance?: Chance;
+};
+
+export const createCryptoWorker = ({ rootKey, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
+  const ring = createKeyRing({ root: rootKey, clock });
+  const making: KeyMaking = { root: rootKey, ring, chance };
+  const signatures = metrics?.counter('cordage_crypto_signatures_total', 'Signatures made, by key scheme.');
+  log.info('crypto.ready', { rootKey: rootKey.alias });
+  return {
+    room: 'crypto',
+    answers: [createOnKey(making), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnTlsKey(making)],
+    close: async () => ring.close(),
+  };
+};
