@@ -7,6 +7,7 @@
  */
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
+import { readOne, tags } from '../cipher/der.ts';
 import { decodePem } from '../cipher/pem.ts';
 import { packageLimits } from './config.ts';
 import { invalid, type Invalid } from './invalid.ts';
@@ -28,11 +29,12 @@ const sameBytes = (one: ArrayBuffer, other: ArrayBuffer): boolean => {
 
 // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A certificate of its DER bytes; `undefined` where they are none. The bytes must be all of it. */
+/** A certificate of its DER bytes; `undefined` where they are none, or more than one certificate. */
 export const readCertificate = (der: Uint8Array<ArrayBuffer>): Certificate | undefined => {
   try {
-    const certificate = new x509.X509Certificate(der);
-    return sameBytes(certificate.rawData, der.slice().buffer) ? certificate : undefined;
+    // The library takes a certificate with bytes behind it; one certificate must have one spelling.
+    readOne(der, tags.sequence);
+    return new x509.X509Certificate(der);
   } catch {
     return undefined;
   }

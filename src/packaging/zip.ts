@@ -15,14 +15,14 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$/;
 
 export const isEntryName = (name: string): boolean => name.length <= packageLimits.entryNameCharsMax && namePattern.test(name);
 
-/** Local midnight of the first day that zip can tell; zip's times are local, so every builder writes the same bits. */
-const entryTime = new Date(1980, 0, 1);
+/** Noon of the first day that zip can tell, in local time, which is what zip writes: the same bits in every time zone. */
+const entryTime = (): Date => new Date(1980, 0, 1, 12);
 
 const byName = (one: string, other: string): number => (one < other ? -1 : 1);
 
 export const writeZip = (entries: ZipEntries): Uint8Array => {
   const names = [...entries.keys()].sort(byName);
-  return zipSync(Object.fromEntries(names.map((name) => [name, entries.get(name)!])), { level: 0, mtime: entryTime });
+  return zipSync(Object.fromEntries(names.map((name) => [name, entries.get(name)!])), { level: 0, mtime: entryTime() });
 };
 
 export type ReadZip = { readonly type: 'zip'; readonly entries: ZipEntries } | Invalid;
