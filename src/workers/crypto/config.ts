@@ -21,7 +21,7 @@ export const wrappingKeysMax = 1_000;
 /** Keys that one `find` gives: what fits into one record with the longest names and RSA keys. */
 export const keysFoundMax = 800;
 
-/** RSA keys made in one batch: each takes about half a second of a core, and the batch holds a transaction open. */
+/** RSA keys made in one batch: each takes about a quarter of a second of a core, and the batch holds a transaction open. */
 export const rsaKeysPerBatchMax = 20;
 
 /** Tenants whose statements share one round trip: two statements each, below the hundred that the driver sends ahead. */
