@@ -66,6 +66,16 @@ describe('what a stranger sends is refused, counted, logged and leaves no trace'
     }
   });
 
+  test('a packet that came under the key of another pair', async () => {
+    const world = await readyWorld(31);
+    const [packet] = packetsOf(world.alice.packets, 'data').map((text) => ({ ...parse(text), counter: 90 }));
+    const before = JSON.stringify(world.bob.head);
+    world.hear('bob', { type: 'link-in', tag: 'y'.repeat(43), packet: JSON.stringify(packet) });
+    await world.run(0);
+    expect(world.bob.cluster.metrics.text()).toContain('refused_total{reason="wrong-tag"} 1');
+    expect(JSON.stringify(world.bob.head)).toBe(before);
+  });
+
   test('a data packet of a session that nobody knows', async () => {
     const world = await readyWorld(5);
     const [packet] = packetsOf(world.alice.packets, 'data').map((text) => parse(text));
@@ -155,19 +165,40 @@ describe('sessions', () => {
     for (const limits of [{ sessionRenewMs: 30_000, sessionGraceMs: 5_000 }, { sessionRenewPackets: 20, sessionGraceMs: 5_000 }]) {
       const world = await readyWorld(21, { limits, faults: { ...noFaults, delayMs: 40 } });
       const first = world.alice.head!.sessions.ready[0]!.id;
-      const sent = ['first'];
-      for (let i = 0; i < 100; i++) {
+      const [there, back] = [['first'], ['first back']];
+      for (let i = 0; i < 300; i++) {
         world.send('alice', `m${i}`);
-        sent.push(`m${i}`);
-        const at = world.now();
-        await world.run(1_000);
-        // S6: at no time does a message wait for a handshake.
-        expect(deliveredTo(world.bob), `after ${world.now() - at} ms`).toEqual(sent);
+        world.send('bob', `b${i}`);
+        there.push(`m${i}`);
+        back.push(`b${i}`);
+        // S6: at no time does a message wait for a handshake, or for a repeat because the peer could not read it.
+        await world.run(300);
+        expect(deliveredTo(world.bob)).toEqual(there);
+        expect(deliveredTo(world.alice)).toEqual(back);
       }
       const sessions = packetsOf(world.alice.packets, 'initiator-hello').length + packetsOf(world.bob.packets, 'initiator-hello').length;
       expect(sessions).toBeGreaterThanOrEqual(3);
       expect(world.alice.head!.sessions.ready.map(({ id }) => id)).not.toContain(first);
     }
+  });
+
+  test('the side that answered a renewal sends on the old session until the other is known to hold the new one', async () => {
+    const world = await readyWorld(32, { limits: { sessionRenewMs: 30_000 } });
+    await world.run(40_000);
+    world.loses = (packet) => parse(packet).type === 'responder-handshake';
+    const first = world.alice.head!.sessions.ready[0]!.id;
+    world.send('alice', 'renews');
+    await world.run(100);
+    expect(world.bob.head!.sessions.ready).toHaveLength(2);
+    world.send('bob', 'on the old one');
+    await world.run(100);
+    expect(deliveredTo(world.alice)).toEqual(['first back', 'on the old one']);
+    world.loses = () => false;
+    await world.run(2_000);
+    world.send('bob', 'on the new one');
+    await world.run(100);
+    expect(deliveredTo(world.alice)).toHaveLength(3);
+    expect(parse(packetsOf(world.bob.packets, 'data').at(-1)!).sessionId).not.toBe(first);
   });
 
   test('a session that could not be renewed in time is not used any more', async () => {

@@ -49,6 +49,8 @@ export type World = {
   /** Puts an event before a side's machine. */
   hear(to: 'alice' | 'bob', event: LinkEvent): void;
   faults: Faults;
+  /** Packets that the network loses, whatever the faults. */
+  loses: (packet: string) => boolean;
   /** Runs until nothing is left to do, or the virtual time has passed. */
   run(forMs: number): Promise<void>;
   loseState(of: 'alice' | 'bob'): void;
@@ -79,7 +81,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode }: WorldOpti
 
   const carry = (from: Side, packet: string): void => {
     from.packets.push(packet);
-    if (chance.next() < world.faults.drop) return;
+    if (chance.next() < world.faults.drop || world.loses(packet)) return;
     const times = chance.next() < world.faults.double ? 2 : 1;
     for (let i = 0; i < times; i++) at(now + 1 + Math.floor(chance.next() * world.faults.delayMs), () => enqueue(peerOf(from), { type: 'link-in', tag, packet }));
   };
@@ -135,6 +137,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode }: WorldOpti
     alice: sides.alice,
     bob: sides.bob,
     faults,
+    loses: () => false,
     now: () => now,
     send: (from, messageId, { payload = `payload of ${messageId}`, ttlMs = 24 * 3_600_000 } = {}) => {
       const side = sides[from];
