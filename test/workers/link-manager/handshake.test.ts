@@ -17,7 +17,7 @@ import {
 import { handshakeKeys } from '../../../src/workers/link-manager/session/key-schedule.ts';
 import { formatPacket, type PacketOf } from '../../../src/workers/link-manager/session/packet.ts';
 import { openData, openHandshake, sealData, sealHandshake } from '../../../src/workers/link-manager/session/sealing.ts';
-import type { Peering } from '../../../src/workers/link-manager/session/state.ts';
+import type { Peering, Refused } from '../../../src/workers/link-manager/session/state.ts';
 import {
   finishedInput, hellosBytes, initiatorHelloBytes, provenClaimsBytes, readProvenClaims, responderHelloBytes, type ProtocolMode,
 } from '../../../src/workers/link-manager/session/transcript.ts';
@@ -30,9 +30,10 @@ const peeringOf = (mode: ProtocolMode, own: Party, peer: Party, ownSerial: numbe
 });
 const counted = (from: number, length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (from + i) % 256);
 const signAs = (party: Party, data: Uint8Array) => sign({ scheme: 'CORDA.EDDSA.ED25519', spec: 'EdDSA', privateKey: party.keys.privateKey, data });
-const must = <Value extends object>(value: Value | { type: 'refused'; reason: string }): Value => {
-  if ('reason' in value) throw new Error(`refused: ${value.reason}`);
-  return value;
+const must = <Value extends object>(value: Value): Exclude<Value, Refused> => {
+  if ('reason' in value) throw new Error(`refused: ${String(value.reason)}`);
+  // A refusal is what has a reason.
+  return value as Exclude<Value, Refused>;
 };
 
 const initiatorSeed = counted(1, 32);
