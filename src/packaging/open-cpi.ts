@@ -1,9 +1,9 @@
 /**
  * Opens a CPI: everything about it is checked before anything of it is used.
  *
- * A CPI holds `GroupPolicy.json` and at most one CPB, a CPB holds CPKs, a CPK holds `bundle.js`. Each of the three is signed on its own.
- * The CPI's signer must be trusted; a CPB or CPK inside must be signed with the same certificate as the CPI, or by a signer that
- * is trusted itself (so an operator may wrap a vendor's CPB in a CPI of their own).
+ * A CPI holds `GroupPolicy.json` and at most one CPB, a CPB holds CPKs, a CPK holds `bundle.js`. Each of the three is signed on its own,
+ * by one signer or by several, and each signer must be trusted: an operator may wrap a vendor's CPB in a CPI of their own where the
+ * cluster trusts both.
  */
 import { readTrusted } from './certificates.ts';
 import { packageLimits } from './config.ts';
@@ -130,7 +130,7 @@ const openCpks = async (opened: OpenedContainer<'cpi'>, policy: GroupPolicy, tru
     return invalid('PACKAGE_CONTENT_MISMATCH', `a CPI holds ${groupPolicyEntry}, at most one .cpb file and nothing else`);
   }
   if (cpb === undefined) return policy.type === 'mgm' ? { type: 'none' } : invalid('PACKAGE_CONTENT_MISMATCH', "a CPI without a CPB is for an MGM's group policy only");
-  const result = await openCpbWith(cpb[1], { ...trust, sameAs: opened.signer.certificate });
+  const result = await openCpbWith(cpb[1], trust);
   return result.type === 'invalid' ? inside(cpb[0], result) : result;
 };
 

@@ -22,8 +22,8 @@ export type PackageSigner = {
   readonly summaryHash: string;
 };
 
-/** `trusted` are the cluster's code signers; `sameAs` is a certificate that was found good already (the enclosing package's). */
-export type Trust = { readonly trusted: readonly Certificate[]; readonly sameAs?: Certificate; readonly now: number };
+/** The cluster's code signers, and the time (milliseconds since the epoch) at which certificates must be in their dates. */
+export type Trust = { readonly trusted: readonly Certificate[]; readonly now: number };
 
 export type ReadSignature = { readonly type: 'signed'; readonly signer: PackageSigner } | Invalid;
 
@@ -67,16 +67,12 @@ const isSignatureOf = async ({ protectedHeader, signature, alg, chain }: Parts, 
   }
 };
 
-const isSameCertificate = (one: Certificate, other: Certificate | undefined): boolean => other !== undefined && one.equal(other);
-
 export const readSignature = async (bytes: Uint8Array, manifest: Uint8Array, trust: Trust): Promise<ReadSignature> => {
   const parts = readParts(bytes);
   if (parts.type === 'invalid') return parts;
   const certificate = parts.chain[0]!;
-  if (!isSameCertificate(certificate, trust.sameAs)) {
-    const chainFault = await checkChain({ chain: parts.chain, trusted: trust.trusted, now: trust.now });
-    if (chainFault !== undefined) return chainFault;
-  }
+  const chainFault = await checkChain({ chain: parts.chain, ...trust });
+  if (chainFault !== undefined) return chainFault;
   const subject = subjectOf(certificate);
   if (subject === undefined) return invalid('PACKAGE_CERTIFICATE_INVALID', "the signer's name has a part with several values; Corda's signer hash is not defined for it");
   if (!(await isSignatureOf(parts, manifest))) return fault(`the signature is not one of ${JSON.stringify(certificate.subject.slice(0, 200))} over this manifest`);

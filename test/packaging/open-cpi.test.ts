@@ -89,7 +89,7 @@ describe('who signed', () => {
     expect(await refusalOf(cpi, [developer], now - 2 * dayMs)).toMatch(/^PACKAGE_CERTIFICATE_INVALID: .*not valid before/);
   });
 
-  test('of a CPB or CPK inside is the same as of the CPI, or is trusted too', async () => {
+  test('of the CPB or a CPK inside must be trusted too', async () => {
     const vendor = signerOf(stranger);
     const wrapped = await makeCpi({ cpiSigner: signer, cpbSigner: vendor });
     expect(await refusalOf(wrapped)).toMatch(/^PACKAGE_SIGNER_UNTRUSTED: sample-1.0.0.cpb: /);
