@@ -26,7 +26,7 @@ const restStatuses = {
   REST_LOGINS_THROTTLED: 429,
   REST_FAULT: 500,
   REST_ROOM_SILENT: 503,
-  REST_BUS_UNAVAILABLE: 503,
+  REST_UNAVAILABLE: 503,
   REST_BUSY: 503,
 } as const;
 
@@ -40,6 +40,7 @@ const roomStatuses: Readonly<Record<string, number>> = {
   DB_CPI_INVALID: 400,
   DB_CPI_NOT_FOUND: 400,
   DB_CPI_DUPLICATE: 409,
+  DB_UPLOAD_LIMIT: 503,
   DB_X500_INVALID: 400,
   DB_REQUEST_UNKNOWN: 404,
   DB_VIRTUAL_NODE_NOT_FOUND: 404,
@@ -50,6 +51,8 @@ const roomStatuses: Readonly<Record<string, number>> = {
   MEMBER_ALREADY_REGISTERED: 409,
   CRYPTO_HSM_UNASSIGNED: 400,
   CRYPTO_ALIAS_TAKEN: 409,
+  CRYPTO_TOO_MANY_KEYS: 400,
+  CRYPTO_BUSY: 503,
 };
 
 /** Corda's titles, where its clients are known to read them. */
@@ -76,7 +79,7 @@ export const httpErrorOf = ({ code, message, details = {} }: Refusal): HttpError
   if (status === undefined) return undefined;
   const title = titles[code];
   if (title === undefined) return { title: message, status, details: { ...details, code } };
-  return { title, status, details: { ...details, code, errorType: title, errorMessage: message, message } };
+  return { title, status, details: { code, errorType: title, errorMessage: message, message, ...details } };
 };
 
 /** What a caller is told of a fault: where to look it up, nothing else. */

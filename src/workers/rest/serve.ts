@@ -8,11 +8,13 @@
  */
 import { Hono, type Context } from 'hono';
 import { BusError } from '../../bus/bus.ts';
+import type { AcceptWebSocket } from '../../host/web-socket.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { Counter, Histogram, Metrics } from '../../observability/metrics.ts';
+import { isOperational } from '../../shell/operational.ts';
 import { RequestTimeout } from '../../shell/requests.ts';
 import type { Authenticate } from './auth/auth.ts';
-import { createSocketFeed, type SocketListener } from './feed/socket-feed.ts';
+import { createSocketFeed } from './feed/socket-feed.ts';
 import { createGate, type Gate } from './gate.ts';
 import { createOpenApi, type OpenApi } from './openapi/openapi.ts';
 import { readForm, readJson, readPath, readQuery, type Parsed } from './parsing/parsing.ts';
@@ -20,9 +22,6 @@ import { faultError, httpErrorOf, refuse, type HttpError } from './refusal.ts';
 import { emptyResponse, errorResponse, eventResponse, jsonResponse, valueResponse, type HeaderMap } from './response.ts';
 import type { RestRoom } from './room.ts';
 import { createRouteTable, type Method, type Route } from './routing/routing.ts';
-
-/** Takes a WebSocket for the listener; each runtime has its own way. */
-export type AcceptWebSocket = (context: Context, listener: SocketListener) => Response | Promise<Response>;
 
 export type ServeOptions = {
   readonly room: RestRoom;
@@ -77,9 +76,8 @@ const withoutBody = async (response: Response): Promise<Response> => {
 
 const thrownRefusal = (cause: unknown): Refusal | undefined => {
   if (cause instanceof RequestTimeout) return refuse('REST_ROOM_SILENT', 'The worker that does this does not answer; try again later');
-  if (!(cause instanceof BusError)) return undefined;
-  if (cause.code === 'BUS_RECORD_TOO_LARGE') return refuse('REST_BODY_TOO_LARGE', 'The request is longer than a record of the bus');
-  return refuse('REST_BUS_UNAVAILABLE', 'The message bus does not answer; try again later');
+  if (cause instanceof BusError && cause.code === 'BUS_RECORD_TOO_LARGE') return refuse('REST_BODY_TOO_LARGE', 'The request is longer than a record of the bus');
+  return isOperational(cause) ? refuse('REST_UNAVAILABLE', 'The cluster cannot do this now; try again later') : undefined;
 };
 
 class Server {
@@ -187,7 +185,7 @@ class Server {
       case 401:
         return { 'www-authenticate': 'Basic realm="Corda REST Worker", charset="UTF-8"' };
       case 405:
-        return { allow: allowed.join(', ') };
+        return { allow: allowed.toSorted().join(', ') };
       case 429:
       case 503:
         return { 'retry-after': details?.['retryAfterSeconds'] ?? String(this.#options.room.limits.retryAfterSeconds) };

@@ -10,6 +10,7 @@
  */
 import type { Bus } from '../../bus/bus.ts';
 import type { Clock } from '../../host/clock.ts';
+import type { AcceptWebSocket } from '../../host/web-socket.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Requests } from '../../shell/requests.ts';
@@ -20,7 +21,7 @@ import { restLimits, type RestLimits } from './config.ts';
 import { createFlowStatuses } from './flow-statuses.ts';
 import { followStatuses } from './on-status.ts';
 import type { RestRoom, RestViews } from './room.ts';
-import { createServe, type AcceptWebSocket, type Serve } from './serve.ts';
+import { createServe, type Serve } from './serve.ts';
 
 export type RestDeps = {
   readonly requests: Requests;

@@ -118,7 +118,7 @@ export const cpiRoutes = [
     reply: uploadStatus,
     handle: async ({ room, path }) => {
       const { requests, limits } = room;
-      const id = z.uuid().safeParse(path.id);
+      const id = z.uuid().safeParse(path.id.toLowerCase());
       if (!id.success) return { type: 'refused', code: 'DB_UPLOAD_UNKNOWN', message: `No such requestId=${path.id}` };
       const outcome = await requests.ask(restToDbCpi, { key: id.data, body: { type: 'status', uploadId: id.data }, timeoutMs: limits.askTimeoutMs });
       if (outcome.type === 'refused') return outcome;

@@ -10,15 +10,12 @@
  * | the flow room could not be asked | 1011 |
  * | too many feeds | 1013 |
  */
+import type { Socket, SocketListener } from '../../../host/web-socket.ts';
 import type { FlowKey } from '../flow-statuses.ts';
 import { statusBody } from '../flow-body.ts';
 import { clientRequestIdText, shortHashText } from '../parameter.ts';
 import { lookUp, type RestRoom } from '../room.ts';
 import { openFeed, type Feed } from './feed.ts';
-
-export type Socket = { send(text: string): void; close(code: number, reason: string): void };
-/** What a runtime's WebSocket tells the room; `opened` comes first, `closed` last. */
-export type SocketListener = { opened(socket: Socket): void; heard(): void; closed(): void };
 
 /** Bytes of a close reason that the protocol has room for. */
 const reasonBytesMax = 123;
