@@ -21,7 +21,7 @@ export type GroupParameters = z.infer<typeof groupParameters>;
 export const memberToAllGroupParameters = wire({
   topic: 'member-to-all.group-parameters',
   from: ['member'],
-  to: ['rest', 'flow', 'link-manager', 'gateway'],
+  to: ['rest', 'flow', 'link-manager', 'gateway', 'member'],
   key: 'group id',
   retention: 'compacted',
   version: 1,

@@ -28,6 +28,7 @@ import { linkManagerToLinkManagerWake } from './link-manager-to-link-manager.wak
 import { memberToAllGroupParameters } from './member-to-all.group-parameters.ts';
 import { memberToAllMember } from './member-to-all.member.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
+import { memberToMemberGroup } from './member-to-member.group.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
@@ -61,6 +62,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToAllGroupParameters,
   memberToAllMember,
   memberToLinkManagerHostedIdentity,
+  memberToMemberGroup,
   restToDbCertificate,
   restToDbCpi,
   restToDbVirtualNode,
