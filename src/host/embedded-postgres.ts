@@ -14,7 +14,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import type { Log } from '../observability/log.ts';
+import type { ServerLog } from './embedded-postgres/log.ts';
 import { chooseAccount, type Account } from './embedded-postgres/account.ts';
 import { findBinaries } from './embedded-postgres/binaries.ts';
 import { EmbeddedPostgresError } from './embedded-postgres/error.ts';
@@ -27,7 +27,7 @@ export type EmbeddedPostgresOptions = {
   readonly directory: string;
   /** A free one is chosen unless it is given. */
   readonly port?: number;
-  readonly log: Log;
+  readonly log: ServerLog;
 };
 
 export type EmbeddedPostgres = {

@@ -7,7 +7,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause, systemClock } from '../clock.ts';
-import type { Log } from '../../observability/log.ts';
+import type { ServerLog } from './log.ts';
 import { EmbeddedPostgresError } from './error.ts';
 import { isAlive, isServerOf, startOf } from './process.ts';
 
@@ -66,7 +66,7 @@ const endsWithin = async (pid: number, waitMs: number): Promise<boolean> => {
   return true;
 };
 
-const stopOrphan = async (pid: number, log: Log): Promise<void> => {
+const stopOrphan = async (pid: number, log: ServerLog): Promise<void> => {
   if (await endsWithin(pid, orphanGraceMs)) return;
   for (const [signal, waitMs] of signalsMs) {
     log.warn('postgres-orphan-stopped', { pid, signal });
@@ -77,7 +77,7 @@ const stopOrphan = async (pid: number, log: Log): Promise<void> => {
 };
 
 /** Leaves the data directory without a server and without a pid file. Called by the owner only. */
-export const clearServer = async (data: string, log: Log): Promise<void> => {
+export const clearServer = async (data: string, log: ServerLog): Promise<void> => {
   const pid = await readServerPid(data);
   if (pid === undefined) return;
   if (await isServerOf(pid, data)) await stopOrphan(pid, log);

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { pause, systemClock } from '../clock.ts';
-import type { Log } from '../../observability/log.ts';
+import type { ServerLog } from './log.ts';
 import type { Account } from './account.ts';
 import { EmbeddedPostgresError } from './error.ts';
 import { isAlive, isServerOf } from './process.ts';
@@ -70,7 +70,7 @@ export type ServerOptions = {
   readonly data: string;
   readonly port: number;
   readonly account: Account;
-  readonly log: Log;
+  readonly log: ServerLog;
 };
 
 export type Server = { stop(): Promise<void> };

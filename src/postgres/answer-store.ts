@@ -1,0 +1,100 @@
+/**
+ * Answers in PostgreSQL (table: `tables.ts`), written in the transaction of the work that they answer.
+ *
+ * A transaction that lost to another is run again at once, a few times: its work must bear that, as the shell's does.
+ */
+import type { OutRecord } from '../messages/grammar/record.ts';
+import type { Outcome } from '../messages/grammar/envelope.ts';
+import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
+import type { Database, TransactionSql } from './database.ts';
+import { DatabaseError, translated } from './database-error.ts';
+import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
+
+export type PostgresAnswerStoreOptions<Tx> = {
+  readonly database: Database;
+  readonly schema: string;
+  readonly makeTx: (sql: TransactionSql) => Tx;
+};
+
+/** A repeat comes seconds after a crash, or after an outage; nobody asks the same again after a week. */
+const answerKeepDays = 7;
+/** Old answers deleted in one statement, and how often it is looked. */
+const answersPerCleanMax = 500;
+const cleanIntervalMs = 60_000;
+const conflictTriesMax = 5;
+const answersPerInsertMax = 512;
+
+type Row = { request_id: string; outcome: string; effects: string };
+
+const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
+  requestId: request_id,
+  // Written below from values of these types.
+  outcome: JSON.parse(outcome) as Outcome,
+  effects: JSON.parse(effects) as OutRecord[],
+});
+
+const answersIn = (sql: TransactionSql, schema: string): StoredAnswers => {
+  const insert = async (answers: readonly StoredAnswer[]): Promise<void> => {
+    const size = sizeFor(answers.length);
+    const parameters: Parameter[] = [];
+    const rows = answers.map(({ requestId, outcome, effects }) => [requestId, JSON.stringify(outcome), JSON.stringify(effects)]);
+    pushRows(parameters, rows, 3, size);
+    const values = valuesText(['text', 'text', 'text'], size, 1);
+    const text = `insert into ${schema}.answer (request_id, outcome, effects)
+      select * from (values ${values}) as v (request_id, outcome, effects) where request_id is not null`;
+    await sql.unsafe(text, parameters, { prepare: true });
+  };
+  return {
+    find: async (requestIds) => {
+      if (requestIds.length === 0) return [];
+      const text = `select request_id, outcome, effects from ${schema}.answer where request_id = any($1::text[])`;
+      const rows = await sql.unsafe<Row[]>(text, [textArray(requestIds)], { prepare: true });
+      return rows.map(answerOf);
+    },
+    add: async (answers) => {
+      for (let from = 0; from < answers.length; from += answersPerInsertMax) await insert(answers.slice(from, from + answersPerInsertMax));
+    },
+  };
+};
+
+/** Deletes answers that nobody asks for any more, a page at a time, at most once an interval. */
+const createCleaner = ({ keyed, log }: Database, schema: string): (() => void) => {
+  let cleanedAt = -Infinity;
+  const clean = async (): Promise<void> => {
+    const old = `select request_id from ${schema}.answer where created_at < now() - make_interval(days => $1::integer) order by created_at limit $2`;
+    const text = `delete from ${schema}.answer where request_id in (${old}) returning 1`;
+    for (;;) {
+      const deleted = await translated(() => keyed.unsafe(text, [answerKeepDays, answersPerCleanMax], { prepare: true }));
+      if (deleted.length < answersPerCleanMax) return;
+    }
+  };
+  return () => {
+    const now = performance.now();
+    if (now - cleanedAt < cleanIntervalMs) return;
+    cleanedAt = now;
+    clean().catch((error: unknown) => log.warn('answers-not-cleaned', { schema, error }));
+  };
+};
+
+const isConflict = (error: unknown): boolean =>
+  error instanceof DatabaseError
+    ? error.code === 'DATABASE_CONFLICT'
+    : // Another replica has stored the same answer since we looked: the next try finds it.
+      typeof error === 'object' && error !== null && 'constraint_name' in error && error.constraint_name === 'answer_pkey';
+
+export const createPostgresAnswerStore = <Tx>({ database, schema: schemaText, makeTx }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
+  const schema = schemaName(schemaText);
+  const cleanNowAndThen = createCleaner(database, schema);
+  return {
+    transact: async (work) => {
+      cleanNowAndThen();
+      for (let tries = 1; ; tries++) {
+        try {
+          return await database.transact((sql) => work(makeTx(sql), answersIn(sql, schema)));
+        } catch (error) {
+          if (!isConflict(error) || tries >= conflictTriesMax) throw error;
+        }
+      }
+    },
+  };
+};

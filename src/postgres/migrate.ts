@@ -1,0 +1,135 @@
+/**
+ * Numbered migrations, applied once each, in order, under an advisory lock. What was applied is remembered with its checksum:
+ *
+ *     cordage.migration (name, checksum, applied_at)
+ *
+ * All that are missing are applied in one transaction, so that a start that fails leaves the schema as it was. A room that does
+ * not own the schema waits for it (`waitForMigrations`).
+ */
+import { pause, systemClock, type Clock } from '../host/clock.ts';
+import { utf8, toHex } from '../cipher/bytes.ts';
+import { sha256 } from '../cipher/digest.ts';
+import type { Log } from '../observability/log.ts';
+import type { Database, TransactionSql } from './database.ts';
+import { DatabaseError, translated } from './database-error.ts';
+
+export type Migration = {
+  /** Begins with its number: `0001-state`. */
+  readonly name: string;
+  readonly sql: string;
+};
+
+export type MigrationErrorCode = 'MIGRATION_CHANGED' | 'MIGRATION_OUT_OF_ORDER' | 'MIGRATION_FAILED' | 'MIGRATION_MISSING';
+
+export class MigrationError extends Error {
+  readonly code: MigrationErrorCode;
+  constructor(code: MigrationErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'MigrationError';
+    this.code = code;
+  }
+}
+
+/** Any number that no other lock of ours has. */
+const lockId = 7_215_400_118;
+/** How long a room waits for another to bring the schema up to date, and how often it looks. */
+const waitMsMaxDefault = 300_000;
+const lookMsMin = 25;
+const lookMsMax = 1_000;
+
+const journal = `create schema if not exists cordage;
+create table if not exists cordage.migration (name text primary key, checksum text not null, applied_at timestamptz not null default now());`;
+
+/** Line ends are not content: a checkout may have changed them. */
+const checksumOf = ({ sql }: Migration): string => toHex(sha256(utf8(sql.replaceAll('\r\n', '\n'))));
+
+type Applied = ReadonlyMap<string, string>;
+
+const readApplied = async (sql: TransactionSql): Promise<Applied> => {
+  const [found] = await sql<{ there: boolean }[]>`select to_regclass('cordage.migration') is not null as there`;
+  if (found?.there !== true) return new Map();
+  const rows = await sql<{ name: string; checksum: string }[]>`select name, checksum from cordage.migration`;
+  return new Map(rows.map(({ name, checksum }) => [name, checksum]));
+};
+
+/** Those still to be applied. Throws when history was rewritten. */
+const findMissing = (migrations: readonly Migration[], applied: Applied): readonly Migration[] => {
+  for (const migration of migrations) {
+    const checksum = applied.get(migration.name);
+    if (checksum !== undefined && checksum !== checksumOf(migration)) {
+      throw new MigrationError(
+        'MIGRATION_CHANGED',
+        `migration ${migration.name} was edited after it had been applied to this database; undo the edit and write a new migration instead (or, where the data may go, begin with an empty database)`,
+      );
+    }
+  }
+  const missing = migrations.filter(({ name }) => !applied.has(name));
+  const first = migrations.findIndex(({ name }) => !applied.has(name));
+  const later = migrations.slice(first + 1).find(({ name }) => applied.has(name));
+  if (first >= 0 && later !== undefined) {
+    throw new MigrationError(
+      'MIGRATION_OUT_OF_ORDER',
+      `migration ${migrations[first]!.name} is new, but ${later.name}, which comes after it, was applied before; give the new one a later number (or, where the data may go, begin with an empty database)`,
+    );
+  }
+  return missing;
+};
+
+const apply = async (sql: TransactionSql, { name, sql: text }: Migration, checksum: string): Promise<void> => {
+  try {
+    await sql.unsafe(text);
+  } catch (cause) {
+    throw new MigrationError('MIGRATION_FAILED', `migration ${name}: ${cause instanceof Error ? cause.message : String(cause)}; nothing was changed`, { cause });
+  }
+  await sql`insert into cordage.migration (name, checksum) values (${name}, ${checksum})`;
+};
+
+export type MigrateOptions = { readonly database: Database; readonly migrations: readonly Migration[]; readonly log: Log };
+
+/** Brings the schema up to date. Safe to run from several processes at once, and again. */
+export const migrate = async ({ database, migrations, log }: MigrateOptions): Promise<void> => {
+  if (findMissing(migrations, await translated(() => readApplied(database.sql))).length === 0) return;
+  await database.transact(async (sql) => {
+    // Another process may be at it: it is waited for, however long it takes.
+    await sql`select set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)`;
+    await sql`select pg_advisory_xact_lock(${lockId})`;
+    await sql.unsafe(journal);
+    for (const migration of findMissing(migrations, await readApplied(sql))) {
+      await apply(sql, migration, checksumOf(migration));
+      log.info('migration-applied', { name: migration.name });
+    }
+  });
+};
+
+export type WaitOptions = {
+  readonly database: Database;
+  /** All of these must have been applied, as they are here. */
+  readonly migrations: readonly Migration[];
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly waitMsMax?: number;
+  readonly signal?: AbortSignal;
+};
+
+const isThere = async ({ database, migrations }: WaitOptions): Promise<boolean> => {
+  try {
+    return findMissing(migrations, await translated(() => readApplied(database.sql))).length === 0;
+  } catch (error) {
+    if (error instanceof DatabaseError) return false;
+    throw error;
+  }
+};
+
+/** Resolves when the room that owns the schema has brought it this far. */
+export const waitForMigrations = async (options: WaitOptions): Promise<void> => {
+  const { migrations, log, clock = systemClock, waitMsMax = waitMsMaxDefault, signal } = options;
+  const last = migrations.at(-1)?.name;
+  const until = clock.now() + waitMsMax;
+  for (let delayMs = lookMsMin; !(await isThere(options)); delayMs = Math.min(delayMs * 2, lookMsMax)) {
+    if (signal?.aborted === true || clock.now() >= until) {
+      throw new MigrationError('MIGRATION_MISSING', `migration ${last} was not applied within ${waitMsMax} ms; start the db room, which applies it, or look why it did not`);
+    }
+    if (delayMs === lookMsMin) log.info('migrations-awaited', { last });
+    await pause(clock, delayMs, signal);
+  }
+};

@@ -1,0 +1,65 @@
+/** The parking lot in PostgreSQL (table: `tables.ts`). Key, value and reason came from outside and are kept as JSON strings. */
+import type { ParkedRecord, ParkingLot } from '../shell/store.ts';
+import { translated } from './database-error.ts';
+import type { PostgresStoreOptions } from './state-store.ts';
+import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
+
+type Row = { id: string; topic: string; partition: number; offset: string; key: string; value: string; reason: string; parked_at: string };
+
+const types = ['text', 'text', 'integer', 'bigint', 'text', 'text', 'text', 'bigint'] as const;
+/** Records in one statement; each may be a megabyte. */
+const recordsPerParkMax = 16;
+
+// Written below from a string.
+const textOf = (json: string): string => JSON.parse(json) as string;
+
+const parkedOf = ({ id, topic, partition, offset, key, value, reason, parked_at }: Row): ParkedRecord => ({
+  id,
+  topic,
+  partition,
+  offset: Number(offset),
+  key: textOf(key),
+  value: textOf(value),
+  reason: textOf(reason),
+  parkedAt: Number(parked_at),
+});
+
+const rowOf = ({ id, topic, partition, offset, key, value, reason, parkedAt }: ParkedRecord): Parameter[] => [
+  id,
+  topic,
+  partition,
+  offset,
+  JSON.stringify(key),
+  JSON.stringify(value),
+  JSON.stringify(reason),
+  parkedAt,
+];
+
+export const createPostgresParkingLot = ({ database: { keyed: sql }, schema: schemaText }: PostgresStoreOptions): ParkingLot => {
+  const schema = schemaName(schemaText);
+  const columns = 'id, topic, partition, "offset", key, value, reason, parked_at';
+  const query = async (text: string, parameters: Parameter[]): Promise<readonly ParkedRecord[]> => {
+    // The columns are those of Row in every statement that returns any.
+    const rows = (await translated(() => sql.unsafe(text, parameters, { prepare: true }))) as unknown as readonly Row[];
+    return rows.map(parkedOf);
+  };
+  const parkSome = async (records: readonly ParkedRecord[]): Promise<void> => {
+    const size = sizeFor(records.length);
+    const parameters: Parameter[] = [];
+    pushRows(parameters, records.map(rowOf), types.length, size);
+    await query(
+      `insert into ${schema}.parked (${columns})
+       select * from (values ${valuesText(types, size, 1)}) as v (${columns}) where id is not null
+       on conflict (id) do nothing`,
+      parameters,
+    );
+  };
+  return {
+    park: async (records) => {
+      for (let from = 0; from < records.length; from += recordsPerParkMax) await parkSome(records.slice(from, from + recordsPerParkMax));
+    },
+    list: (countMax) => query(`select ${columns} from ${schema}.parked order by parked_at desc limit $1`, [countMax]),
+    find: (ids) => query(`select ${columns} from ${schema}.parked where id = any($1::text[])`, [textArray(ids)]),
+    take: (ids) => query(`delete from ${schema}.parked where id = any($1::text[]) returning ${columns}`, [textArray(ids)]),
+  };
+};

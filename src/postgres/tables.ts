@@ -1,0 +1,69 @@
+/** The tables behind the shell's stores, as text for migrations. Once applied, a text is never edited: a change is a new migration. */
+import { schemaName } from './statement.ts';
+
+const parkedTable = (schema: string): string => `
+-- Records that could not be handled. Texts from outside are JSON strings, since PostgreSQL's text holds no NUL.
+create table if not exists ${schema}.parked (
+  id text primary key,
+  topic text not null,
+  partition integer not null,
+  "offset" bigint not null,
+  key text not null,
+  value text not null,
+  reason text not null,
+  parked_at bigint not null
+);
+create index if not exists parked_newest on ${schema}.parked (parked_at desc);
+`;
+
+/**
+ * A machine room's tables. JSON is kept as text: it is only ever read whole, and text costs half of jsonb to write. It is not
+ * compressed either (storage external): that would take longer than writing it.
+ */
+export const stateTablesSql = (schema: string): string => {
+  const name = schemaName(schema);
+  return `create schema if not exists ${name};
+
+-- One row a key. A head of null is a tombstone. due_at in milliseconds since the epoch.
+create table ${name}.state (
+  key text collate "C" primary key,
+  version bigint not null,
+  head text,
+  handled text not null,
+  owed text not null,
+  due_at bigint,
+  scope text,
+  status text,
+  updated_at timestamptz not null default now()
+) with (fillfactor = 80, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
+alter table ${name}.state alter head set storage external, alter handled set storage external, alter owed set storage external;
+create index state_due on ${name}.state (due_at, key) where due_at is not null;
+create index state_scope_status on ${name}.state (scope, status, updated_at desc) where scope is not null;
+create index state_scope on ${name}.state (scope, updated_at desc) where scope is not null;
+create index state_tombstone on ${name}.state (updated_at) where head is null;
+
+create table ${name}.item (
+  key text collate "C" not null,
+  position bigint not null,
+  value text not null,
+  primary key (key, position)
+) with (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
+alter table ${name}.item alter value set storage external;
+${parkedTable(name)}`;
+};
+
+/** The tables of a room that stores answers. */
+export const answerTablesSql = (schema: string): string => {
+  const name = schemaName(schema);
+  return `create schema if not exists ${name};
+
+create table ${name}.answer (
+  request_id text collate "C" primary key,
+  outcome text not null,
+  effects text not null,
+  created_at timestamptz not null default now()
+);
+alter table ${name}.answer alter outcome set storage external, alter effects set storage external;
+create index answer_oldest on ${name}.answer (created_at);
+${parkedTable(name)}`;
+};
