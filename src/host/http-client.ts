@@ -1,0 +1,104 @@
+/** Sending to another cluster: a port, and how Node does it, with undici's pools. Edge runtimes use fetch-client.ts. */
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import { Pool, errors } from 'undici';
+
+export type HttpPost = {
+  readonly url: string;
+  /** JSON text. */
+  readonly body: string;
+  /** PEM certificates one of which the server's must chain to. Empty trusts what the platform trusts. */
+  readonly trustRootsPem: readonly string[];
+  /** From the first byte sent to the head of the response. */
+  readonly timeoutMs: number;
+};
+
+export type HttpAnswer =
+  | { readonly type: 'answered'; readonly status: number; /** Of `Retry-After`, in whole seconds. */ readonly retryAfterSeconds?: number }
+  /** No answer: refused, untrusted, timed out, cut off. The request may have been handled even so. */
+  | { readonly type: 'failed'; readonly code: string; readonly reason: string };
+
+export type HttpClient = {
+  /** Never throws. */
+  post(request: HttpPost): Promise<HttpAnswer>;
+  close(): Promise<void>;
+};
+
+export type HttpClientOptions = {
+  /** Destinations whose connections are kept; the one used longest ago is closed for a new one. */
+  readonly poolsMax?: number;
+  readonly connectionsPerPool?: number;
+  readonly connectTimeoutMs?: number;
+  /** How long an unused connection is kept. */
+  readonly keepAliveMs?: number;
+};
+
+const defaults = { poolsMax: 500, connectionsPerPool: 2, connectTimeoutMs: 5_000, keepAliveMs: 30_000 } as const;
+
+const retryAfterOf = (value: string | string[] | undefined): { retryAfterSeconds?: number } =>
+  typeof value === 'string' && /^\d{1,6}$/.test(value) ? { retryAfterSeconds: Number(value) } : {};
+
+const failureOf = (error: unknown): HttpAnswer => {
+  const { code, message } = error instanceof Error ? { code: 'code' in error ? String(error.code) : error.name, message: error.message } : { code: 'UNKNOWN', message: String(error) };
+  return { type: 'failed', code, reason: message };
+};
+
+export const createHttpClient = (options: HttpClientOptions = {}): HttpClient => {
+  const { poolsMax, connectionsPerPool, connectTimeoutMs, keepAliveMs } = { ...defaults, ...options };
+  const pools = new Map<string, Pool>();
+
+  const openPool = ({ origin, hostname }: URL, roots: readonly string[]): Pool =>
+    new Pool(origin, {
+      connections: connectionsPerPool,
+      pipelining: 1,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMs,
+      allowH2: false,
+      connect: {
+        timeout: connectTimeoutMs,
+        minVersion: 'TLSv1.3',
+        // An address is checked against the certificate's addresses and sends no server name (RFC 6066 section 3).
+        ...(isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? { servername: hostname } : {}),
+        ...(roots.length === 0 ? {} : { ca: [...roots] }),
+      },
+    });
+  const poolOf = (url: URL, roots: readonly string[]): Pool => {
+    const id = `${url.origin} ${createHash('sha256').update(roots.join('\n')).digest('base64')}`;
+    const pool = pools.get(id) ?? openPool(url, roots);
+    pools.delete(id);
+    pools.set(id, pool);
+    if (pools.size > poolsMax) {
+      const [oldest, unused] = pools.entries().next().value!;
+      pools.delete(oldest);
+      void unused.close().catch(() => {});
+    }
+    return pool;
+  };
+
+  return {
+    post: async ({ url, body, trustRootsPem, timeoutMs }) => {
+      try {
+        const target = new URL(url);
+        const { statusCode, headers, body: answer } = await poolOf(target, trustRootsPem).request({
+          method: 'POST',
+          path: target.pathname + target.search,
+          headers: { 'content-type': 'application/json' },
+          body,
+          headersTimeout: timeoutMs,
+          bodyTimeout: timeoutMs,
+        });
+        // The body says nothing that the status does not; reading it frees the connection.
+        await answer.dump({ limit: 65_536 }).catch(() => {});
+        return { type: 'answered', status: statusCode, ...retryAfterOf(headers['retry-after']) };
+      } catch (error) {
+        if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) return { type: 'failed', code: 'CLOSED', reason: 'the client is closing' };
+        return failureOf(error);
+      }
+    },
+    close: async () => {
+      const open = [...pools.values()];
+      pools.clear();
+      await Promise.all(open.map((pool) => pool.destroy()));
+    },
+  };
+};

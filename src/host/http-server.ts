@@ -1,0 +1,200 @@
+/** Serves a `fetch` handler on Node's HTTP server, with TLS 1.3 where a certificate is given. */
+import { createServer as createPlainServer, type IncomingMessage, type Server as PlainServer, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server';
+
+export type TlsKey = { readonly certificateChainPem: string; /** PKCS#8. */ readonly privateKeyPem: string };
+
+export type ListenOptions = {
+  /** `env` is `{ incoming, outgoing }` of Node. */
+  readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
+  readonly hostname: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly tls?: TlsKey;
+  /** A longer body is answered 413, whether its length was told or not. */
+  readonly bodyBytesMax?: number;
+  readonly websocket?: { readonly server: WebSocketServerLike };
+  readonly limits?: Partial<HttpServerLimits>;
+};
+
+export type HttpServerLimits = {
+  readonly connectionsMax: number;
+  readonly tlsHandshakeMsMax: number;
+  /** Until the head of a request is there. */
+  readonly headersMsMax: number;
+  /** Until the whole request is there. */
+  readonly requestMsMax: number;
+  /** An open connection without a request. */
+  readonly idleMsMax: number;
+  /** Requests under way when the server closes may take so long to end. */
+  readonly closeMsMax: number;
+};
+
+export const httpServerLimits: HttpServerLimits = {
+  connectionsMax: 10_000,
+  tlsHandshakeMsMax: 10_000,
+  headersMsMax: 15_000,
+  requestMsMax: 300_000,
+  idleMsMax: 75_000,
+  closeMsMax: 5_000,
+};
+
+const bodyBytesMaxDefault = 16 * 1024 * 1024;
+
+export type Listener = {
+  readonly url: string;
+  readonly port: number;
+  /** New connections get this certificate; open ones keep theirs. */
+  replaceCertificate(tls: TlsKey): void;
+  /** Takes no more requests, waits for those under way, then cuts. */
+  close(): Promise<void>;
+};
+
+export type ListenErrorCode = 'LISTEN_PORT_TAKEN' | 'LISTEN_ADDRESS_UNKNOWN' | 'LISTEN_FORBIDDEN' | 'LISTEN_CERTIFICATE' | 'LISTEN_FAILED';
+
+export class ListenError extends Error {
+  readonly code: ListenErrorCode;
+  constructor(code: ListenErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ListenError';
+    this.code = code;
+  }
+}
+
+const listenErrorOf = (error: unknown, hostname: string, port: number): ListenError => {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const at = `${hostname}:${port}`;
+  switch (code) {
+    case 'EADDRINUSE':
+      return new ListenError('LISTEN_PORT_TAKEN', `${at} is taken by another process: stop it, or choose another port (0 takes a free one)`, { cause: error });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new ListenError('LISTEN_ADDRESS_UNKNOWN', `${hostname} is not an address of this machine: use one that is, or 0.0.0.0 for all`, { cause: error });
+    case 'EACCES':
+      return new ListenError('LISTEN_FORBIDDEN', `this user may not listen on ${at}: ports below 1024 need a privilege`, { cause: error });
+    default:
+      return new ListenError('LISTEN_FAILED', `cannot listen on ${at}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+};
+
+const secureContext = ({ certificateChainPem, privateKeyPem }: TlsKey) => ({ cert: certificateChainPem, key: privateKeyPem, minVersion: 'TLSv1.3' as const });
+
+// ── Bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const tooLarge = (bytesMax: number): Response =>
+  Response.json({ error: `the body is larger than ${bytesMax} bytes` }, { status: 413, headers: { connection: 'close' } });
+
+type Fetch = (request: Request, env?: unknown) => Promise<Response>;
+
+/** Counts a body whose length was not told; too much of it ends the handler's reading, and the answer is ours. */
+const fetchCounting = async (fetch: ListenOptions['fetch'], request: Request, env: unknown, bytesMax: number): Promise<Response> => {
+  let bytes = 0;
+  let exceeded = false;
+  const counter = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      bytes += chunk.byteLength;
+      exceeded ||= bytes > bytesMax;
+      if (exceeded) controller.error(new Error(`the body is larger than ${bytesMax} bytes`));
+      else controller.enqueue(chunk);
+    },
+  });
+  const { method, headers, signal } = request;
+  // `duplex` is asked for by the standard where a body is a stream; TypeScript's library does not know it yet.
+  const init = { method, headers, signal, body: request.body!.pipeThrough(counter), duplex: 'half' } as RequestInit;
+  try {
+    const response = await fetch(new Request(request.url, init), env);
+    return exceeded ? tooLarge(bytesMax) : response;
+  } catch (error) {
+    if (exceeded) return tooLarge(bytesMax);
+    throw error;
+  }
+};
+
+const boundBody = (fetch: ListenOptions['fetch'], bytesMax: number): Fetch => async (request, env) => {
+  const told = request.headers.get('content-length');
+  if (told !== null && Number(told) > bytesMax) return tooLarge(bytesMax);
+  if (told === null && request.body !== null && !request.headers.has('upgrade')) return fetchCounting(fetch, request, env, bytesMax);
+  return fetch(request, env);
+};
+
+// ── The server ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const createServer = (options: ListenOptions, limits: HttpServerLimits): PlainServer | TlsServer => {
+  const { tls, bodyBytesMax = bodyBytesMaxDefault, websocket } = options;
+  const serverOptions = {
+    headersTimeout: limits.headersMsMax,
+    requestTimeout: limits.requestMsMax,
+    keepAliveTimeout: limits.idleMsMax,
+    noDelay: true,
+  };
+  const shared = { fetch: boundBody(options.fetch, bodyBytesMax), ...(websocket === undefined ? {} : { websocket }) };
+  try {
+    const server =
+      tls === undefined
+        ? createAdaptorServer({ ...shared, createServer: createPlainServer, serverOptions })
+        : createAdaptorServer({ ...shared, createServer: createTlsServer, serverOptions: { ...serverOptions, ...secureContext(tls), handshakeTimeout: limits.tlsHandshakeMsMax } });
+    // Which of its server types it made follows from the `createServer` given.
+    return server as PlainServer | TlsServer;
+  } catch (error) {
+    throw new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+};
+
+const bind = (server: PlainServer | TlsServer, hostname: string, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => reject(listenErrorOf(error, hostname, port));
+    server.once('error', fail);
+    server.listen(port, hostname, () => {
+      server.off('error', fail);
+      resolve();
+    });
+  });
+
+const closeGently = (server: PlainServer | TlsServer, closeMsMax: number): Promise<void> =>
+  new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), closeMsMax);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    server.closeIdleConnections();
+    // Whoever still asks on an open connection is told that it ends.
+    server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+      if (!response.headersSent) response.setHeader('connection', 'close');
+    });
+  });
+
+export const listen = async (options: ListenOptions): Promise<Listener> => {
+  const { hostname, port, tls } = options;
+  const limits = { ...httpServerLimits, ...options.limits };
+  const server = createServer(options, limits);
+  server.maxConnections = limits.connectionsMax;
+  let closing = false;
+  server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+    response.once('close', () => {
+      if (closing) setImmediate(() => server.closeIdleConnections());
+    });
+  });
+  await bind(server, hostname, port);
+  // A server that listens on a port has an address of this kind.
+  const { port: taken } = server.address() as AddressInfo;
+  const host = hostname.includes(':') ? `[${hostname}]` : hostname;
+  return {
+    url: `${tls === undefined ? 'http' : 'https'}://${host}:${taken}`,
+    port: taken,
+    replaceCertificate: (next) => {
+      if (!('setSecureContext' in server)) throw new ListenError('LISTEN_CERTIFICATE', 'the server was opened without TLS');
+      try {
+        server.setSecureContext(secureContext(next));
+      } catch (error) {
+        throw new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      }
+    },
+    close: () => {
+      closing = true;
+      return closeGently(server, limits.closeMsMax);
+    },
+  };
+};

@@ -1,0 +1,64 @@
+/**
+ * The gateway: the HTTPS door between clusters.
+ *
+ * - **hears** link-manager-to-gateway.link-out (packets to send), gateway-to-gateway.packet over HTTPS (packets that come),
+ *   all-to-gateway.answer through its requests; the view member-to-all.group-parameters for what each group trusts
+ * - **says** gateway-to-link-manager.link-in, gateway-to-crypto.tls-key, gateway-to-gateway.packet over HTTPS
+ * - **owns** nothing: what waits in memory is repeated by the link manager
+ * - **never** reads what a session has sealed; waits for a destination that does not answer; runs only on Node: `fetch` is the same
+ *   on every runtime
+ */
+import type { Bus } from '../../bus/bus.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { HttpClient } from '../../host/http-client.ts';
+import type { GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { View } from '../../shell/view.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { gatewayLimits, type GatewayLimits } from './config.ts';
+import { createInbound } from './inbound.ts';
+import { createOutbound, type Outbound } from './on-link-out.ts';
+
+export { obtainTlsKey, type ObtainTlsKeyOptions } from './obtain-tls-key.ts';
+export { GatewayError } from './gateway-error.ts';
+
+/** The way out; left away where a platform has no loop to run it in. */
+export type GatewayOutboundDeps = {
+  readonly httpClient: HttpClient;
+  readonly groupParameters: View<GroupParameters>;
+  /** Default `group`: a peer's certificate must chain to its group's roots. `platform` where roots cannot be given to the client. */
+  readonly trust?: 'group' | 'platform';
+  /** Default false: addresses must be https. */
+  readonly allowHttp?: boolean;
+};
+
+export type GatewayDeps = {
+  readonly bus: Pick<Bus, 'publish'>;
+  readonly outbound?: GatewayOutboundDeps;
+  /** Default `/`. */
+  readonly path?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<GatewayLimits>;
+};
+
+export type GatewayWorker = Worker & {
+  readonly fetch: (request: Request) => Promise<Response>;
+  readonly close: () => Promise<void>;
+};
+
+export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
+  const { bus, clock, log, metrics, path = '/' } = deps;
+  const limits: GatewayLimits = { ...gatewayLimits, ...deps.limits };
+  const inbound = createInbound({ publish: (records) => bus.publish(records), path, log, metrics, limits });
+  const outbound: Outbound | undefined =
+    deps.outbound === undefined ? undefined : createOutbound({ trust: 'group', allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
+  return {
+    room: 'gateway',
+    pumps: outbound === undefined ? [] : [outbound.pump],
+    fetch: async (request) => inbound.fetch(request),
+    close: async () => outbound?.close(),
+  };
+};
