@@ -1,0 +1,34 @@
+/** Bounds of the db room: each with its unit and the reason for its size. */
+
+/** Bytes of one CPI file; REST refuses more at its own door, this bound holds against anything else on the bus. */
+export { cpiBytesMax, cpiChunkBytesMax } from '../../messages/rest-to-db.cpi.ts';
+
+/** Uploads under way at once: each may hold a whole CPI file in the database. */
+export const uploadsOpenMax = 50;
+
+/** An upload whose last chunk is older than this, in ms, is abandoned; its chunks are removed when another upload begins. */
+export const uploadIdleMsMax = 15 * 60_000;
+
+/** How long the outcome of an upload can be asked for, in ms: as long as the status of a flow. */
+export const uploadStatusAgeMsMax = 7 * 24 * 60 * 60_000;
+
+/** Chunks of one CPK's code: the bound of the wire that carries them (db-to-flow.cpk). */
+export const cpkChunksMax = 100;
+
+/** Nesting of an entity's JSON: PostgreSQL parses recursively, and an honest entity is flat. */
+export const entityDepthMax = 100;
+
+/** UTF-16 code units of an answer's value as JSON text: a record (1,000,000) less its envelope and ids. */
+export const replyCharsMax = 990_000;
+export const entityReplyCharsMax = replyCharsMax;
+
+/** UTF-16 code units of entity JSON in one statement: far below PostgreSQL's message bound of 1 GB, small enough for memory. */
+export const statementCharsMax = 16_000_000;
+
+/** Certificates of one chain. */
+export const certificateChainMax = 20;
+
+/** scrypt (RFC 7914): 32 MiB and three passes, the level OWASP names for this memory. */
+export const scryptCost = { n: 2 ** 15, r: 8, p: 3 } as const;
+export const scryptSaltBytes = 16;
+export const scryptHashBytes = 32;

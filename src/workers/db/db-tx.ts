@@ -1,0 +1,131 @@
+/**
+ * What the db room's handlers write with: narrow repositories over one open transaction. `postgres/` implements them for
+ * real, `memory/` for simulation; one contract suite runs against both.
+ */
+import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
+import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
+import type { User } from '../../messages/db-to-rest.user.ts';
+import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
+import type { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
+import type { CertificateUsage } from '../../messages/rest-to-db.certificate.ts';
+import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
+import type { Refusal } from '../../messages/grammar/envelope.ts';
+
+export type DbTx = {
+  readonly certificates: CertificateRepository;
+  readonly uploads: UploadRepository;
+  readonly cpis: CpiRepository;
+  readonly virtualNodes: VirtualNodeRepository;
+  readonly entities: EntityRepository;
+  readonly users: UserRepository;
+};
+
+// ── Certificates ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type CertificateRepository = {
+  /** Replaces the chain of the same usage and alias. */
+  put(certificate: { readonly usage: CertificateUsage; readonly alias: string; readonly pem: string }, now: number): Promise<void>;
+  find(usage: CertificateUsage, alias: string): Promise<string | undefined>;
+  /** In order of alias. */
+  list(usage: CertificateUsage): Promise<readonly { readonly alias: string; readonly pem: string }[]>;
+};
+
+// ── Uploads and CPIs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type UploadEnd =
+  /** `replaced` is the checksum of the CPI that a forced upload took the place of. */
+  | { readonly type: 'stored'; readonly fullChecksum: string; readonly replaced: string | null }
+  | { readonly type: 'refused'; readonly refusal: Refusal };
+
+export type Upload = {
+  readonly id: string;
+  /** Chunks it announced. */
+  readonly count: number;
+  readonly force: boolean;
+  /** `undefined` while chunks are missing. */
+  readonly end: UploadEnd | undefined;
+};
+
+export type UploadRepository = {
+  find(id: string): Promise<Upload | undefined>;
+  /** How many are under way. */
+  countOpen(): Promise<number>;
+  begin(upload: { readonly id: string; readonly count: number; readonly force: boolean }, now: number): Promise<void>;
+  /** Idempotent by upload and index; gives what is there now. */
+  addChunk(id: string, index: number, bytes: Uint8Array, now: number): Promise<{ readonly chunks: number; readonly bytes: number }>;
+  /** The whole file. */
+  assemble(id: string): Promise<Uint8Array>;
+  /** Keeps the outcome and lets the chunks go. */
+  finish(id: string, end: UploadEnd, now: number): Promise<void>;
+  /** Removes uploads whose last chunk came before `idleBefore` and those that ended before `endedBefore`. */
+  forget(idleBefore: number, endedBefore: number): Promise<number>;
+};
+
+export type CpiId = CpiMetadata['id'];
+/** The code of one CPK, ready to be cut into chunks. */
+export type CpkCode = { readonly hash: string; readonly code: Uint8Array };
+
+export type CpiRepository = {
+  /** Whoever else would write CPIs waits until this transaction ends, so that what was looked up stays true. */
+  lock(): Promise<void>;
+  findById(id: CpiId): Promise<CpiMetadata | undefined>;
+  /** By the first digits of the file's checksum, at least 12; several only if the digits are shared. */
+  findByChecksum(prefix: string): Promise<readonly CpiMetadata[]>;
+  /** Newest first. */
+  list(): Promise<readonly CpiMetadata[]>;
+  /** Writes the CPI, in place of one with the same id, and those of its CPKs that are not there yet. */
+  put(cpi: CpiMetadata, code: readonly CpkCode[]): Promise<void>;
+  findCode(hashes: readonly string[]): Promise<readonly CpkCode[]>;
+};
+
+// ── Virtual nodes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type VirtualNodeOperation = NonNullable<ReplyOf<typeof restToDbVirtualNode>['status']>;
+
+export type CreatedVirtualNode = { readonly type: 'created' } | { readonly type: 'exists' } | { readonly type: 'failed'; readonly reason: string };
+
+export type VirtualNodeRepository = {
+  /** Which of these are there. */
+  known(shortHashes: readonly string[]): Promise<ReadonlySet<string>>;
+  find(shortHash: string): Promise<VirtualNode | undefined>;
+  findByCpi(cpiId: CpiId): Promise<readonly VirtualNode[]>;
+  list(): Promise<readonly VirtualNode[]>;
+  /** Writes the virtual node and makes its schemas and roles, all or nothing; after `failed` the transaction still stands. */
+  create(node: VirtualNode): Promise<CreatedVirtualNode>;
+  update(node: VirtualNode): Promise<void>;
+  /** `messageId` names the request that began the operation, so that its repeat is known. */
+  findOperation(requestId: string): Promise<{ readonly operation: VirtualNodeOperation; readonly messageId: string } | undefined>;
+  putOperation(operation: VirtualNodeOperation, messageId: string): Promise<void>;
+};
+
+// ── Entities ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type EntityReply = ReplyOf<typeof flowToDbEntity>;
+
+export type EntityCall = BodyOf<typeof flowToDbEntity> & {
+  /** Calls of one flow keep their order. */
+  readonly flowId: string;
+};
+
+export type EntityResult =
+  | { readonly type: 'done'; readonly reply: EntityReply }
+  /** A persist met an id that is there: none of its items was written. */
+  | { readonly type: 'exists'; readonly id: string }
+  /** What a find or remove would answer is longer than an answer may be: nothing was done. */
+  | { readonly type: 'too-large' };
+
+export type EntityRepository = {
+  /**
+   * Performs the calls as if one after another, those of one flow in their order; results stand in the order of the calls.
+   * Every virtual node must be known, and ids within one call distinct.
+   */
+  apply(calls: readonly EntityCall[], now: number): Promise<readonly EntityResult[]>;
+};
+
+// ── Users ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type UserRepository = {
+  find(login: string): Promise<User | undefined>;
+  list(): Promise<readonly User[]>;
+  put(user: User, now: number): Promise<void>;
+};

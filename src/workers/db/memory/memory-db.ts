@@ -1,0 +1,139 @@
+/** The door of this folder: the db room's repositories in memory, for simulation. Give `makeTx` and `rollback` to the memory answer store. */
+import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
+import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
+import type { User } from '../../../messages/db-to-rest.user.ts';
+import type { CertificateRepository, CpiId, CpiRepository, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import { createMemoryEntities, type MemoryEntities } from './entities.ts';
+import { createUndo, type Undo } from './undo.ts';
+
+export type MemoryDb = { makeTx(): DbTx; rollback(): void };
+
+/** Every list is sorted by its key, as the database's are. */
+const sorted = <Value>(map: ReadonlyMap<string, Value>): [string, Value][] => [...map].sort(([one], [other]) => (one < other ? -1 : 1));
+
+const createCertificates = (undo: Undo): CertificateRepository => {
+  const pems = new Map<string, string>();
+  return {
+    put: async ({ usage, alias, pem }) => undo.set(pems, `${usage}/${alias}`, pem),
+    find: async (usage, alias) => pems.get(`${usage}/${alias}`),
+    list: async (usage) => sorted(pems).flatMap(([key, pem]) => (key.startsWith(`${usage}/`) ? [{ alias: key.slice(usage.length + 1), pem }] : [])),
+  };
+};
+
+type UploadRow = Upload & { readonly touchedAt: number; readonly endedAt: number | undefined; readonly chunks: ReadonlyMap<number, Uint8Array> };
+
+const createUploads = (undo: Undo): UploadRepository => {
+  const rows = new Map<string, UploadRow>();
+  const held = (id: string): UploadRow => {
+    const row = rows.get(id);
+    if (row === undefined) throw new Error(`upload ${id} has not begun`);
+    return row;
+  };
+  const ordered = (id: string): Uint8Array[] => [...held(id).chunks].sort(([one], [other]) => one - other).map(([, bytes]) => bytes);
+  return {
+    find: async (id) => rows.get(id),
+    countOpen: async () => [...rows.values()].filter(({ end }) => end === undefined).length,
+    begin: async (upload, now) => {
+      if (!rows.has(upload.id)) undo.set(rows, upload.id, { ...upload, end: undefined, touchedAt: now, endedAt: undefined, chunks: new Map() });
+    },
+    addChunk: async (id, index, bytes, now) => {
+      const row = held(id);
+      const chunks = row.chunks.has(index) ? row.chunks : new Map([...row.chunks, [index, bytes]]);
+      undo.set(rows, id, { ...row, chunks, touchedAt: now });
+      return { chunks: chunks.size, bytes: [...chunks.values()].reduce((sum, chunk) => sum + chunk.length, 0) };
+    },
+    assemble: async (id) => new Uint8Array(ordered(id).flatMap((chunk) => [...chunk])),
+    finish: async (id, end, now) => undo.set(rows, id, { ...held(id), end, endedAt: now, chunks: new Map() }),
+    forget: async (idleBefore, endedBefore) => {
+      const old = [...rows.values()].filter(({ touchedAt, endedAt }) => (endedAt === undefined ? touchedAt < idleBefore : endedAt < endedBefore));
+      for (const { id } of old) undo.delete(rows, id);
+      return old.length;
+    },
+  };
+};
+
+const keyOf = ({ name, version, signerSummaryHash }: CpiId): string => JSON.stringify([name, version, signerSummaryHash]);
+
+const createCpis = (undo: Undo, cpis: Map<string, CpiMetadata>): CpiRepository => {
+  const code = new Map<string, Uint8Array>();
+  return {
+    lock: async () => {},
+    findById: async (id) => cpis.get(keyOf(id)),
+    findByChecksum: async (prefix) => [...cpis.values()].filter(({ fullChecksum }) => fullChecksum.startsWith(prefix)),
+    list: async () => [...cpis.values()].sort((one, other) => other.timestamp - one.timestamp || (one.fullChecksum < other.fullChecksum ? -1 : 1)),
+    put: async (cpi, cpks) => {
+      for (const { hash, code: bundle } of cpks) if (!code.has(hash)) undo.set(code, hash, bundle);
+      undo.set(cpis, keyOf(cpi.id), cpi);
+    },
+    findCode: async (hashes) =>
+      hashes.flatMap((hash) => {
+        const bundle = code.get(hash);
+        return bundle === undefined ? [] : [{ hash, code: bundle }];
+      }),
+  };
+};
+
+const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>): VirtualNodeRepository => {
+  const nodes = new Map<string, VirtualNode>();
+  const operations = new Map<string, { operation: VirtualNodeOperation; messageId: string }>();
+  // What a virtual node runs is read from its CPI, as in the database.
+  const current = (node: VirtualNode): VirtualNode => {
+    const cpi = cpis.get(keyOf(node.cpiId));
+    return cpi === undefined ? node : { ...node, cpiFullChecksum: cpi.fullChecksum, cpkHashes: cpi.cpks.map(({ hash }) => hash) };
+  };
+  const list = (): VirtualNode[] => sorted(nodes).map(([, node]) => current(node));
+  return {
+    known: async (shortHashes) => new Set(shortHashes.filter((shortHash) => nodes.has(shortHash))),
+    find: async (shortHash) => {
+      const node = nodes.get(shortHash);
+      return node === undefined ? undefined : current(node);
+    },
+    findByCpi: async (cpiId) => list().filter((node) => keyOf(node.cpiId) === keyOf(cpiId)),
+    list: async () => list(),
+    create: async (node) => {
+      const { shortHash } = node.holdingIdentity;
+      if (nodes.has(shortHash)) return { type: 'exists' };
+      undo.set(nodes, shortHash, node);
+      return { type: 'created' };
+    },
+    update: async (node) => undo.set(nodes, node.holdingIdentity.shortHash, node),
+    findOperation: async (requestId) => operations.get(requestId),
+    putOperation: async (operation, messageId) => undo.set(operations, operation.requestId, { operation, messageId }),
+  };
+};
+
+const createUsers = (undo: Undo): UserRepository => {
+  const users = new Map<string, User>();
+  return {
+    find: async (login) => users.get(login),
+    list: async () => sorted(users).map(([, user]) => user),
+    put: async (user) => undo.set(users, user.login, user),
+  };
+};
+
+export const createMemoryDb = (): MemoryDb => {
+  const undo = createUndo();
+  const cpis = new Map<string, CpiMetadata>();
+  const entities = new Map<string, MemoryEntities>();
+  const entitiesOf = (shortHash: string, entity: string): MemoryEntities => {
+    const key = `${shortHash}/${entity}`;
+    const rows = entities.get(key) ?? new Map<string, string>();
+    entities.set(key, rows);
+    return rows;
+  };
+  const tx: DbTx = {
+    certificates: createCertificates(undo),
+    uploads: createUploads(undo),
+    cpis: createCpis(undo, cpis),
+    virtualNodes: createVirtualNodes(undo, cpis),
+    entities: createMemoryEntities(entitiesOf, undo),
+    users: createUsers(undo),
+  };
+  return {
+    makeTx: () => {
+      undo.begin();
+      return tx;
+    },
+    rollback: undo.rollback,
+  };
+};

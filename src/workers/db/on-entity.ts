@@ -1,0 +1,54 @@
+/** flow-to-db.entity: entities of a virtual node's vault, a whole batch of requests in a few statements. */
+import type { Refusal } from '../../messages/grammar/envelope.ts';
+import { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
+import type { BodyOf } from '../../messages/grammar/wire.ts';
+import type { Answered, Answering } from '../../shell/worker.ts';
+import type { DbTx, EntityCall, EntityReply, EntityResult } from './db-tx.ts';
+import { checkEntityOperation } from './entity-check.ts';
+import { fitsReply } from './entity-reply.ts';
+
+type Body = BodyOf<typeof flowToDbEntity>;
+type Checked = { readonly type: 'call'; readonly call: EntityCall } | Refusal;
+
+const refused = (code: string, message: string): Refusal => ({ type: 'refused', code, message });
+
+const tooLarge = (entity: string): Refusal =>
+  refused('DB_ENTITY_REPLY_TOO_LARGE', `the ${entity} entities of this request are longer than one answer may be; ask for fewer at a time`);
+
+const check = (flowId: string, { shortHash, operation }: Body, known: ReadonlySet<string>): Checked => {
+  if (!known.has(shortHash)) return refused('DB_VIRTUAL_NODE_NOT_FOUND', `there is no virtual node ${shortHash} on this cluster`);
+  const checked = checkEntityOperation(operation);
+  if (checked.type === 'invalid') return refused('DB_ENTITY_INVALID', `${operation.type} of ${operation.entity}: ${checked.reason}`);
+  // What is written is answered as written, and must be able to be found one day.
+  if ('items' in checked.operation && !fitsReply(checked.operation.items)) return tooLarge(operation.entity);
+  return { type: 'call', call: { flowId, shortHash, operation: checked.operation } };
+};
+
+const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply> => {
+  const { entity } = call.operation;
+  switch (result.type) {
+    case 'done':
+      return { outcome: { type: 'done', value: result.reply } };
+    case 'exists':
+      return { outcome: refused('DB_ENTITY_EXISTS', `${entity} ${JSON.stringify(result.id)} is there already; nothing of this request was written`) };
+    case 'too-large':
+      return { outcome: tooLarge(entity) };
+  }
+};
+
+export const onEntity: Answering<Body, EntityReply, DbTx> = {
+  wire: flowToDbEntity,
+  answer: async (requests, tx, now) => {
+    const known = await tx.virtualNodes.known([...new Set(requests.map(({ body }) => body.shortHash))]);
+    const checked = requests.map(({ key, body }) => check(key, body, known));
+    const calls = checked.flatMap((one) => (one.type === 'call' ? [one.call] : []));
+    const results = await tx.entities.apply(calls, now);
+    let next = 0;
+    return checked.map((one): Answered<EntityReply> => {
+      if (one.type === 'refused') return { outcome: one };
+      const answered = outcomeOf(one.call, results[next]!);
+      next++;
+      return answered;
+    });
+  },
+};

@@ -1,0 +1,18 @@
+/** The door of this folder: the db room's repositories over the connection of one open transaction. */
+import type { DbTx } from '../db-tx.ts';
+import { createPostgresCertificates } from './certificates.ts';
+import { createPostgresCpis } from './cpis.ts';
+import { createPostgresEntities } from './entities.ts';
+import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { createPostgresUploads } from './uploads.ts';
+import { createPostgresUsers } from './users.ts';
+import { createPostgresVirtualNodes } from './virtual-nodes.ts';
+
+export const createPostgresDbTx = (sql: Sql): DbTx => ({
+  certificates: createPostgresCertificates(sql),
+  uploads: createPostgresUploads(sql),
+  cpis: createPostgresCpis(sql),
+  virtualNodes: createPostgresVirtualNodes(sql),
+  entities: createPostgresEntities(sql),
+  users: createPostgresUsers(sql),
+});

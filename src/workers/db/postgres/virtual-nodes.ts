@@ -1,0 +1,146 @@
+/**
+ * Virtual nodes in PostgreSQL: `config.virtual_node`, `config.virtual_node_operation`, and each one's own schemas and roles;
+ * see migrations/0003-config.sql and 0005-virtual-node.sql.
+ */
+import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
+import type { CreatedVirtualNode, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import { connectionIdsOf } from '../virtual-node.ts';
+import { DatabaseError, translateError } from '../../../postgres/database-error.ts';
+import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+
+type Status = VirtualNode['flowOperationalStatus'];
+
+type VirtualNodeRow = {
+  short_hash: string;
+  full_hash: string;
+  x500_name: string;
+  group_id: string;
+  cpi_name: string;
+  cpi_version: string;
+  cpi_signer_summary_hash: string;
+  full_checksum: string;
+  cpk_hashes: string[];
+  flow_start_status: Status;
+  flow_status: Status;
+  flow_p2p_status: Status;
+  vault_db_status: Status;
+  version: number;
+  updated_at: Date;
+};
+
+const virtualNodeOf = (row: VirtualNodeRow): VirtualNode => ({
+  holdingIdentity: { x500Name: row.x500_name, groupId: row.group_id, shortHash: row.short_hash, fullHash: row.full_hash },
+  cpiId: { name: row.cpi_name, version: row.cpi_version, signerSummaryHash: row.cpi_signer_summary_hash },
+  cpiFullChecksum: row.full_checksum,
+  cpkHashes: row.cpk_hashes,
+  flowStartOperationalStatus: row.flow_start_status,
+  flowOperationalStatus: row.flow_status,
+  flowP2pOperationalStatus: row.flow_p2p_status,
+  vaultDbOperationalStatus: row.vault_db_status,
+  ...connectionIdsOf(row.short_hash),
+  version: row.version,
+  timestamp: row.updated_at.getTime(),
+});
+
+// What a virtual node runs is read from its CPI, so the two cannot disagree.
+const selectVirtualNodes = (sql: Sql) => sql`
+  select node.*, cpi.full_checksum, array(
+    select part.cpk_hash from config.cpi_cpk as part
+    where part.cpi_name = cpi.name and part.cpi_version = cpi.version and part.cpi_signer_summary_hash = cpi.signer_summary_hash
+    order by part.position
+  ) as cpk_hashes
+  from config.virtual_node as node
+  join config.cpi on cpi.name = node.cpi_name and cpi.version = node.cpi_version and cpi.signer_summary_hash = node.cpi_signer_summary_hash`;
+
+const insertNode = async (sql: Sql, node: VirtualNode): Promise<boolean> => {
+  const { holdingIdentity, cpiId } = node;
+  const inserted = await sql`
+    insert into config.virtual_node (short_hash, full_hash, x500_name, group_id, cpi_name, cpi_version, cpi_signer_summary_hash,
+      flow_start_status, flow_status, flow_p2p_status, vault_db_status, version, updated_at)
+    values (${holdingIdentity.shortHash}, ${holdingIdentity.fullHash}, ${holdingIdentity.x500Name}, ${holdingIdentity.groupId},
+      ${cpiId.name}, ${cpiId.version}, ${cpiId.signerSummaryHash}, ${node.flowStartOperationalStatus}, ${node.flowOperationalStatus},
+      ${node.flowP2pOperationalStatus}, ${node.vaultDbOperationalStatus}, ${node.version}, ${new Date(node.timestamp)})
+    on conflict do nothing`;
+  return inserted.count === 1;
+};
+
+/** The schemas are made behind a savepoint, so that a refusal of the database leaves the rest of the batch alone. */
+const create = async (sql: Sql, node: VirtualNode): Promise<CreatedVirtualNode> => {
+  const { shortHash } = node.holdingIdentity;
+  await sql`savepoint virtual_node`;
+  try {
+    if (!(await insertNode(sql, node))) {
+      await sql`release savepoint virtual_node`;
+      return { type: 'exists' };
+    }
+    await sql`select config.create_virtual_node_schemas(${shortHash})`;
+    await sql`select crypto.create_tenant(${shortHash})`;
+    await sql`release savepoint virtual_node`;
+    return { type: 'created' };
+  } catch (error) {
+    // What passes by itself is tried again, the whole batch with it.
+    if (translateError(error) instanceof DatabaseError) throw error;
+    await sql`rollback to savepoint virtual_node`;
+    return { type: 'failed', reason: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+type OperationRow = {
+  request_id: string;
+  operation: string;
+  status: VirtualNodeOperation['status'];
+  resource_id: string | null;
+  error_reason: string | null;
+  updated_at: Date;
+  message_id: string;
+};
+
+const operationOf = (row: OperationRow): VirtualNodeOperation => ({
+  requestId: row.request_id,
+  operation: row.operation,
+  status: row.status,
+  lastUpdatedTimestamp: row.updated_at.getTime(),
+  resourceId: row.resource_id,
+  errorReason: row.error_reason,
+});
+
+export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => ({
+  known: async (shortHashes) => {
+    const rows = await sql<{ short_hash: string }[]>`select short_hash from config.virtual_node where short_hash = any(${[...shortHashes]}::text[])`;
+    return new Set(rows.map(({ short_hash }) => short_hash));
+  },
+  find: async (shortHash) => {
+    const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} where node.short_hash = ${shortHash}`;
+    return rows[0] === undefined ? undefined : virtualNodeOf(rows[0]);
+  },
+  findByCpi: async ({ name, version, signerSummaryHash }) => {
+    const rows = await sql<VirtualNodeRow[]>`
+      ${selectVirtualNodes(sql)} where node.cpi_name = ${name} and node.cpi_version = ${version}
+      and node.cpi_signer_summary_hash = ${signerSummaryHash} order by node.short_hash`;
+    return rows.map(virtualNodeOf);
+  },
+  list: async () => {
+    const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} order by node.short_hash`;
+    return rows.map(virtualNodeOf);
+  },
+  create: (node) => create(sql, node),
+  update: async (node) => {
+    await sql`
+      update config.virtual_node set flow_start_status = ${node.flowStartOperationalStatus}, flow_status = ${node.flowOperationalStatus},
+        flow_p2p_status = ${node.flowP2pOperationalStatus}, vault_db_status = ${node.vaultDbOperationalStatus},
+        version = ${node.version}, updated_at = ${new Date(node.timestamp)}
+      where short_hash = ${node.holdingIdentity.shortHash}`;
+  },
+  findOperation: async (requestId) => {
+    const rows = await sql<OperationRow[]>`select * from config.virtual_node_operation where request_id = ${requestId}`;
+    return rows[0] === undefined ? undefined : { operation: operationOf(rows[0]), messageId: rows[0].message_id };
+  },
+  putOperation: async (operation, messageId) => {
+    await sql`
+      insert into config.virtual_node_operation (request_id, operation, status, resource_id, error_reason, updated_at, message_id)
+      values (${operation.requestId}, ${operation.operation}, ${operation.status}, ${operation.resourceId}, ${operation.errorReason},
+        ${new Date(operation.lastUpdatedTimestamp)}, ${messageId})
+      on conflict (request_id) do update set operation = excluded.operation, status = excluded.status, resource_id = excluded.resource_id,
+        error_reason = excluded.error_reason, updated_at = excluded.updated_at, message_id = excluded.message_id`;
+  },
+});

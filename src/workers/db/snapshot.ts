@@ -1,0 +1,93 @@
+/**
+ * Fills the compacted topics again with what the database holds: after a broker lost its disk, and where a crash came between a
+ * commit and its effects. What is there already is not published a second time.
+ */
+import type { Bus, Follower } from '../../bus/bus.ts';
+import { dbToAllCpi } from '../../messages/db-to-all.cpi.ts';
+import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
+import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
+import { dbToRestUser } from '../../messages/db-to-rest.user.ts';
+import { encode } from '../../messages/grammar/envelope.ts';
+import type { InRecord, OutRecord } from '../../messages/grammar/record.ts';
+import type { Wire } from '../../messages/grammar/wire.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Database } from '../../postgres/database.ts';
+import type { DbTx } from './db-tx.ts';
+import { createPostgresDbTx } from './postgres/db-tx.ts';
+import { cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
+
+export type SnapshotOptions = { readonly database: Database; readonly bus: Bus; readonly log: Log };
+
+/** Each with a body of its own, of which only the key matters here. */
+const wires: readonly Wire<any, any>[] = [dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser];
+
+type Place = Pick<OutRecord, 'topic' | 'key'>;
+const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
+
+/** How many chunks the CPK has, out of the record of one. */
+const chunkCountOf = (value: string): string => /"count":(\d+)/.exec(value.slice(0, 1_000))?.[1] ?? '0';
+
+/** What the topics hold now. CPK chunks never change, so instead of their bytes only their count is remembered. */
+const readTopics = async (follower: Follower): Promise<Map<string, string>> => {
+  await follower.ready;
+  const latest = new Map<string, string>();
+  const read = (records: readonly InRecord[]): void => {
+    for (const record of records) latest.set(placeOf(record), record.topic === dbToFlowCpk.topic ? chunkCountOf(record.value) : record.value);
+  };
+  read(await follower.drain());
+  return latest;
+};
+
+const isComplete = (hash: string, latest: ReadonlyMap<string, string>): boolean => {
+  const chunk = (index: number): string | undefined => latest.get(placeOf({ topic: dbToFlowCpk.topic, key: `${hash}/${index}` }));
+  const count = Number(chunk(0) ?? 0);
+  return count > 0 && Array.from({ length: count }, (_, index) => chunk(index)).every((found) => found !== undefined);
+};
+
+/** Everything the database has to say, code first. Code is the bulk of it, so only what the topic lacks is read. */
+const readDatabase = async (tx: DbTx, latest: ReadonlyMap<string, string>): Promise<OutRecord[]> => {
+  const cpis = await tx.cpis.list();
+  const hashes = [...new Set(cpis.flatMap(({ cpks }) => cpks.map(({ hash }) => hash)))];
+  const code = await tx.cpis.findCode(hashes.filter((hash) => !isComplete(hash, latest)));
+  const nodes = await tx.virtualNodes.list();
+  const users = await tx.users.list();
+  return [...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord)];
+};
+
+/** Records of keys that the database does not know: of another database, or of a CPI that was replaced. */
+const removals = (latest: ReadonlyMap<string, string>, current: readonly OutRecord[]): OutRecord[] => {
+  const known = new Set(current.map(placeOf));
+  return wires
+    .filter(({ topic }) => topic !== dbToFlowCpk.topic)
+    .flatMap((wire) =>
+      [...latest].flatMap(([place, value]) => {
+        const [topic, key] = place.split('\n');
+        if (topic !== wire.topic || key === undefined || known.has(place) || isRemoval(value)) return [];
+        return [encode(wire, { key, id: `${key}/removed`, body: null })];
+      }),
+    );
+};
+
+const isRemoval = (value: string): boolean => value.endsWith('"body":null}');
+
+/**
+ * The topics are read before the database: whatever they hold was committed by then, so a key that the database does not have
+ * was removed. Writers wait meanwhile, so that no later version is overtaken by what is published here.
+ */
+export const publishSnapshot = async ({ database, bus, log }: SnapshotOptions): Promise<void> => {
+  const follower = bus.follow({ topics: wires.map(({ topic }) => topic), from: 'earliest' });
+  try {
+    await database.transact(async (sql) => {
+      await sql`lock table config.cpi, config.virtual_node, rbac.account in share mode`;
+      const latest = await readTopics(follower);
+      const current = await readDatabase(createPostgresDbTx(sql), latest);
+      const changed = current.filter((record) => latest.get(placeOf(record)) !== record.value);
+      const removed = removals(latest, current);
+      for (const one of removed) log.warn('db.snapshot.removed', { topic: one.topic, key: one.key });
+      if (changed.length + removed.length > 0) await bus.publish([...changed, ...removed]);
+      log.info('db.snapshot', { published: changed.length, removed: removed.length, held: current.length });
+    });
+  } finally {
+    await follower.close();
+  }
+};

@@ -1,0 +1,32 @@
+/**
+ * The db room: every persistence operation of the cluster and of its virtual nodes.
+ *
+ * | hears | `rest-to-db.certificate`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `crypto-to-db.certificate` |
+ * | says  | `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, and answers |
+ * | owns  | configuration, users, CPIs and CPKs, virtual nodes and their vaults, certificates |
+ * | never | sees a private key |
+ *
+ * A room of answers: each batch of requests is one transaction over the repositories of `db-tx.ts`. Before it starts, its host
+ * calls `applyMigrations`, then `ensureBootstrapAdmin` and `publishSnapshot`.
+ */
+import type { Log } from '../../observability/log.ts';
+import type { Worker } from '../../shell/worker.ts';
+import { onCryptoCertificate, onRestCertificate } from './on-certificate.ts';
+import { onCpi } from './on-cpi.ts';
+import { onEntity } from './on-entity.ts';
+import { onVirtualNode } from './on-virtual-node.ts';
+
+export { ensureBootstrapAdmin } from './bootstrap-admin.ts';
+export type { DbTx } from './db-tx.ts';
+export { createMemoryDb } from './memory/memory-db.ts';
+export { applyMigrations, readMigrations } from './migrations.ts';
+export { createPostgresDbTx } from './postgres/db-tx.ts';
+export { publishSnapshot } from './snapshot.ts';
+
+export type DbWorkerOptions = { readonly log: Log };
+
+/** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
+export const createDbWorker = ({ log }: DbWorkerOptions): Worker => ({
+  room: 'db',
+  answers: [onRestCertificate, onCryptoCertificate, onCpi(log), onVirtualNode(log), onEntity],
+});

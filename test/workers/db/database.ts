@@ -1,0 +1,44 @@
+/** A real PostgreSQL for these tests: one server a file, the migrations applied, a fresh database for whoever asks. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '../../../src/host/embedded-postgres.ts';
+import { silentLog } from '../../../src/observability/log.ts';
+import { openDatabase, type Database } from '../../../src/postgres/database.ts';
+import { applyMigrations, createPostgresDbTx, type DbTx } from '../../../src/workers/db/worker.ts';
+
+export type TestServer = {
+  /** A database of its own with the cluster's schema. */
+  database(): Promise<Database>;
+  stop(): Promise<void>;
+};
+
+export const startTestServer = async (): Promise<TestServer> => {
+  const directory = await mkdtemp(join(tmpdir(), 'cordage-db-'));
+  const server = await startEmbeddedPostgres({ directory, log: silentLog });
+  const cluster = openDatabase({ url: server.url, connectionsMax: 4, log: silentLog });
+  // These databases are thrown away; durability is tested elsewhere.
+  await cluster.sql`alter system set fsync = off`;
+  await cluster.sql`select pg_reload_conf()`;
+  const open: Database[] = [cluster];
+  return {
+    database: async () => {
+      const name = `test_${open.length}`;
+      await cluster.sql.unsafe(`create database ${name}`);
+      const url = new URL(server.url);
+      url.pathname = `/${name}`;
+      const database = openDatabase({ url: url.href, connectionsMax: 8, log: silentLog });
+      open.push(database);
+      await applyMigrations(database, silentLog);
+      return database;
+    },
+    stop: async () => {
+      await Promise.all(open.map((database) => database.close()));
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+};
+
+export const transactOn = <Result>(database: Database, work: (tx: DbTx) => Promise<Result>): Promise<Result> =>
+  database.transact((sql) => work(createPostgresDbTx(sql)));
