@@ -103,7 +103,7 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       const before = kept.get(id);
       if (before !== undefined && rankOf(before.flowStatus) >= rankOf(status.flowStatus)) return;
       kept.set(id, status);
-      for (const listener of [...(listeners.get(id) ?? [])]) listener(status);
+      for (const listener of listeners.get(id) ?? []) listener(status);
     },
     followed: () => {
       isTracking = true;
@@ -114,7 +114,7 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       if (isTracking) tracking = Promise.withResolvers<void>();
       isTracking = false;
       kept.dropUnended();
-      for (const hearing of [...listeners.values()]) for (const listener of [...hearing]) listener(undefined);
+      for (const hearing of listeners.values()) for (const listener of hearing) listener(undefined);
     },
   };
 };

@@ -93,8 +93,8 @@ class Server {
     this.#options = options;
     this.#table = createRouteTable(routes);
     this.#uploads = createGate({ atOnceMax: room.limits.uploadsAtOnceMax, waitingMax: 0 });
-    this.#seconds = metrics.histogram('rest_request_seconds', 'Time from a request to its response, by route.');
-    this.#faults = metrics.counter('rest_faults_total', 'Requests answered 500.');
+    this.#seconds = metrics.histogram('cordage_rest_request_seconds', 'Time from a request to its response, by route.');
+    this.#faults = metrics.counter('cordage_rest_faults_total', 'Requests answered 500.');
   }
 
   async serve(context: Context): Promise<Response> {

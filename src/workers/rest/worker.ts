@@ -23,6 +23,9 @@ import { followStatuses } from './on-status.ts';
 import type { RestRoom, RestViews } from './room.ts';
 import { createServe, type Serve } from './serve.ts';
 
+export type { VerifyPassword } from './auth/auth.ts';
+export { restLimits, type RestLimits } from './config.ts';
+
 export type RestDeps = {
   readonly requests: Requests;
   readonly views: RestViews;

@@ -158,8 +158,8 @@ describe('guessing', () => {
 
   test('is counted', async () => {
     for (let i = 0; i < 4; i++) await statusOf(basic('admin', `guess ${i}`));
-    expect(rest.metrics.text()).toContain('rest_failed_logins_total{kind="wrong"} 3');
-    expect(rest.metrics.text()).toContain('rest_failed_logins_total{kind="throttled"} 1');
+    expect(rest.metrics.text()).toContain('cordage_rest_failed_logins_total{kind="wrong"} 3');
+    expect(rest.metrics.text()).toContain('cordage_rest_failed_logins_total{kind="throttled"} 1');
   });
 });
 

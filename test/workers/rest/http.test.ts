@@ -232,7 +232,7 @@ describe('every response', () => {
 
   test('is counted by its route’s pattern, and logged', async () => {
     await rest.call('GET', `/flow/${aliceHash}/not-there`);
-    expect(rest.metrics.text()).toContain('rest_request_seconds_count{method="GET",route="/flow/{holdingidentityshorthash}/{clientrequestid}",status="404"}');
+    expect(rest.metrics.text()).toContain('cordage_rest_request_seconds_count{method="GET",route="/flow/{holdingidentityshorthash}/{clientrequestid}",status="404"}');
     expect(rest.logged.findLast(({ event }) => event === 'rest.request')).toMatchObject({ level: 'info', method: 'GET', status: 404, login: 'admin', code: 'REST_FLOW_UNKNOWN' });
   });
 });

@@ -19,7 +19,7 @@ export const createManualClock = (startMs = 1_700_000_000_000): ManualClock => {
     after: (delayMs, callback) => {
       const timer = { at: now + delayMs, delayMs, callback };
       timers.add(timer);
-      for (const watcher of [...watchers]) watcher();
+      for (const watcher of watchers) watcher();
       return () => void timers.delete(timer);
     },
     advance: (ms) => {

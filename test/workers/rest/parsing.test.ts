@@ -125,7 +125,7 @@ describe('JSON bodies', () => {
 });
 
 describe('Basic', () => {
-  const plain = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((text) => !/[\u0000-\u001f\u007f]/.test(text) && text.isWellFormed());
+  const plain = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((text) => !/\p{Cc}/u.test(text) && text.isWellFormed());
   const headerOf = (text: string): string => `Basic ${btoa(String.fromCharCode(...utf8(text)))}`;
 
   test('reads back every login and password', () => {

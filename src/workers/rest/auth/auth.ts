@@ -19,7 +19,7 @@ import { refuse } from '../refusal.ts';
 import { parseBasic, type Credentials } from './basic.ts';
 import { createFailedLogins } from './failed-logins.ts';
 import { createGate } from '../gate.ts';
-import { decoyLike, isCheckable, type VerifyPassword } from './password.ts';
+import { decoyLike, isCheckable, type PasswordRecord, type VerifyPassword } from './password.ts';
 
 export type { VerifyPassword } from './password.ts';
 export { verifyPasswordPortably } from './password.ts';
@@ -38,7 +38,7 @@ type AuthOptions = {
 
 type Verified = { readonly login: string; readonly record: string; readonly until: number };
 
-/** What db makes of a password today; a decoy costs the same until a real record is seen. */
+/** What db makes of a password today: what a decoy costs while there are no users. */
 const usualCost = { n: 2 ** 15, r: 8, p: 3 } as const;
 
 /** Everything of a user that a verified login rests on. */
@@ -53,7 +53,7 @@ export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits 
   const failed = createFailedLogins(clock, limits);
   const gate = createGate({ atOnceMax: limits.passwordChecksAtOnceMax, waitingMax: limits.passwordChecksWaitingMax });
   const pepper = randomBytes(32);
-  const failures = metrics.counter('rest_failed_logins_total', 'Calls refused for wrong credentials or too many of them.');
+  const failures = metrics.counter('cordage_rest_failed_logins_total', 'Calls refused for wrong credentials or too many of them.');
   let decoy = decoyLike(usualCost);
 
   /** Login names are stored in lower case and compared without regard to it (Corda). */
@@ -66,14 +66,20 @@ export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits 
     return user !== undefined && recordText(user) === entry.record ? { type: 'caller', login: entry.login } : undefined;
   };
 
+  /** An unknown login is checked against a record that costs what a user's costs. */
+  const currentDecoy = (): PasswordRecord => {
+    const [, sample] = users.entries().next().value ?? [];
+    const { n, r, p } = sample !== undefined && isCheckable(sample.password, limits.passwordMemoryBytesMax) ? sample.password : usualCost;
+    if (n !== decoy.n || r !== decoy.r || p !== decoy.p) decoy = decoyLike({ n, r, p });
+    return decoy;
+  };
+
   const fits = async (password: string, user: User | undefined): Promise<boolean> => {
     if (user !== undefined && !isCheckable(user.password, limits.passwordMemoryBytesMax)) {
       log.error('rest.user.uncheckable', { login: user.login, remedy: 'set the password again' });
       return false;
     }
-    const { n, r, p } = user?.password ?? decoy;
-    if (user !== undefined && (n !== decoy.n || r !== decoy.r || p !== decoy.p)) decoy = decoyLike({ n, r, p });
-    const fit = await verifyPassword(password, user?.password ?? decoy);
+    const fit = await verifyPassword(password, user?.password ?? currentDecoy());
     return fit && user?.enabled === true;
   };
 
@@ -87,7 +93,10 @@ export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits 
     failed.add(name, address);
     const user = userOf(login);
     const fit = await gate.pass(() => fits(password, user));
-    if (fit === 'full') return refuse('REST_BUSY', 'Too many logins are being checked');
+    if (fit === 'full') {
+      failed.forgive(name, address);
+      return refuse('REST_BUSY', 'Too many logins are being checked');
+    }
     if (fit.value && user !== undefined) {
       failed.forgive(name, address);
       verified.set(digest, { login: user.login, record: recordText(user), until: clock.now() + limits.verifiedLoginMsMax });
