@@ -72,6 +72,7 @@ export type EmbeddedBroker = {
   /** The earliest, the next, or the first offset at or after a time. */
   offsets(at: number | 'earliest' | 'latest', partitions: readonly TopicPartition[]): Promise<readonly TopicPartitionOffset[]>;
   topics(): readonly TopicConfig[];
+  hasTopic(topic: string): boolean;
   groups(): readonly GroupView[];
   /** Looks for what may be deleted now, not only at the next interval. */
   applyRetention(): Promise<void>;
@@ -186,6 +187,7 @@ const assemble = (parts: Parts): EmbeddedBroker => {
     offsets: (at, partitions) =>
       Promise.all(partitions.map(async ({ topic, partition }) => ({ topic, partition, offset: await offsetAtTime(topics.partition(topic, partition), at, cold) }))),
     topics: () => topics.all().map(({ name, partitions, retention: kind }): TopicConfig => ({ topic: name, partitions: partitions.length, retention: kind satisfies RetentionKind })),
+    hasTopic: (topic) => topics.find(topic) !== undefined,
     groups: () => groups.views(),
     applyRetention: () => retention.run(),
     close: () => (closing ??= close()),

@@ -1,0 +1,43 @@
+/**
+ * The bus over HTTP: the Upstash Kafka REST protocol through `@upstash/kafka`. Nothing here needs more than `fetch`, so that
+ * gateway and rest can run on an edge runtime.
+ */
+import { BusError } from './bus.ts';
+import type { Bus } from './bus.ts';
+import { systemClock } from '../host/clock.ts';
+import type { Clock } from '../host/clock.ts';
+import type { Log } from '../observability/log.ts';
+import { createHttpConsumer } from './http-bus-consumer.ts';
+import { createHttpFollower } from './http-bus-follower.ts';
+import { createPublisher } from './http-bus-publisher.ts';
+
+export type HttpBusOptions = {
+  readonly url: string;
+  /** ASCII, as `@upstash/kafka` encodes it. */
+  readonly username: string;
+  readonly password: string;
+  readonly clock?: Clock;
+  readonly log: Log;
+};
+
+export const createHttpBus = (options: HttpBusOptions): Bus => {
+  const powers = { clock: systemClock, ...options };
+  const publisher = createPublisher(powers);
+  const open = new Set<{ close(): Promise<void> }>();
+  let closed = false;
+  const keep = <Closing extends { close(): Promise<void> }>(make: () => Closing): Closing => {
+    if (closed) throw new BusError('BUS_CLOSED', 'this bus is closed');
+    const one = make();
+    open.add(one);
+    return one;
+  };
+  return {
+    publish: (records) => publisher.publish(records),
+    consume: (consumeOptions) => keep(() => createHttpConsumer(powers, consumeOptions, (consumer) => open.delete(consumer))),
+    follow: (followOptions) => keep(() => createHttpFollower(powers, followOptions, (follower) => open.delete(follower))),
+    close: async () => {
+      closed = true;
+      await Promise.all([publisher.close(), ...[...open].map((one) => one.close())]);
+    },
+  };
+};
