@@ -118,6 +118,16 @@ describe('CPI upload', () => {
     expect(concat(...bytes)).toEqual(file);
   });
 
+  test.each([999, 1_000, 1_001, 2_000, 70_000])('hands %d bytes over whole, in pieces of any size', async (length) => {
+    rest.rooms.on(restToDbCpi, () => doneWith({ status: 'Uploading', cpiFileChecksum: '' }));
+    const before = rest.rooms.heard(restToDbCpi).length;
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 31) % 256);
+    expect((await rest.call('POST', '/cpi', { body: form({ upload: new Blob([bytes]) }) })).status).toBe(200);
+    const chunks = rest.rooms.heard(restToDbCpi).slice(before).map((chunk) => (chunk.type === 'chunk' ? fromBase64url(chunk.bytes) : new Uint8Array()));
+    expect(chunks.length).toBe(Math.ceil(length / 1_000));
+    expect(concat(...chunks)).toEqual(bytes);
+  });
+
   test('stops at the first chunk that is refused', async () => {
     rest.rooms.on(restToDbCpi, () => refusedWith('DB_CPI_INVALID', 'not a zip file'));
     const before = rest.rooms.heard(restToDbCpi).length;

@@ -1,6 +1,6 @@
 /** CPI upload, its status, and the CPIs of the cluster. */
 import * as z from 'zod';
-import { concat, toBase64url } from '../../../cipher/bytes.ts';
+import { toBase64url } from '../../../cipher/bytes.ts';
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { restToDbCpi } from '../../../messages/rest-to-db.cpi.ts';
@@ -55,21 +55,35 @@ const cpiBody = ({ id, fullChecksum, cpks, groupPolicy, timestamp }: CpiMetadata
   timestamp: isoTime(timestamp),
 });
 
-/** The file cut into the chunks that the wire carries. */
-const chunksOf = ({ pieces }: FormFile, chunkBytes: number): Uint8Array[] => {
-  const whole = concat(...pieces);
-  return Array.from({ length: Math.ceil(whole.length / chunkBytes) }, (_, i) => whole.subarray(i * chunkBytes, (i + 1) * chunkBytes));
-};
+/** The file cut anew into the chunks that the wire carries, one at a time: a file is not held twice. */
+function* chunksOf({ pieces, length }: FormFile, chunkBytes: number): Generator<Uint8Array> {
+  let chunk = new Uint8Array(Math.min(chunkBytes, length));
+  let [filled, left] = [0, length];
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; ) {
+      const part = piece.subarray(at, at + chunk.length - filled);
+      chunk.set(part, filled);
+      at += part.length;
+      filled += part.length;
+      if (filled < chunk.length) continue;
+      yield chunk;
+      left -= filled;
+      chunk = new Uint8Array(Math.min(chunkBytes, left));
+      filled = 0;
+    }
+  }
+}
 
 /** Hands the file over, chunk by chunk: each is stored before the next one leaves, so their order cannot be lost. */
 const upload = async ({ requests, limits }: RestRoom, file: FormFile, force: boolean): Promise<string | Refusal> => {
   if (file.length === 0) return refuse('REST_PARAMETER_INVALID', "Unable to parse parameter 'upload': the file is empty", { parameter: 'upload' });
   const uploadId = crypto.randomUUID();
-  const chunks = chunksOf(file, limits.uploadChunkBytes);
-  for (const [index, chunk] of chunks.entries()) {
+  const count = Math.ceil(file.length / limits.uploadChunkBytes);
+  let index = 0;
+  for (const chunk of chunksOf(file, limits.uploadChunkBytes)) {
     const outcome = await requests.ask(restToDbCpi, {
       key: uploadId,
-      body: { type: 'chunk', uploadId, index, count: chunks.length, bytes: toBase64url(chunk), force },
+      body: { type: 'chunk', uploadId, index: index++, count, bytes: toBase64url(chunk), force },
       timeoutMs: limits.uploadAskTimeoutMs,
     });
     if (outcome.type === 'refused') return outcome;
