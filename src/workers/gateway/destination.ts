@@ -25,126 +25,135 @@ export type DestinationOptions = {
   readonly limits: GatewayLimits;
   readonly onSent: (packets: number, seconds: number) => void;
   readonly onDropped: (reason: DropReason, packets: number) => void;
-  /** Characters that left the queue, sent or dropped. */
-  readonly onReleased: (chars: number) => void;
+  /** The characters that wait here have changed by so many. */
+  readonly onQueued: (chars: number) => void;
   readonly signal: AbortSignal;
 };
 
 type Waiting = { readonly entry: string; readonly since: number };
 
-export type Destination = {
+const isTaken = (answer: HttpAnswer): boolean => answer.type === 'answered' && answer.status === 200;
+/** The peer will never take this: repeating it would change nothing. */
+const isRefused = (answer: HttpAnswer): boolean => answer.type === 'answered' && answer.status < 500 && answer.status !== 429;
+
+export class Destination {
+  readonly #options: DestinationOptions;
+  #queue: Waiting[] = [];
+  #chars = 0;
+  #failures = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(options: DestinationOptions) {
+    this.#options = options;
+  }
+
+  get isIdle(): boolean {
+    return this.#running === undefined && this.#failures === 0;
+  }
+
   /** Never waits. False when there is no room. */
-  offer(tag: string, packet: string): boolean;
+  offer(tag: string, packet: string): boolean {
+    const { limits, clock } = this.#options;
+    const entry = JSON.stringify({ tag, packet });
+    if (this.#queue.length >= limits.destinationPacketsMax || this.#chars + entry.length > limits.destinationCharsMax) return false;
+    this.#queue.push({ entry, since: clock.now() });
+    this.#count(entry.length);
+    // Begun in a later turn, so that all packets of one call of the pump ride together.
+    this.#running ??= Promise.resolve().then(() => this.#run());
+    return true;
+  }
+
   /** Resolves when nothing waits and nothing is under way. */
-  settled(): Promise<void>;
-  readonly isIdle: boolean;
-};
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
 
-export const createDestination = (options: DestinationOptions): Destination => {
-  const { url, clock, log, limits, httpClient, onDropped, signal } = options;
-  let queue: Waiting[] = [];
-  let chars = 0;
-  let failures = 0;
-  let running: Promise<void> | undefined;
+  #count(chars: number): void {
+    this.#chars += chars;
+    this.#options.onQueued(chars);
+  }
 
-  const release = (waiting: readonly Waiting[]): void => {
-    const released = waiting.reduce((sum, { entry }) => sum + entry.length, 0);
-    chars -= released;
-    options.onReleased(released);
-  };
-  const drop = (reason: DropReason, waiting: readonly Waiting[]): void => {
-    if (waiting.length === 0) return;
-    onDropped(reason, waiting.length);
-    log.debug('gateway.packets-dropped', { url, reason, packets: waiting.length });
-  };
+  async #run(): Promise<void> {
+    const { signal } = this.#options;
+    while (this.#queue.length > 0 && !signal.aborted) {
+      const batch = this.#takeBatch();
+      if (batch.length > 0) await this.#deliver(batch);
+    }
+    if (this.#queue.length > 0) this.#drop('closing', this.#take(this.#queue.length));
+    this.#running = undefined;
+  }
+
+  #take(count: number): Waiting[] {
+    const taken = this.#queue.slice(0, count);
+    this.#queue = this.#queue.slice(count);
+    this.#count(-taken.reduce((sum, { entry }) => sum + entry.length, 0));
+    return taken;
+  }
 
   /** What fits into one request, oldest first; what waited too long is left out. */
-  const takeBatch = (): Waiting[] => {
-    const oldest = clock.now() - limits.packetMsMax;
-    let size = 0;
+  #takeBatch(): Waiting[] {
+    const { limits, clock } = this.#options;
+    const queue = this.#queue;
+    let chars = 0;
     let count = 0;
-    while (count < queue.length && count < packetsMax && (count === 0 || size + queue[count]!.entry.length <= limits.batchCharsMax)) size += queue[count++]!.entry.length + 1;
-    const taken = queue.slice(0, count);
-    queue = queue.slice(count);
-    release(taken);
-    drop('too-late', taken.filter(({ since }) => since < oldest));
+    while (count < queue.length && count < packetsMax) {
+      chars += queue[count]!.entry.length + 1;
+      if (count > 0 && chars > limits.batchCharsMax) break;
+      count++;
+    }
+    const oldest = clock.now() - limits.packetMsMax;
+    const taken = this.#take(count);
+    this.#drop('too-late', taken.filter(({ since }) => since < oldest));
     return taken.filter(({ since }) => since >= oldest);
-  };
+  }
 
-  const post = async (batch: readonly Waiting[], roots: readonly string[]): Promise<HttpAnswer> => {
+  async #deliver(batch: readonly Waiting[]): Promise<void> {
+    const { limits, signal, trustRoots } = this.#options;
+    const roots = trustRoots();
+    if (roots === undefined) return this.#drop('no-trust-roots', batch);
+    for (let tries = 1; tries <= limits.triesMax; tries++) {
+      if (signal.aborted) return this.#drop('closing', batch);
+      const answer = await this.#post(batch, roots);
+      if (isTaken(answer)) return;
+      const dropped = isRefused(answer) || tries === limits.triesMax;
+      this.#note(answer, batch.length, dropped);
+      if (dropped) this.#drop(isRefused(answer) ? 'refused' : 'unreachable', batch);
+      await this.#pauseAfter(answer, tries);
+      if (dropped) return;
+    }
+  }
+
+  async #post(batch: readonly Waiting[], roots: readonly string[]): Promise<HttpAnswer> {
+    const { url, clock, httpClient, limits, onSent } = this.#options;
     const body = `{"v":1,"packets":[${batch.map(({ entry }) => entry).join(',')}]}`;
     const startedAt = clock.now();
     const answer = await httpClient.post({ url, body, trustRootsPem: roots, timeoutMs: limits.responseMsMax });
-    if (answer.type === 'answered' && answer.status === 200) options.onSent(batch.length, (clock.now() - startedAt) / 1_000);
+    if (isTaken(answer)) {
+      this.#failures = 0;
+      onSent(batch.length, (clock.now() - startedAt) / 1_000);
+    }
     return answer;
-  };
+  }
 
-  const pauseAfter = async (answer: HttpAnswer): Promise<void> => {
+  async #pauseAfter(answer: HttpAnswer, tries: number): Promise<void> {
+    const { clock, limits, signal } = this.#options;
+    this.#failures++;
+    // The first try may have met a connection that the peer had just closed: the second does not wait.
+    if (answer.type === 'failed' && tries === 1 && this.#failures === 1) return;
     const asked = answer.type === 'answered' ? (answer.retryAfterSeconds ?? 0) * 1_000 : 0;
-    const own = Math.min(limits.failurePauseMsMin * 2 ** Math.min(failures, 20), limits.failurePauseMsMax);
-    failures++;
+    const own = Math.min(limits.failurePauseMsMin * 2 ** Math.min(this.#failures, 20), limits.failurePauseMsMax);
     await pause(clock, Math.max(own, Math.min(asked, limits.retryAfterMsMax)), signal);
-  };
+  }
 
-  const note = (answer: HttpAnswer, packets: number, dropped: boolean): void => {
-    const fields = answer.type === 'answered' ? { status: answer.status } : { code: answer.code, reason: answer.reason };
-    // The first failure of a row is told; the rest would only fill the log while the destination is down.
-    (failures === 0 || dropped ? log.warn : log.debug)('gateway.send-failed', { url, packets, dropped, failures, ...fields });
-  };
+  #note(answer: HttpAnswer, packets: number, dropped: boolean): void {
+    const { url, log } = this.#options;
+    const what = answer.type === 'answered' ? { status: answer.status } : { code: answer.code, reason: answer.reason };
+    const fields = { url, packets, dropped, failures: this.#failures, ...what };
+    if (dropped) log.warn('gateway.send-failed', fields);
+    else log.debug('gateway.send-failed', fields);
+  }
 
-  const deliver = async (batch: readonly Waiting[]): Promise<void> => {
-    const roots = options.trustRoots();
-    if (roots === undefined) return drop('no-trust-roots', batch);
-    for (let tries = 1; tries <= limits.triesMax && !signal.aborted; tries++) {
-      const answer = await post(batch, roots);
-      if (answer.type === 'answered' && answer.status === 200) {
-        failures = 0;
-        return;
-      }
-      const refused = answer.type === 'answered' && answer.status < 500 && answer.status !== 429;
-      const last = refused || tries === limits.triesMax;
-      note(answer, batch.length, last);
-      if (last) drop(refused ? 'refused' : 'unreachable', batch);
-      // The first try may have met a connection that the peer had just closed: the second does not wait.
-      if (answer.type === 'failed' && tries === 1 && failures === 0) {
-        failures = 1;
-        continue;
-      }
-      await pauseAfter(answer);
-      if (refused) return;
-    }
-    if (signal.aborted) drop('closing', batch);
-  };
-
-  const run = async (): Promise<void> => {
-    while (queue.length > 0 && !signal.aborted) {
-      const batch = takeBatch();
-      if (batch.length > 0) await deliver(batch);
-    }
-    if (signal.aborted && queue.length > 0) {
-      drop('closing', queue);
-      release(queue);
-      queue = [];
-    }
-    running = undefined;
-  };
-
-  return {
-    offer: (tag, packet) => {
-      const entry = JSON.stringify({ tag, packet });
-      if (queue.length >= limits.destinationPacketsMax || chars + entry.length > limits.destinationCharsMax) return false;
-      queue.push({ entry, since: clock.now() });
-      chars += entry.length;
-      options.onReleased(-entry.length);
-      // Begun in a later turn, so that all packets of one call of the pump ride together.
-      running ??= Promise.resolve().then(run);
-      return true;
-    },
-    settled: async () => {
-      while (running !== undefined) await running;
-    },
-    get isIdle() {
-      return running === undefined && failures === 0;
-    },
-  };
-};
+  #drop(reason: DropReason, packets: readonly Waiting[]): void {
+    if (packets.length > 0) this.#options.onDropped(reason, packets.length);
+  }
+}

@@ -9,7 +9,7 @@ import type { Metrics } from '../../observability/metrics.ts';
 import type { View } from '../../shell/view.ts';
 import type { Pump } from '../../shell/worker.ts';
 import type { GatewayLimits } from './config.ts';
-import { createDestination, type Destination, type DropReason } from './destination.ts';
+import { Destination, type DropReason } from './destination.ts';
 
 type LinkOut = BodyOf<typeof linkManagerToGatewayLinkOut>;
 
@@ -59,7 +59,7 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
     if (known !== undefined) return known;
     if (destinations.size >= limits.destinationsMax) for (const [key, one] of destinations) if (one.isIdle) destinations.delete(key);
     if (destinations.size >= limits.destinationsMax) return undefined;
-    const destination = createDestination({
+    const destination = new Destination({
       url: address, httpClient, clock, log, limits, onDropped, signal: ending.signal,
       trustRoots: () => trustRootsOf(groupId),
       onSent: (packets, took) => {
@@ -67,8 +67,8 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
         batchSizes.observe(packets);
         seconds.observe(took);
       },
-      onReleased: (chars) => {
-        queuedChars -= chars;
+      onQueued: (chars) => {
+        queuedChars += chars;
       },
     });
     destinations.set(id, destination);
@@ -92,7 +92,11 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
       },
     },
     close: async () => {
-      const cancel = clock.after(limits.closeMsMax, () => ending.abort());
+      // Cutting the connections ends the requests that nobody answers.
+      const cancel = clock.after(limits.closeMsMax, () => {
+        ending.abort();
+        void httpClient.close();
+      });
       await Promise.all([...destinations.values()].map((destination) => destination.settled()));
       cancel();
       ending.abort();

@@ -2,7 +2,6 @@
 import { fromBase64url, toBase64url } from '../../cipher/bytes.ts';
 import { sha256 } from '../../cipher/digest.ts';
 import type { Clock } from '../../host/clock.ts';
-import { pairTagOf } from '../../identity/derive.ts';
 import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import type { X500Name } from '../../identity/x500.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
@@ -12,6 +11,7 @@ import type { HostedIdentity } from '../../messages/member-to-link-manager.hoste
 import type { View } from '../../shell/view.ts';
 import type { LinkManagerLimits } from './config.ts';
 import type { Peering } from './session/session.ts';
+import { createStrangers } from './strangers.ts';
 
 export type LinkManagerViews = {
   readonly members: View<Member>;
@@ -44,8 +44,6 @@ export type Directory = {
   lookUp(missing: { readonly sources: readonly Pair[]; readonly others: boolean }): Promise<void>;
 };
 
-const keyHash = (spki: string): string => toBase64url(sha256(fromBase64url(spki)));
-
 /** Remembers what was computed of a text; forgets all when full, which costs less than keeping order. */
 const memoised = <Value>(countMax: number, compute: (text: string) => Value): ((text: string) => Value) => {
   const known = new Map<string, Value>();
@@ -60,13 +58,16 @@ const memoised = <Value>(countMax: number, compute: (text: string) => Value): ((
 };
 const memoisedMax = 20_000;
 
+/** SHA-256 of a session key's SubjectPublicKeyInfo: how hellos name it. */
+const keyHash = memoised(memoisedMax, (spki) => toBase64url(sha256(fromBase64url(spki))));
+
 const memberKey = (groupId: string, x500Name: string): string => `${groupId}/${x500Name}`;
 
 export type DirectoryOptions = { readonly views: LinkManagerViews; readonly clock: Clock; readonly limits: LinkManagerLimits };
 
 export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Directory => {
   const { members, groupParameters, hostedIdentities, virtualNodes } = views;
-  const hashOf = memoised(memoisedMax, keyHash);
+  const strangers = createStrangers({ views, clock, limits, keyHash });
   // Names come from our own rooms or from the member list, canonical both; another spelling finds nobody.
   const shortHashOf = memoised(memoisedMax, (named: string) => {
     const slash = named.indexOf('/');
@@ -115,75 +116,20 @@ export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Dir
       peering: {
         groupId: group.groupId,
         mode: group.p2p.protocolMode,
-        ownKeyHash: hashOf(hosted.sessionKey.publicKey),
+        ownKeyHash: keyHash(hosted.sessionKey.publicKey),
         ownSerial: own.serial,
         peerSerial: peer.serial,
-        peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: hashOf(publicKey), publicKey, spec })),
+        peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: keyHash(publicKey), publicKey, spec })),
       },
     };
-  };
-
-  // ── Strangers: by key hash, and by tag ──────────────────────────────────────────────────────────────────────────────
-
-  const byKeyHash = new Map<string, { members: Set<string>; hosted: Set<string> }>();
-  const byTag = new Map<string, Pair>();
-  const tagged = new Set<string>();
-  let indexedAt = Number.NEGATIVE_INFINITY;
-  let taggedAt = Number.NEGATIVE_INFINITY;
-
-  const entryOf = (groupId: string, publicKey: string): { members: Set<string>; hosted: Set<string> } => {
-    const id = `${hashOf(publicKey)}/${groupId}`;
-    const entry = byKeyHash.get(id) ?? { members: new Set<string>(), hosted: new Set<string>() };
-    byKeyHash.set(id, entry);
-    return entry;
-  };
-  /** A stranger with an unknown hash makes us look again, but not more often than the bound. */
-  const reindex = (): void => {
-    if (clock.now() < indexedAt + limits.directoryRefreshMs) return;
-    indexedAt = clock.now();
-    byKeyHash.clear();
-    for (const [, member] of members.entries()) {
-      for (const { publicKey } of member.sessionKeys) entryOf(member.groupId, publicKey).members.add(member.x500Name);
-    }
-    for (const [, { holdingIdentity, sessionKey }] of hostedIdentities.entries()) {
-      entryOf(holdingIdentity.groupId, sessionKey.publicKey).hosted.add(holdingIdentity.x500Name);
-    }
-  };
-  const namesOf = (groupId: string, hash: string, kind: 'members' | 'hosted'): ReadonlySet<string> => {
-    const id = `${hash}/${groupId}`;
-    if ((byKeyHash.get(id)?.[kind].size ?? 0) === 0) reindex();
-    return byKeyHash.get(id)?.[kind] ?? new Set();
-  };
-
-  const tagAll = (): void => {
-    if (clock.now() < taggedAt + limits.directoryRefreshMs) return;
-    taggedAt = clock.now();
-    for (const [, { holdingIdentity }] of hostedIdentities.entries()) {
-      const { groupId, x500Name: ours } = holdingIdentity;
-      for (const [, { groupId: theirGroup, x500Name: theirs }] of members.entries()) {
-        const id = `${groupId}\n${ours}\n${theirs}`;
-        if (theirGroup !== groupId || theirs === ours || tagged.has(id)) continue;
-        if (byTag.size >= limits.pairTagsMax) return;
-        tagged.add(id);
-        byTag.set(pairTagOf(groupId, ours, theirs), { groupId, ours, theirs });
-      }
-    }
   };
 
   let lookedUpAt = Number.NEGATIVE_INFINITY;
   return {
     isHosted: (groupId, name) => hostedOf(groupId, name) !== undefined,
     route,
-    pairOfHello: ({ groupId, initiatorKeyHash, responderKeyHash }) => {
-      const [ours] = namesOf(groupId, responderKeyHash, 'hosted');
-      if (ours === undefined) return undefined;
-      const theirs = [...namesOf(groupId, initiatorKeyHash, 'members')].find((name) => name !== ours);
-      return theirs === undefined ? undefined : { groupId, ours, theirs };
-    },
-    pairOfTag: (tag) => {
-      if (!byTag.has(tag)) tagAll();
-      return byTag.get(tag);
-    },
+    pairOfHello: strangers.pairOfHello,
+    pairOfTag: strangers.pairOfTag,
     lookUp: async ({ sources, others }) => {
       // Our own rooms ask in earnest: an identity registered a moment ago must be found. Strangers may not make us read at will.
       const now = clock.now();

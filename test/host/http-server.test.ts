@@ -1,0 +1,133 @@
+import { connect as connectPlain } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createHttpClient } from '../../src/host/http-client.ts';
+import { listen, type Listener, type ListenOptions } from '../../src/host/http-server.ts';
+import { makeTlsKey } from '../workers/gateway/gateway-fixture.ts';
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+});
+const serve = async (options: Partial<ListenOptions> & Pick<ListenOptions, 'fetch'>): Promise<Listener> => {
+  const listener = await listen({ hostname: '127.0.0.1', port: 0, ...options });
+  closing.push(() => listener.close());
+  return listener;
+};
+const [key, nextKey] = [await makeTlsKey(), await makeTlsKey()];
+
+const certificateOf = (port: number, versions: { minVersion?: 'TLSv1.2'; maxVersion?: 'TLSv1.2' } = {}): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connectTls({ host: '127.0.0.1', port, servername: 'localhost', rejectUnauthorized: false, ...versions }, () => {
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve(raw.toString('base64'));
+    });
+    socket.once('error', reject);
+  });
+const derOf = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g, '');
+
+describe('the HTTP server', () => {
+  test('speaks TLS 1.3 and nothing older', async () => {
+    const { port } = await serve({ fetch: () => new Response('ok'), tls: key });
+    expect(await certificateOf(port)).toBe(derOf(key.certificateChainPem));
+    await expect(certificateOf(port, { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })).rejects.toThrow();
+  });
+
+  test('takes a new certificate without a restart, and keeps the old one when the new is bad', async () => {
+    const listener = await serve({ fetch: () => new Response('ok'), tls: key });
+    listener.replaceCertificate(nextKey);
+    expect(await certificateOf(listener.port)).toBe(derOf(nextKey.certificateChainPem));
+    expect(() => listener.replaceCertificate({ certificateChainPem: 'nonsense', privateKeyPem: 'nonsense' })).toThrow(expect.objectContaining({ code: 'LISTEN_CERTIFICATE' }));
+    expect(await certificateOf(listener.port)).toBe(derOf(nextKey.certificateChainPem));
+  });
+
+  test('says why it cannot listen and what to do', async () => {
+    const { port } = await serve({ fetch: () => new Response('ok') });
+    await expect(listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port })).rejects.toMatchObject({ code: 'LISTEN_PORT_TAKEN', message: expect.stringContaining('another port') });
+    await expect(listen({ fetch: () => new Response('ok'), hostname: '203.0.113.7', port: 0 })).rejects.toMatchObject({ code: 'LISTEN_ADDRESS_UNKNOWN' });
+    await expect(listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port: 0, tls: { certificateChainPem: '', privateKeyPem: 'x' } })).rejects.toMatchObject({ code: 'LISTEN_CERTIFICATE' });
+  });
+
+  test('bounds a body whose length is told and one whose length is not', async () => {
+    const { url } = await serve({ fetch: async (request) => new Response(String((await request.text()).length)), bodyBytesMax: 1_000 });
+    expect((await fetch(url, { method: 'POST', body: 'x'.repeat(1_000) })).status).toBe(200);
+    expect((await fetch(url, { method: 'POST', body: 'x'.repeat(1_001) })).status).toBe(413);
+    const streamed = (bytes: number): RequestInit => {
+      const chunks = [new Uint8Array(bytes / 2), new Uint8Array(bytes / 2)];
+      const body = new ReadableStream<Uint8Array>({ pull: (controller) => { const chunk = chunks.pop(); if (chunk === undefined) controller.close(); else controller.enqueue(chunk); } });
+      return { method: 'POST', body, duplex: 'half' } as RequestInit;
+    };
+    const short = await fetch(url, streamed(1_000));
+    expect([short.status, await short.text()]).toEqual([200, '1000']);
+    expect((await fetch(url, streamed(4_000))).status).toBe(413);
+  });
+
+  test('ends requests under way when it closes, and takes no new ones', async () => {
+    let entered = (): void => {};
+    const isUnderWay = new Promise<void>((resolve) => { entered = resolve; });
+    let finish = (): void => {};
+    const listener = await listen({ hostname: '127.0.0.1', port: 0, fetch: async () => {
+      entered();
+      await new Promise<void>((resolve) => { finish = resolve; });
+      return new Response('done');
+    } });
+    const answer = fetch(listener.url);
+    await isUnderWay;
+    const closed = listener.close();
+    finish();
+    expect(await (await answer).text()).toBe('done');
+    await closed;
+    await expect(fetch(listener.url)).rejects.toThrow();
+  });
+
+  test('cuts a request that does not end within its time', async () => {
+    let entered = (): void => {};
+    const isUnderWay = new Promise<void>((resolve) => { entered = resolve; });
+    const listener = await listen({ hostname: '127.0.0.1', port: 0, limits: { closeMsMax: 20 }, fetch: () => (entered(), new Promise<Response>(() => {})) });
+    const answer = fetch(listener.url);
+    await isUnderWay;
+    await Promise.all([listener.close(), expect(answer).rejects.toThrow()]);
+  });
+
+  test('outlives nonsense on its port', async () => {
+    const { port, url } = await serve({ fetch: () => new Response('ok') });
+    await new Promise<void>((resolve, reject) => {
+      const socket = connectPlain(port, '127.0.0.1', () => socket.write('\u0000\u0001 nonsense\r\n\r\n'));
+      socket.once('close', () => resolve()).once('error', reject).resume();
+    });
+    expect((await fetch(url)).status).toBe(200);
+  });
+});
+
+describe('the HTTP client', () => {
+  test('gives a failure as a value, never an exception', async () => {
+    const client = createHttpClient();
+    closing.push(() => client.close());
+    const { port, close } = await listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port: 0 });
+    await close();
+    for (const url of [`https://127.0.0.1:${port}`, 'not a url', 'https://does-not-exist.invalid']) {
+      expect(await client.post({ url, body: '{}', trustRootsPem: [], timeoutMs: 2_000 }), url).toMatchObject({ type: 'failed' });
+    }
+  });
+
+  test('trusts the roots it is given, for a name and for an address', async () => {
+    const { port } = await serve({ fetch: () => new Response('', { status: 503, headers: { 'retry-after': '7' } }), tls: key });
+    const client = createHttpClient();
+    closing.push(() => client.close());
+    for (const host of ['localhost', '127.0.0.1']) {
+      const post = (trustRootsPem: readonly string[]) => client.post({ url: `https://${host}:${port}/path`, body: '{}', trustRootsPem, timeoutMs: 2_000 });
+      expect(await post([key.certificateChainPem])).toEqual({ type: 'answered', status: 503, retryAfterSeconds: 7 });
+      expect(await post([nextKey.certificateChainPem])).toMatchObject({ type: 'failed' });
+      expect(await post([])).toMatchObject({ type: 'failed' });
+    }
+  });
+
+  test('gives up on an answer that does not come in time', async () => {
+    const { port } = await serve({ fetch: () => new Promise<Response>(() => {}), tls: key, limits: { closeMsMax: 20 } });
+    const client = createHttpClient();
+    closing.push(() => client.close());
+    const answer = await client.post({ url: `https://localhost:${port}`, body: '{}', trustRootsPem: [key.certificateChainPem], timeoutMs: 100 });
+    expect(answer).toMatchObject({ type: 'failed', code: 'UND_ERR_HEADERS_TIMEOUT' });
+  });
+});
