@@ -57,6 +57,7 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
       CORDAGE_REST_PORT: String(options.restPort),
       CORDAGE_GATEWAY_PORT: String(options.gatewayPort),
       CORDAGE_ADMIN_PASSWORD: options.adminPassword,
+      CORDAGE_HEALTH_PORT: '0',
       CORDAGE_PARENT_PID: String(process.pid),
     },
   });

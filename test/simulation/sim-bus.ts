@@ -12,8 +12,6 @@ import type { Random } from './random.ts';
 export type BusFaults = { readonly publishFails: number; readonly publishFailsLate: number; readonly commitLost: number };
 
 export type SimBus = Bus & {
-  /** Takes every partition of a group back to its committed offsets, as a rebalance does. */
-  rebalance(group: string): void;
   /** Records no group consumer has yet polled. */
   waiting(group: string, topics: readonly string[]): number;
   records(topic: string): readonly InRecord[];
@@ -27,7 +25,7 @@ const partitionOf = (key: string): number => {
   return (hash >>> 0) % partitionCount;
 };
 
-type Group = { readonly committed: Map<string, number>; readonly position: Map<string, number> };
+type Group = { readonly committed: Map<string, number>; readonly position: Map<string, number>; generation: number };
 
 export const createSimBus = (options: { clock: Clock; random: Random; faults: BusFaults }): SimBus => {
   const { clock, random, faults } = options;
@@ -41,7 +39,7 @@ export const createSimBus = (options: { clock: Clock; random: Random; faults: Bu
   };
   const groupOf = (name: string): Group => {
     let group = groups.get(name);
-    if (group === undefined) groups.set(name, (group = { committed: new Map(), position: new Map() }));
+    if (group === undefined) groups.set(name, (group = { committed: new Map(), position: new Map(), generation: 0 }));
     return group;
   };
   const append = ({ topic, key, value, partition = partitionOf(key) }: OutRecord): { topic: string; partition: number; offset: number } => {
@@ -71,18 +69,19 @@ export const createSimBus = (options: { clock: Clock; random: Random; faults: Bu
   };
   const consume = ({ group: name, topics }: { group: string; topics: readonly string[] }): Consumer => {
     const group = groupOf(name);
-    // A new consumer begins where the group has committed.
+    // A new consumer takes the partitions over and begins where the group has committed; the one before it gets no more.
     group.position.clear();
+    const generation = ++group.generation;
     return {
-      poll: async ({ recordsMax }) => take(group, topics, 1 + random.below(recordsMax)),
+      poll: async ({ recordsMax }) => (generation === group.generation ? take(group, topics, 1 + random.below(recordsMax)) : []),
       commit: async (positions) => {
-        if (random.chance(faults.commitLost)) return;
+        if (generation !== group.generation || random.chance(faults.commitLost)) return;
         for (const { topic, partition, offset } of positions) {
           const stream = streamOf({ topic, partition });
           group.committed.set(stream, Math.max(offset, group.committed.get(stream) ?? 0));
         }
       },
-      close: async () => group.position.clear(),
+      close: async () => undefined,
     };
   };
   const follow = ({ topics, from, partition }: { topics: readonly string[]; from: 'earliest' | 'latest'; partition?: number }): Follower => {
@@ -105,7 +104,6 @@ export const createSimBus = (options: { clock: Clock; random: Random; faults: Bu
     consume,
     follow,
     close: async () => undefined,
-    rebalance: (name) => groupOf(name).position.clear(),
     waiting: (name, topics) => {
       const { committed, position } = groupOf(name);
       return topics.reduce((sum, topic) => {

@@ -4,8 +4,8 @@ import type { Clock } from '../../src/host/clock.ts';
 export type SimClock = Clock & {
   /** Moves to the next timer and fires it; false when there is none. */
   advance(): boolean;
-  /** Milliseconds until the next timer; undefined when there is none. */
-  nextIn(): number | undefined;
+  /** Lets this much time pass, firing what comes due. */
+  pass(durationMs: number): void;
 };
 
 type Timer = { readonly at: number; readonly order: number; readonly callback: () => void };
@@ -19,6 +19,11 @@ export const createSimClock = (start = 1_800_000_000_000): SimClock => {
     for (const timer of timers) if (first === undefined || timer.at < first.at || (timer.at === first.at && timer.order < first.order)) first = timer;
     return first;
   };
+  const fire = (timer: Timer): void => {
+    timers.delete(timer);
+    now = Math.max(now, timer.at);
+    timer.callback();
+  };
   return {
     now: () => now,
     after: (delayMs, callback) => {
@@ -26,17 +31,16 @@ export const createSimClock = (start = 1_800_000_000_000): SimClock => {
       timers.add(timer);
       return () => void timers.delete(timer);
     },
-    nextIn: () => {
-      const first = earliest();
-      return first === undefined ? undefined : Math.max(0, first.at - now);
-    },
     advance: () => {
       const first = earliest();
       if (first === undefined) return false;
-      timers.delete(first);
-      now = Math.max(now, first.at);
-      first.callback();
+      fire(first);
       return true;
+    },
+    pass: (durationMs) => {
+      const end = now + durationMs;
+      for (let first = earliest(); first !== undefined && first.at <= end; first = earliest()) fire(first);
+      now = end;
     },
   };
 };

@@ -1,6 +1,7 @@
 /** X.509 certificates that the cluster signs itself for its TLS key (RFC 5280). */
 import 'reflect-metadata';
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
@@ -13,6 +14,7 @@ import {
 } from '@peculiar/x509';
 import { toHex, type Bytes, type Chance } from '../../cipher/bytes.ts';
 import { encodePem } from '../../cipher/pem.ts';
+import { keyIdOf } from '../../cipher/signature.ts';
 import { certificateBackdateMs } from './config.ts';
 
 const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
@@ -71,7 +73,9 @@ export const makeCertificate = async ({ hostNames, publicKey, pkcs8, notAfter, n
   const commonName = hostNames.find((host) => host.length <= commonNameCharsMax) ?? 'gateway';
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumberOf(chance),
-    name: [{ C: ['GB'] }, { L: ['London'] }, { O: ['Cordage'] }, { CN: [commonName] }],
+    // The key's id makes the name the key's own: TLS libraries look for an issuer by name, and two clusters on one host would
+    // otherwise be taken for one another in a list of trusted certificates.
+    name: [{ C: ['GB'] }, { L: ['London'] }, { O: ['Cordage'] }, { OU: [keyIdOf(publicKey)] }, { CN: [commonName] }],
     notBefore: new Date(now - certificateBackdateMs),
     notAfter: new Date(notAfter),
     signingAlgorithm: p256,
@@ -82,6 +86,7 @@ export const makeCertificate = async ({ hostNames, publicKey, pkcs8, notAfter, n
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
       new SubjectAlternativeNameExtension(hostNames.map(generalNameOf)),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await AuthorityKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   return encodePem('CERTIFICATE', new Uint8Array(certificate.rawData));

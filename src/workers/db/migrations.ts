@@ -12,7 +12,7 @@ const folder = './migrations/';
 /** The shell's tables of each room that keeps its state in the cluster's database. */
 const roomTables = (): Migration => ({
   name: '0001-rooms',
-  sql: [...['flow', 'link_manager', 'member'].map(stateTablesSql), answerTablesSql('db')].join('\n'),
+  sql: [...['flow', 'link_manager', 'member'].map(stateTablesSql), ...['db', 'crypto'].map(answerTablesSql)].join('\n'),
 });
 
 /** In order of their numbers. */

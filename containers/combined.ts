@@ -1,0 +1,72 @@
+/** The combined form: PostgreSQL, the broker and all seven rooms, for one machine. Everything it must remember is in one folder. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '../src/host/embedded-postgres.ts';
+import type { Room } from '../src/messages/grammar/wire.ts';
+import { openDatabase } from '../src/postgres/database.ts';
+import { applyMigrations } from '../src/workers/db/worker.ts';
+import { openBroker, serveBroker, type BrokerPowers } from './broker.ts';
+import { serveHealth } from './health.ts';
+import { createClosing, createViews, type Closing, type Platform } from './platform.ts';
+import { startRoom, type RunningRoom } from './running-room.ts';
+import type { Settings } from './settings.ts';
+
+/** Connections of one combined process: enough for its loops to overlap, few enough to stay small. */
+const connectionsMax = 12;
+
+/** Made once and kept beside the data that they protect; whoever wants them apart sets the variables. */
+const withSecrets = (settings: Settings, directory: string): Settings => {
+  const file = join(directory, 'secrets.json');
+  if (!existsSync(file)) {
+    const draw = (): string => randomBytes(24).toString('base64url');
+    writeFileSync(file, JSON.stringify({ passphrase: draw(), salt: draw(), adminPassword: draw() }), { mode: 0o600, flag: 'wx' });
+  }
+  // Written above.
+  const made = JSON.parse(readFileSync(file, 'utf8')) as { passphrase: string; salt: string; adminPassword: string };
+  return {
+    ...settings,
+    CORDAGE_CRYPTO_PASSPHRASE: settings.CORDAGE_CRYPTO_PASSPHRASE ?? made.passphrase,
+    CORDAGE_CRYPTO_SALT: settings.CORDAGE_CRYPTO_SALT ?? made.salt,
+    CORDAGE_ADMIN_PASSWORD: settings.CORDAGE_ADMIN_PASSWORD ?? made.adminPassword,
+  };
+};
+
+const openPlatform = async (settings: Settings, directory: string, powers: BrokerPowers, closing: Closing): Promise<Platform & { readonly busUrl: string | undefined }> => {
+  const { log } = powers;
+  const [postgres, broker] = await Promise.all([startEmbeddedPostgres({ directory: join(directory, 'postgres'), log }), openBroker(join(directory, 'broker'), powers)]);
+  closing.add(() => postgres.stop());
+  closing.add(() => broker.close());
+  const database = openDatabase({ url: postgres.url, connectionsMax, log });
+  closing.add(() => database.close());
+  await applyMigrations(database, log);
+  const bus = broker.connect();
+  closing.add(() => bus.close());
+  const views = createViews(bus, log);
+  closing.add(() => views.close());
+  const server = settings.CORDAGE_BUS_CREDENTIALS === undefined ? undefined : await serveBroker(broker, settings, log);
+  if (server !== undefined) closing.add(() => server.close());
+  return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, busUrl: server?.url };
+};
+
+/** Rooms that others ask at their own start come first: the gateway needs crypto, rest needs db's users. */
+const order: readonly (readonly Room[])[] = [['db', 'crypto'], ['flow', 'member', 'link-manager', 'gateway', 'rest']];
+
+export const startCombined = async (settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
+  const directory = settings.CORDAGE_STATE_DIR!;
+  mkdirSync(directory, { recursive: true });
+  const { busUrl, ...platform } = await openPlatform(settings, directory, powers, closing);
+  const rooms: RunningRoom[] = [];
+  closing.add(() => Promise.all(rooms.map((room) => room.stop())));
+  for (const together of order) rooms.push(...(await Promise.all(together.map((room) => startRoom(room, platform)))));
+  const health = await serveHealth(rooms, powers.metrics, settings);
+  closing.add(() => health.close());
+  const urlOf = (room: Room): string | undefined => rooms.find((one) => one.room === room)?.url;
+  const gatewayPort = new URL(urlOf('gateway')!).port;
+  powers.log.info('combined.ready', {
+    restUrl: urlOf('rest'),
+    gatewayUrl: `https://${settings.CORDAGE_GATEWAY_NAMES.split(',')[0]}:${gatewayPort}`,
+    healthUrl: health.url,
+    busUrl,
+  });
+};

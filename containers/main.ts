@@ -1,0 +1,75 @@
+/**
+ * The entry of every process: `node containers/main.ts <rest|flow|db|crypto|member|link-manager|gateway|broker|combined>`.
+ * It reads the environment (settings.ts), starts, and on SIGTERM or SIGINT finishes what is in work before it leaves.
+ */
+import { join } from 'node:path';
+import { systemClock } from '../src/host/clock.ts';
+import { rooms } from '../src/messages/grammar/wire.ts';
+import { createLog } from '../src/observability/log.ts';
+import { createMetrics } from '../src/observability/metrics.ts';
+import { openBroker, serveBroker, type BrokerPowers } from './broker.ts';
+import { createClosing, type Closing } from './platform.ts';
+import { processKinds, readSettings, type ProcessKind, type Settings } from './settings.ts';
+
+/** How often a process looks whether its parent is still there. */
+const parentWatchMs = 1_000;
+
+const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
+  const broker = await openBroker(join(settings.CORDAGE_STATE_DIR!), powers);
+  closing.add(() => broker.close());
+  const server = await serveBroker(broker, settings, powers.log);
+  closing.add(() => server.close());
+  powers.log.info('broker.ready', { url: server.url });
+};
+
+/** Loads no more than the kind needs: a gateway does not read the code of the db room. */
+const startKind = async (kind: ProcessKind, settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
+  if (kind === 'broker') return startBroker(settings, powers, closing);
+  if (kind === 'combined') return (await import('./combined.ts')).startCombined(settings, powers, closing);
+  const room = rooms.find((one) => one === kind)!;
+  return (await import('./separate.ts')).startSeparate(room, settings, powers, closing);
+};
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const main = async (): Promise<void> => {
+  const kind = processKinds.find((one) => one === process.argv[2]);
+  if (kind === undefined) {
+    console.error(`usage: node containers/main.ts <${processKinds.join('|')}>`);
+    process.exit(2);
+  }
+  const read = readSettings(kind, process.env);
+  if (read.type === 'invalid') {
+    console.error(`${kind} cannot start; set these in the environment (containers/settings.ts lists all):\n${read.reasons.map((reason) => `  ${reason}`).join('\n')}`);
+    process.exit(2);
+  }
+  const { settings } = read;
+  const log = createLog({ level: settings.CORDAGE_LOG_LEVEL, fields: { cluster: settings.CORDAGE_CLUSTER } });
+  const closing = createClosing();
+  let leaving = false;
+  const leave = async (why: string, code: number): Promise<void> => {
+    if (leaving) return;
+    leaving = true;
+    log.info(`${kind}.stopping`, { why });
+    await closing.run().catch((error: unknown) => log.error(`${kind}.stop-failed`, { error }));
+    process.exit(code);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void leave(signal, 0));
+  const parent = settings.CORDAGE_PARENT_PID;
+  if (parent !== undefined) setInterval(() => isAlive(parent) || void leave('the process that started this one is gone', 0), parentWatchMs).unref();
+  try {
+    await startKind(kind, settings, { clock: systemClock, log, metrics: createMetrics() }, closing);
+  } catch (error) {
+    log.error(`${kind}.start-failed`, { error, stack: error instanceof Error ? error.stack : undefined });
+    await leave('it could not start', 1);
+  }
+};
+
+await main();

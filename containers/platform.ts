@@ -1,0 +1,66 @@
+/** What a room stands on: its bus, its database, time, log and metrics, and views shared by the rooms of one process. */
+import type { Bus } from '../src/bus/bus.ts';
+import type { Clock } from '../src/host/clock.ts';
+import type { Wire } from '../src/messages/grammar/wire.ts';
+import type { Log } from '../src/observability/log.ts';
+import type { Metrics } from '../src/observability/metrics.ts';
+import type { Database } from '../src/postgres/database.ts';
+import { openView, type OpenView } from '../src/shell/open-view.ts';
+import type { Settings } from './settings.ts';
+
+export type Views = {
+  /** The view of a compacted wire, opened once a process; caught up when the promise resolves. */
+  open<Body>(wire: Wire<Body, any>): Promise<OpenView<Body>>;
+  close(): Promise<void>;
+};
+
+export const createViews = (bus: Bus, log: Log): Views => {
+  const opened = new Map<string, Promise<OpenView<any>>>();
+  return {
+    open: (wire) => {
+      let view = opened.get(wire.topic);
+      if (view === undefined) opened.set(wire.topic, (view = openView({ bus, wire, log })));
+      return view;
+    },
+    close: async () => {
+      for (const view of opened.values()) await (await view).close();
+    },
+  };
+};
+
+export type Platform = {
+  readonly settings: Settings;
+  readonly instance: string;
+  readonly bus: Bus;
+  readonly views: Views;
+  /** Absent for rest and gateway in processes of their own: they touch no database. */
+  readonly database: Database | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+export const databaseOf = ({ database }: Platform): Database => {
+  if (database === undefined) throw new Error('this room needs PostgreSQL: set DATABASE_URL');
+  return database;
+};
+
+/** A setting that `readSettings` has found to be there for this kind of process. */
+export const settingOf = ({ settings }: Pick<Platform, 'settings'>, name: 'CORDAGE_ADMIN_PASSWORD' | 'CORDAGE_CRYPTO_PASSPHRASE' | 'CORDAGE_CRYPTO_SALT'): string => {
+  const value = settings[name];
+  if (value === undefined) throw new Error(`${name} must be set for this room`);
+  return value;
+};
+
+/** Ends things in the reverse of the order in which they were begun. */
+export type Closing = { add(close: () => Promise<unknown>): void; run(): Promise<void> };
+
+export const createClosing = (): Closing => {
+  const closes: (() => Promise<unknown>)[] = [];
+  return {
+    add: (close) => void closes.push(close),
+    run: async () => {
+      for (let close = closes.pop(); close !== undefined; close = closes.pop()) await close();
+    },
+  };
+};

@@ -1,0 +1,20 @@
+/** A view that reads the simulated bus itself: no loop of its own, so the scheduler alone decides what happens. */
+import { decode } from '../../src/messages/grammar/envelope.ts';
+import type { Wire } from '../../src/messages/grammar/wire.ts';
+import type { View } from '../../src/shell/view.ts';
+import type { SimBus } from './sim-bus.ts';
+
+/** Caught up when it is made, as a real one is when it is handed to a worker; after that it lags until it is refreshed. */
+export const createSimView = <Body>(bus: SimBus, wire: Wire<Body, any>): View<Body> => {
+  const bodies = new Map<string, Body>();
+  const read = (): void => {
+    bodies.clear();
+    for (const record of bus.records(wire.topic)) {
+      const decoded = decode(wire, record);
+      if (decoded.type === 'message') bodies.set(record.key, decoded.delivery.body);
+      if (decoded.type === 'removed') bodies.delete(record.key);
+    }
+  };
+  read();
+  return { get: (key) => bodies.get(key), entries: () => bodies.entries(), refresh: async () => read() };
+};
