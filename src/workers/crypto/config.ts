@@ -22,7 +22,7 @@ export const wrappingKeysMax = 1_000;
 export const keysFoundMax = 800;
 
 /** RSA keys made in one batch: each takes about a quarter of a second of a core, and the batch holds a transaction open. */
-export const rsaKeysPerBatchMax = 20;
+export const rsaKeysPerBatchMax = 10;
 
 /** Tenants whose statements share one round trip: two statements each, below the hundred that the driver sends ahead. */
 export const tenantsPerRoundTrip = 40;

@@ -8,7 +8,7 @@ import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.
 import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
 import type { Category, CryptoTx, KeyRef, KeyScheme, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
-import { createLeaseCache, type Lease, type Wipeable } from './lease-cache.ts';
+import { allEnded, createLeaseCache, type Lease, type LeaseCache, type Wipeable } from './lease-cache.ts';
 import { openPrivateKey, openWrappingKey, type RootKey } from './root-key.ts';
 
 /** An unwrapped key. Only a key that signs has a signer: X25519 keys agree. */
@@ -69,56 +69,54 @@ const readyKeyOf = async (wrapping: Aead, key: WrappedSigningKey): Promise<Ready
   }
 };
 
+/** Leases what the cache holds of these, and says what it does not. */
+const leaseHeld = <Ref, Value extends Wipeable>(cache: LeaseCache<Value>, refs: readonly Ref[], name: (ref: Ref) => string, keep: Keep) => {
+  const held = new Map<string, Value>();
+  const missing = new Map<string, Ref>();
+  for (const [text, ref] of new Map(refs.map((one) => [name(one), one]))) {
+    const lease = cache.lease(text);
+    if (lease === undefined) missing.set(text, ref);
+    else held.set(text, keep(lease));
+  }
+  return { held, missing };
+};
+
+const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKey): Aead => {
+  const aead = opened.get(wrappingNameOf(wrappingRefOf(key)));
+  if (aead === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `key ${key.id} of ${key.tenant} names a wrapping key that is not there`);
+  return aead;
+};
+
 export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonly clock: Clock }): KeyRing => {
   const signers = createLeaseCache<ReadyKey>({ countMax: signersMax, ageMsMax: unwrappedAgeMsMax, clock });
   const wrappingKeys = createLeaseCache<Aead>({ countMax: wrappingKeysMax, ageMsMax: unwrappedAgeMsMax, clock });
 
   /** Opens the wrapping keys that are asked for and exist, and gives them by name. `load` reads their rows. */
   const leaseWrappingKeys = async (refs: readonly WrappingRef[], keep: Keep, load: LoadWrappingKeys): Promise<ReadonlyMap<string, Aead>> => {
-    const opened = new Map<string, Aead>();
-    const missing = new Map<string, WrappingRef>();
-    for (const ref of refs) {
-      const name = wrappingNameOf(ref);
-      const lease = opened.has(name) ? undefined : wrappingKeys.lease(name);
-      if (lease !== undefined) opened.set(name, keep(lease));
-      else if (!opened.has(name)) missing.set(name, ref);
-    }
-    if (missing.size === 0) return opened;
+    const { held, missing } = leaseHeld(wrappingKeys, refs, wrappingNameOf, keep);
+    if (missing.size === 0) return held;
     const rows = await load(distinct([...missing.values()].map(({ tenant }) => tenant)));
     const wanted = rows.filter((row) => missing.has(wrappingNameOf(row)));
-    await Promise.all(
+    await allEnded(
       wanted.map(async (row) => {
         const name = wrappingNameOf(row);
-        opened.set(name, keep(wrappingKeys.put(name, await openWrappingKey(root, row))));
+        held.set(name, keep(wrappingKeys.put(name, await openWrappingKey(root, row))));
       }),
     );
-    return opened;
-  };
-
-  const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKey): Aead => {
-    const aead = opened.get(wrappingNameOf(wrappingRefOf(key)));
-    if (aead === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `key ${key.id} of ${key.tenant} names a wrapping key that is not there`);
-    return aead;
+    return held;
   };
 
   const leaseSigners = async (tx: CryptoTx, refs: readonly KeyRef[], keep: Keep): Promise<ReadonlyMap<string, ReadyKey>> => {
-    const ready = new Map<string, ReadyKey>();
-    const missing = new Map<string, KeyRef>();
-    for (const ref of refs) {
-      const name = nameOf(ref);
-      const lease = ready.has(name) ? undefined : signers.lease(name);
-      if (lease !== undefined) ready.set(name, keep(lease));
-      else if (!ready.has(name)) missing.set(name, ref);
-    }
-    if (missing.size === 0) return ready;
+    const { held, missing } = leaseHeld(signers, refs, nameOf, keep);
+    if (missing.size === 0) return held;
     const rows = await tx.signingKeys.findByIds([...missing.values()]);
     const opened = await leaseWrappingKeys(rows.map(wrappingRefOf), keep, tx.wrappingKeys.find);
-    await Promise.all(
+    await allEnded(
       rows.map(async (row) => {
-        ready.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrappingKeyFor(opened, row), row))));
+        held.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrappingKeyFor(opened, row), row))));
       }),
     );
-    return ready;
+    return held;
   };
 
   return {

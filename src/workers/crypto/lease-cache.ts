@@ -88,3 +88,9 @@ export const createLeaseCache = <Value extends Wipeable>({ countMax, ageMsMax, c
     },
   };
 };
+
+/** As Promise.all, but ends only when all have ended: nothing takes a lease after its user is gone. */
+export const allEnded = async <Result>(work: readonly Promise<Result>[]): Promise<Result[]> => {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+};

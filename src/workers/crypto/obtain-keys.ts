@@ -7,6 +7,7 @@ import { rsaKeysPerBatchMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
 import type { Association, Category, CryptoTx, KeyScheme, WrappedSigningKey } from './crypto-tx.ts';
 import type { KeyRing, WrappingRef } from './key-ring.ts';
+import { allEnded } from './lease-cache.ts';
 import { makeWrappingKey, sealPrivateKey, type RootKey } from './root-key.ts';
 import type { Aead } from '../../cipher/aead.ts';
 
@@ -81,8 +82,8 @@ const makeKey = async ({ tenant, alias, category, scheme }: WantedKey, { ref, ae
 const addKeys = async ({ ring, chance }: KeyMaking, tx: CryptoTx, missing: readonly WantedKey[], now: number): Promise<void> => {
   const tenants = distinct(missing.map(({ tenant }) => tenant));
   const made = await ring.withWrappingKeys(tx, tenants, (wrappingOf) =>
-    Promise.all(
-      missing.map((wanted) => {
+    allEnded(
+      missing.map(async (wanted) => {
         const wrapping = wrappingOf(wanted.tenant);
         if (wrapping === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `tenant ${wanted.tenant} has an HSM and no wrapping key`);
         return makeKey(wanted, wrapping, chance, now);

