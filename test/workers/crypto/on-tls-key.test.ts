@@ -10,6 +10,7 @@ import { generateX25519 } from '../../../src/cipher/agreement.ts';
 import { toBase64url } from '../../../src/cipher/bytes.ts';
 import { encodePem } from '../../../src/cipher/pem.ts';
 import { openSealed } from '../../../src/cipher/sealed.ts';
+import { keyIdOf } from '../../../src/cipher/signature.ts';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { cryptoToDbCertificate } from '../../../src/messages/crypto-to-db.certificate.ts';
 import { gatewayToCryptoTlsKey } from '../../../src/messages/gateway-to-crypto.tls-key.ts';
@@ -109,7 +110,8 @@ test('the certificate is what the design says', async () => {
   const room = await openRoom({ keys: await memoryKeys() });
   const { certificate, key } = await tlsKeyFor(room, 'gateway.example', '10.0.0.1', '::1');
   const x509 = new X509Certificate(certificate);
-  expect(x509.subject).toBe('C=GB\nL=London\nO=Cordage\nCN=gateway.example');
+  const keyId = keyIdOf(new Uint8Array(x509.publicKey.export({ format: 'der', type: 'spki' })));
+  expect(x509.subject).toBe(`C=GB\nL=London\nO=Cordage\nOU=${keyId}\nCN=gateway.example`);
   expect(x509.subjectAltName).toBe('DNS:gateway.example, IP Address:10.0.0.1, IP Address:0:0:0:0:0:0:0:1');
   const constraints = new ParsedCertificate(certificate).getExtension(BasicConstraintsExtension);
   expect(constraints).toMatchObject({ ca: false, critical: true });
@@ -152,6 +154,9 @@ test('TLS 1.3 works with it: one way and mutual, for the hosts it names and no o
   expect(await get(oneWay.port, '127.0.0.1', { ca: own.certificate, servername: 'localhost' })).toBe('hello');
   expect(await get(oneWay.port, '127.0.0.1', { ca: own.certificate, servername: 'other.example' })).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
   expect(await get(oneWay.port, '127.0.0.1', { ca: foreign.certificate })).toBe('DEPTH_ZERO_SELF_SIGNED_CERT');
+  // Certificates of two clusters on one host, in either order: neither hides the other.
+  expect(await get(oneWay.port, '127.0.0.1', { ca: [foreign.certificate, own.certificate] })).toBe('hello');
+  expect(await get(oneWay.port, '127.0.0.1', { ca: [own.certificate, foreign.certificate] })).toBe('hello');
   const mutual = await serve({ ...credentials, ca: own.certificate, requestCert: true, rejectUnauthorized: true });
   expect(await get(mutual.port, '127.0.0.1', { ca: own.certificate, ...credentials })).toBe('hello');
   expect(await get(mutual.port, '127.0.0.1', { ca: own.certificate, cert: foreign.certificate, key: foreign.key })).not.toBe('hello');
