@@ -6,15 +6,22 @@ import { cpkChunkBytesMax, dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts'
 import { dbToRestUser, type User } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { Wire } from '../../messages/grammar/wire.ts';
 import type { CpkCode } from './db-tx.ts';
 
-export const cpiRecord = (cpi: CpiMetadata): OutRecord => encode(dbToAllCpi, { key: cpi.fullChecksum, id: `cpi/${cpi.fullChecksum}/${cpi.timestamp}`, body: cpi });
+/**
+ * What is published passes through its schema, which orders its fields: the same body has the same text, whether it was just
+ * made or read from the database, and a repeat or a comparison can tell.
+ */
+const say = <Body>(wire: Wire<Body, any>, key: string, id: string, body: Body): OutRecord => encode(wire, { key, id, body: wire.body.parse(body) });
+
+export const cpiRecord = (cpi: CpiMetadata): OutRecord => say(dbToAllCpi, cpi.fullChecksum, `cpi/${cpi.fullChecksum}/${cpi.timestamp}`, cpi);
 
 export const cpiRemoval = (fullChecksum: string): OutRecord => encode(dbToAllCpi, { key: fullChecksum, id: `cpi/${fullChecksum}/removed`, body: null });
 
 export const virtualNodeRecord = (node: VirtualNode): OutRecord => {
   const { shortHash } = node.holdingIdentity;
-  return encode(dbToAllVirtualNode, { key: shortHash, id: `virtual-node/${shortHash}/${node.version}`, body: node });
+  return say(dbToAllVirtualNode, shortHash, `virtual-node/${shortHash}/${node.version}`, node);
 };
 
 /** The code of a CPK in chunks; an empty bundle is one empty chunk. */
@@ -27,4 +34,4 @@ export const cpkRecords = ({ hash, code }: CpkCode): OutRecord[] => {
 };
 
 /** The salt is drawn anew with each password, so it names the version of the user. */
-export const userRecord = (user: User): OutRecord => encode(dbToRestUser, { key: user.login, id: `user/${user.login}/${user.password.salt}`, body: user });
+export const userRecord = (user: User): OutRecord => say(dbToRestUser, user.login, `user/${user.login}/${user.password.salt}`, user);

@@ -45,7 +45,11 @@ const answered = (request: RegistrationRequest, outcome: Outcome): OutRecord[] =
   return record === undefined ? [] : [record];
 };
 
-const shown = ({ messageId: _, ...registration }: StoredRegistration): Registration => registration;
+/** What REST may see of it. */
+const shown = (stored: StoredRegistration): Registration => {
+  const { registrationId, registrationStatus, registrationSent, registrationUpdated, memberInfoSubmitted, reason, serial } = stored;
+  return { registrationId, registrationStatus, registrationSent, registrationUpdated, memberInfoSubmitted, reason, serial };
+};
 
 const reply = (registrations: readonly StoredRegistration[]): Outcome => ({ type: 'done', value: { registrations: registrations.map(shown) } });
 

@@ -6,7 +6,7 @@ import type { VirtualNode } from '../../../src/messages/db-to-all.virtual-node.t
 import { newVirtualNode } from '../../../src/workers/db/virtual-node.ts';
 import type { DbTx } from '../../../src/workers/db/worker.ts';
 
-export const hex64 = (count: number): string => count.toString(16).toUpperCase().padStart(64, '0');
+export const hex64 = (count: number): string => count.toString(16).toUpperCase().padStart(12, '0').padEnd(64, '0');
 
 const groupId = '8c5a9a2e-6f0b-4b8c-9a55-0d6b6d1f5a10';
 const now = Date.UTC(2026, 0, 1);

@@ -19,7 +19,7 @@ create table config.upload (
   ended_at timestamptz,
   full_checksum text,
   replaced_checksum text,
-  refusal jsonb,
+  refusal json,
   check ((ended_at is null) = (full_checksum is null and refusal is null))
 );
 create index upload_open on config.upload (touched_at) where ended_at is null;

@@ -6,6 +6,6 @@ create table rbac.account (
   login text primary key,
   full_name text not null,
   enabled boolean not null,
-  password jsonb not null,
+  password json not null,
   updated_at timestamptz not null
 );

@@ -40,7 +40,7 @@ const putCpk = async (sql: Sql, { hash, id, flows, timestamp }: CpkMetadata, cod
   if (bundle === undefined) throw new Error(`the code of CPK ${hash} was not handed in`);
   await sql`
     insert into config.cpk (hash, name, version, signer_summary_hash, flows, code, stored_at)
-    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${sql.json(flows)}, ${bundle.code}, ${new Date(timestamp)})
+    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${JSON.stringify(flows)}::text::json, ${bundle.code}, ${new Date(timestamp)})
     on conflict (hash) do nothing`;
 };
 

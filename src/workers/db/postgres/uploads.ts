@@ -47,9 +47,9 @@ export const createPostgresUploads = (sql: Sql): UploadRepository => ({
   },
   finish: async (id, end, now) => {
     const { fullChecksum, replaced } = end.type === 'stored' ? end : { fullChecksum: null, replaced: null };
-    const refusal = end.type === 'refused' ? sql.json(end.refusal) : null;
+    const refusal = end.type === 'refused' ? JSON.stringify(end.refusal) : null;
     await sql`
-      update config.upload set ended_at = ${new Date(now)}, full_checksum = ${fullChecksum}, replaced_checksum = ${replaced}, refusal = ${refusal}
+      update config.upload set ended_at = ${new Date(now)}, full_checksum = ${fullChecksum}, replaced_checksum = ${replaced}, refusal = ${refusal}::text::json
       where id = ${id}`;
     await sql`delete from config.upload_chunk where upload_id = ${id}`;
   },

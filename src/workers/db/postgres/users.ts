@@ -19,7 +19,7 @@ export const createPostgresUsers = (sql: Sql): UserRepository => ({
   put: async ({ login, fullName, enabled, password }, now) => {
     await sql`
       insert into rbac.account (login, full_name, enabled, password, updated_at)
-      values (${login}, ${fullName}, ${enabled}, ${sql.json(password)}, ${new Date(now)})
+      values (${login}, ${fullName}, ${enabled}, ${JSON.stringify(password)}::text::json, ${new Date(now)})
       on conflict (login) do update set
         full_name = excluded.full_name, enabled = excluded.enabled, password = excluded.password, updated_at = excluded.updated_at`;
   },
