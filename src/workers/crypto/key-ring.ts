@@ -4,6 +4,8 @@
  */
 import type { Clock } from '../../host/clock.ts';
 import type { Aead } from '../../cipher/aead.ts';
+import { toHex } from '../../cipher/bytes.ts';
+import { sha256 } from '../../cipher/digest.ts';
 import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.ts';
 import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
@@ -39,6 +41,11 @@ export type KeyRing = {
 
 const nameOf = ({ tenant, id }: KeyRef): string => `${tenant}/${id}`;
 const wrappingNameOf = ({ tenant, alias, generation }: WrappingRef): string => `${tenant}/${alias}/${generation}`;
+/**
+ * In memory a wrapping key is named by its sealed material too. Its alias follows from the tenant, so that one made in a transaction
+ * which was rolled back has the name of the one made after; a key sealed by the former would open for nobody.
+ */
+const storedNameOf = (row: WrappedWrappingKey): string => `${wrappingNameOf(row)}/${toHex(sha256(row.material))}`;
 const wrappingRefOf = (key: WrappedSigningKey): WrappingRef => ({ tenant: key.tenant, alias: key.wrappingAlias, generation: key.wrappingGeneration });
 const distinct = (texts: readonly string[]): string[] => [...new Set(texts)];
 
@@ -55,7 +62,6 @@ const leasing = async <Result>(work: (keep: Keep) => Promise<Result>): Promise<R
   }
 };
 type Keep = <Value>(lease: Lease<Value>) => Value;
-type LoadWrappingKeys = (tenants: readonly string[]) => Promise<readonly WrappedWrappingKey[]>;
 
 const readyKeyOf = async (wrapping: Aead, key: WrappedSigningKey): Promise<ReadyKey> => {
   const { scheme, category, publicKey } = key;
@@ -91,26 +97,25 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
   const signers = createLeaseCache<ReadyKey>({ countMax: signersMax, ageMsMax: unwrappedAgeMsMax, clock });
   const wrappingKeys = createLeaseCache<Aead>({ countMax: wrappingKeysMax, ageMsMax: unwrappedAgeMsMax, clock });
 
-  /** Opens the wrapping keys that are asked for and exist, and gives them by name. `load` reads their rows. */
-  const leaseWrappingKeys = async (refs: readonly WrappingRef[], keep: Keep, load: LoadWrappingKeys): Promise<ReadonlyMap<string, Aead>> => {
-    const { held, missing } = leaseHeld(wrappingKeys, refs, wrappingNameOf, keep);
-    if (missing.size === 0) return held;
-    const rows = await load(distinct([...missing.values()].map(({ tenant }) => tenant)));
-    const wanted = rows.filter((row) => missing.has(wrappingNameOf(row)));
-    await allEnded(
-      wanted.map(async (row) => {
-        const name = wrappingNameOf(row);
-        held.set(name, keep(wrappingKeys.put(name, await openWrappingKey(root, row))));
+  /** Opens these wrapping keys and gives them by name. */
+  const leaseWrappingKeys = async (rows: readonly WrappedWrappingKey[], keep: Keep): Promise<ReadonlyMap<string, Aead>> => {
+    const opened = await allEnded(
+      rows.map(async (row) => {
+        const name = storedNameOf(row);
+        const lease = wrappingKeys.lease(name) ?? wrappingKeys.put(name, await openWrappingKey(root, row));
+        return [wrappingNameOf(row), keep(lease)] as const;
       }),
     );
-    return held;
+    return new Map(opened);
   };
 
   const leaseSigners = async (tx: CryptoTx, refs: readonly KeyRef[], keep: Keep): Promise<ReadonlyMap<string, ReadyKey>> => {
     const { held, missing } = leaseHeld(signers, refs, nameOf, keep);
     if (missing.size === 0) return held;
     const rows = await tx.signingKeys.findByIds([...missing.values()]);
-    const opened = await leaseWrappingKeys(rows.map(wrappingRefOf), keep, tx.wrappingKeys.find);
+    const wrapping = await tx.wrappingKeys.find(distinct(rows.map(({ tenant }) => tenant)));
+    const named = new Set(rows.map((row) => wrappingNameOf(wrappingRefOf(row))));
+    const opened = await leaseWrappingKeys(wrapping.filter((row) => named.has(wrappingNameOf(row))), keep);
     await allEnded(
       rows.map(async (row) => {
         held.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrappingKeyFor(opened, row), row))));
@@ -127,12 +132,11 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
       }),
     withWrappingKeys: (tx, tenants, work) =>
       leasing(async (keep) => {
-        const latest = new Map<string, WrappingRef>();
-        const rows = await tx.wrappingKeys.find(distinct(tenants));
-        for (const row of rows) {
+        const latest = new Map<string, WrappedWrappingKey>();
+        for (const row of await tx.wrappingKeys.find(distinct(tenants))) {
           if (row.generation > (latest.get(row.tenant)?.generation ?? 0)) latest.set(row.tenant, row);
         }
-        const opened = await leaseWrappingKeys([...latest.values()], keep, async () => rows);
+        const opened = await leaseWrappingKeys([...latest.values()], keep);
         return work((tenant) => {
           const ref = latest.get(tenant);
           const aead = ref === undefined ? undefined : opened.get(wrappingNameOf(ref));
@@ -141,7 +145,9 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
       }),
     withPrivateKey: (tx, key, work) =>
       leasing(async (keep) => {
-        const opened = await leaseWrappingKeys([wrappingRefOf(key)], keep, tx.wrappingKeys.find);
+        const name = wrappingNameOf(wrappingRefOf(key));
+        const rows = await tx.wrappingKeys.find([key.tenant]);
+        const opened = await leaseWrappingKeys(rows.filter((row) => wrappingNameOf(row) === name), keep);
         const pkcs8 = await openPrivateKey(wrappingKeyFor(opened, key), key);
         return work(pkcs8).finally(() => pkcs8.fill(0));
       }),

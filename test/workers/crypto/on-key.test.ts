@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fromBase64url } from '../../../src/cipher/bytes.ts';
 import { keyIdOf, schemeOf } from '../../../src/cipher/signature.ts';
 import { allToCryptoKey, keyScheme, type PublicKeyInfo } from '../../../src/messages/all-to-crypto.key.ts';
+import { allToCryptoSign } from '../../../src/messages/all-to-crypto.sign.ts';
 import { createMemoryAnswerStore } from '../../../src/shell/memory-store.ts';
 import { rsaKeysPerBatchMax } from '../../../src/workers/crypto/config.ts';
 import { createMemoryKeys } from '../../../src/workers/crypto/memory-keys.ts';
@@ -149,3 +150,26 @@ test('RSA keys beyond the bound of a batch are refused, the others made', async 
   expect(outcomes.at(-1)).toMatchObject({ type: 'done' });
   await room.close();
 }, 120_000);
+
+test('a batch that was rolled back leaves nothing in memory that a later one would seal keys with', async () => {
+  const keys = await memoryKeys();
+  let failing = true;
+  const shaky: Keys = {
+    transact: (work) =>
+      keys.transact(async (tx) => {
+        const result = await work(tx);
+        if (failing) throw new Error('the commit failed');
+        return result;
+      }),
+  };
+  const room = await openRoom({ keys: shaky });
+  const batch = [assign(alice), generate(alice, 'a')];
+  await expect(room.ask(allToCryptoKey, batch)).rejects.toThrow('the commit failed');
+  failing = false;
+  const [, made] = await room.ask(allToCryptoKey, batch);
+  const { id } = made!.type === 'done' ? made!.value.keys[0]! : expect.fail('refused');
+  // A room that remembers nothing opens the key.
+  const later = await openRoom({ keys });
+  expect(await later.refusal(allToCryptoSign, { tenant: alice, keyId: id, data: 'AAAA' })).toBe('done');
+  await Promise.all([room.close(), later.close()]);
+});
