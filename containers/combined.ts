@@ -8,7 +8,7 @@ import { openDatabase } from '../src/postgres/database.ts';
 import { applyMigrations } from '../src/workers/db/worker.ts';
 import { openBroker, serveBroker, type BrokerPowers } from './broker.ts';
 import { serveHealth } from './health.ts';
-import { createClosing, createViews, type Closing, type Platform } from './platform.ts';
+import { createViews, type Closing, type Platform } from './platform.ts';
 import { startRoom, type RunningRoom } from './running-room.ts';
 import type { Settings } from './settings.ts';
 

@@ -6,7 +6,7 @@ import { waitForMigrations } from '../src/postgres/migrate.ts';
 import { applyMigrations, readMigrations } from '../src/workers/db/worker.ts';
 import type { BrokerPowers } from './broker.ts';
 import { serveHealth } from './health.ts';
-import { createClosing, createViews, type Closing } from './platform.ts';
+import { createViews, type Closing } from './platform.ts';
 import { startRoom } from './running-room.ts';
 import type { Settings } from './settings.ts';
 

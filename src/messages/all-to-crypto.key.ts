@@ -28,7 +28,7 @@ export type PublicKeyInfo = z.infer<typeof publicKeyInfo>;
 
 export const allToCryptoKey = wire({
   topic: 'all-to-crypto.key',
-  from: ['rest', 'flow', 'member'],
+  from: ['rest', 'member'],
   to: ['crypto'],
   key: 'tenant',
   retention: 'log',

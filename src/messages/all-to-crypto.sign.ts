@@ -15,7 +15,7 @@ export type SignatureSpec = z.infer<typeof signatureSpec>;
 
 export const allToCryptoSign = wire({
   topic: 'all-to-crypto.sign',
-  from: ['rest', 'flow', 'member', 'link-manager'],
+  from: ['flow', 'link-manager'],
   to: ['crypto'],
   key: 'tenant',
   retention: 'log',

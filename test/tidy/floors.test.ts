@@ -10,7 +10,9 @@ const floors: readonly (readonly string[])[] = [
   ['src/bus', 'src/postgres'],
   ['src/shell', 'src/flow-sdk'],
   [...rooms.map((room) => `src/workers/${room}`), 'src/console'],
-  ['edge', 'containers', 'src/cli'],
+  ['edge', 'containers'],
+  // Starts the processes of containers/.
+  ['src/cli'],
 ];
 
 /** `src/postgres` implements the shell's store port, so it names the port's types. */
