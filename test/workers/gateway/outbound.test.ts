@@ -35,7 +35,7 @@ const sender = (options: { roots?: readonly string[]; metrics?: Metrics; limits?
 
 /** Resolves when the condition holds; looked at whenever something was heard. */
 const createSignal = () => {
-  let waiting: (() => void)[] = [];
+  const waiting: (() => void)[] = [];
   return {
     notify: () => {
       for (const wake of waiting.splice(0)) wake();

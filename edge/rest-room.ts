@@ -1,0 +1,55 @@
+/** The rest worker over an HTTP bus, as both edge entries make it. */
+import type { Bus } from '../src/bus/bus.ts';
+import { systemClock } from '../src/host/clock.ts';
+import { allToRestAnswer } from '../src/messages/all-to-rest.answer.ts';
+import { dbToAllCpi } from '../src/messages/db-to-all.cpi.ts';
+import { dbToAllVirtualNode } from '../src/messages/db-to-all.virtual-node.ts';
+import { dbToRestUser } from '../src/messages/db-to-rest.user.ts';
+import type { Log } from '../src/observability/log.ts';
+import type { Metrics } from '../src/observability/metrics.ts';
+import { createRequests } from '../src/shell/create-requests.ts';
+import { openView } from '../src/shell/open-view.ts';
+import { createRestWorker, type RestWorker } from '../src/workers/rest/worker.ts';
+
+export type OpenRestOptions = {
+  readonly bus: Bus;
+  readonly instance: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Whether flow statuses are followed; without, each question about a flow is asked of the flow room. */
+  readonly followsStatuses: boolean;
+};
+
+export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };
+
+/** Follows nothing: its start is never reached. */
+const followNothing: Pick<Bus, 'follow'> = {
+  follow: () => {
+    let end = (): void => {};
+    const ended = new Promise<never>((_, reject) => {
+      end = () => reject(new Error('closed'));
+    });
+    ended.catch(() => {});
+    return { ready: ended, poll: () => ended, drain: async () => [], close: async () => end() };
+  },
+};
+
+export const openRest = async ({ bus, instance, log, metrics, followsStatuses }: OpenRestOptions): Promise<OpenRest> => {
+  const [virtualNodes, cpis, users, requests] = await Promise.all([
+    openView({ bus, wire: dbToAllVirtualNode, log }),
+    openView({ bus, wire: dbToAllCpi, log }),
+    openView({ bus, wire: dbToRestUser, log }),
+    createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log }),
+  ]);
+  const worker = createRestWorker({
+    requests, views: { virtualNodes, cpis, users }, statusFollower: followsStatuses ? bus : followNothing, clock: systemClock, log, metrics,
+  });
+  return {
+    worker,
+    close: async () => {
+      await worker.close();
+      await Promise.all([virtualNodes.close(), cpis.close(), users.close(), requests.close()]);
+      await bus.close();
+    },
+  };
+};
