@@ -7,7 +7,7 @@ import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
 import type { Database, TransactionSql } from './database.ts';
-import { DatabaseError, translated } from './database-error.ts';
+import { DatabaseError } from './database-error.ts';
 import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
@@ -58,13 +58,13 @@ const answersIn = (sql: TransactionSql, schema: string): StoredAnswers => {
 };
 
 /** Deletes answers that nobody asks for any more, a page at a time, at most once an interval. */
-const createCleaner = ({ keyed, log }: Database, schema: string): (() => void) => {
+const createCleaner = ({ byKey, log }: Database, schema: string): (() => void) => {
   let cleanedAt = -Infinity;
   const clean = async (): Promise<void> => {
     const old = `select request_id from ${schema}.answer where created_at < now() - make_interval(days => $1::integer) order by created_at limit $2`;
     const text = `delete from ${schema}.answer where request_id in (${old}) returning 1`;
     for (;;) {
-      const deleted = await translated(() => keyed.unsafe(text, [answerKeepDays, answersPerCleanMax], { prepare: true }));
+      const deleted = await byKey(text, [answerKeepDays, answersPerCleanMax]);
       if (deleted.length < answersPerCleanMax) return;
     }
   };

@@ -1,16 +1,22 @@
-/** Clients of one connection each, lent to one transaction at a time; who finds none waits in line. */
+/**
+ * Clients of one connection each, lent to one transaction at a time; who finds none waits in line. A client whose connection
+ * was lost is never used again (see `database.ts`, traps 3 and 4).
+ */
 import type postgres from 'postgres';
 import { DatabaseError } from './database-error.ts';
 
+export type Client = postgres.Sql<{}>;
+
 export type Lent = {
-  readonly client: postgres.Sql<{}>;
-  /** How often its connection was lost. */
-  readonly losses: () => number;
+  readonly client: Client;
+  readonly isLost: () => boolean;
+  /** Counts as lost from now on. */
+  readonly giveUp: () => void;
 };
 
 export type LendingOptions = {
   readonly clientsMax: number;
-  readonly open: (onclose: () => void) => postgres.Sql<{}>;
+  readonly open: (onclose: () => void) => Client;
 };
 
 export type Lendings = {
@@ -20,29 +26,45 @@ export type Lendings = {
 };
 
 const make = (open: LendingOptions['open']): Lent => {
-  let lost = 0;
-  const client = open(() => void lost++);
-  return { client, losses: () => lost };
+  let lost = false;
+  const giveUp = (): void => {
+    lost = true;
+  };
+  return { client: open(giveUp), isLost: () => lost, giveUp };
 };
 
 export const createLendings = ({ clientsMax, open }: LendingOptions): Lendings => {
-  const all: Lent[] = [];
+  const all = new Set<Lent>();
   const idle: Lent[] = [];
   const line: ((lent: Lent) => void)[] = [];
   let closed = false;
 
-  const take = (): Promise<Lent> | Lent => {
-    const ready = idle.pop();
-    if (ready !== undefined) return ready;
-    if (all.length >= clientsMax) return new Promise((resolve) => void line.push(resolve));
+  const makeOne = (): Lent => {
     const made = make(open);
-    all.push(made);
+    all.add(made);
     return made;
   };
+  const discard = (lent: Lent): void => {
+    all.delete(lent);
+    void lent.client.end({ timeout: 0 });
+  };
+  const takeIdle = (): Lent | undefined => {
+    for (let lent = idle.pop(); lent !== undefined; lent = idle.pop()) {
+      if (!lent.isLost()) return lent;
+      discard(lent);
+    }
+    return undefined;
+  };
+  const take = (): Promise<Lent> | Lent => {
+    const ready = takeIdle();
+    if (ready !== undefined) return ready;
+    return all.size < clientsMax ? makeOne() : new Promise((resolve) => void line.push(resolve));
+  };
   const giveBack = (lent: Lent): void => {
+    if (lent.isLost()) discard(lent);
     const next = line.shift();
-    if (next === undefined) idle.push(lent);
-    else next(lent);
+    if (next !== undefined) next(lent.isLost() ? makeOne() : lent);
+    else if (!lent.isLost()) idle.push(lent);
   };
 
   return {
@@ -57,7 +79,7 @@ export const createLendings = ({ clientsMax, open }: LendingOptions): Lendings =
     },
     close: async (seconds) => {
       closed = true;
-      await Promise.all(all.map(({ client }) => client.end({ timeout: seconds })));
+      await Promise.all([...all].map(({ client }) => client.end({ timeout: seconds })));
     },
   };
 };

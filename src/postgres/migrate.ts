@@ -32,6 +32,8 @@ export class MigrationError extends Error {
 
 /** Any number that no other lock of ours has. */
 const lockId = 7_215_400_118;
+/** A change of a large table takes minutes. */
+const migrateMsMax = 3_600_000;
 /** How long a room waits for another to bring the schema up to date, and how often it looks. */
 const waitMsMaxDefault = 300_000;
 const lookMsMin = 25;
@@ -91,14 +93,14 @@ export const migrate = async ({ database, migrations, log }: MigrateOptions): Pr
   if (findMissing(migrations, await translated(() => readApplied(database.sql))).length === 0) return;
   await database.transact(async (sql) => {
     // Another process may be at it: it is waited for, however long it takes.
-    await sql`select set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)`;
+    await sql`select set_config(name, '0', true) from unnest(${['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']}::text[]) as t (name)`;
     await sql`select pg_advisory_xact_lock(${lockId})`;
     await sql.unsafe(journal);
     for (const migration of findMissing(migrations, await readApplied(sql))) {
       await apply(sql, migration, checksumOf(migration));
       log.info('migration-applied', { name: migration.name });
     }
-  });
+  }, { timeMsMax: migrateMsMax });
 };
 
 export type WaitOptions = {

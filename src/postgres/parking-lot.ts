@@ -1,6 +1,5 @@
 /** The parking lot in PostgreSQL (table: `tables.ts`). Key, value and reason came from outside and are kept as JSON strings. */
 import type { ParkedRecord, ParkingLot } from '../shell/store.ts';
-import { translated } from './database-error.ts';
 import type { PostgresStoreOptions } from './state-store.ts';
 import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
 
@@ -35,12 +34,12 @@ const rowOf = ({ id, topic, partition, offset, key, value, reason, parkedAt }: P
   parkedAt,
 ];
 
-export const createPostgresParkingLot = ({ database: { keyed: sql }, schema: schemaText }: PostgresStoreOptions): ParkingLot => {
+export const createPostgresParkingLot = ({ database, schema: schemaText }: PostgresStoreOptions): ParkingLot => {
   const schema = schemaName(schemaText);
   const columns = 'id, topic, partition, "offset", key, value, reason, parked_at';
   const query = async (text: string, parameters: Parameter[]): Promise<readonly ParkedRecord[]> => {
     // The columns are those of Row in every statement that returns any.
-    const rows = (await translated(() => sql.unsafe(text, parameters, { prepare: true }))) as unknown as readonly Row[];
+    const rows = (await database.byKey(text, parameters)) as readonly Row[];
     return rows.map(parkedOf);
   };
   const parkSome = async (records: readonly ParkedRecord[]): Promise<void> => {

@@ -10,7 +10,6 @@ import type { StateChange, StateStore, StoredState } from '../shell/store.ts';
 import type { StoredItem } from '../shell/worker.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Database } from './database.ts';
-import { translated } from './database-error.ts';
 import { pushRows, rowsMax, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
 
 export type PostgresStoreOptions = { readonly database: Database; readonly schema: string };
@@ -114,7 +113,7 @@ const fits = (changes: readonly StateChange[], cells: Cells): boolean =>
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
   changes.toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
 
-export const createPostgresStateStore = ({ database: { keyed: sql }, schema: schemaText }: PostgresStoreOptions): StateStore => {
+export const createPostgresStateStore = ({ database, schema: schemaText }: PostgresStoreOptions): StateStore => {
   const schema = schemaName(schemaText);
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
@@ -124,9 +123,9 @@ export const createPostgresStateStore = ({ database: { keyed: sql }, schema: sch
     if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
     return text;
   };
-  const query = <Row extends object>(text: string, parameters: Parameter[]): Promise<readonly Row[]> =>
-    // The columns of each statement are those of its row type above.
-    translated(() => sql.unsafe(text, parameters, { prepare: true })) as Promise<unknown> as Promise<readonly Row[]>;
+  const query = async <Row extends object>(text: string, parameters: readonly Parameter[]): Promise<readonly Row[]> =>
+    // The columns of each statement are those of its row type.
+    (await database.byKey(text, parameters)) as readonly Row[];
 
   const saveCells = async (cells: Cells): Promise<string[]> => {
     const sizeOf = (rows: readonly unknown[]): number => (rows.length === 0 ? 0 : sizeFor(rows.length));
