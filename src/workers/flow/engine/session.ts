@@ -147,8 +147,9 @@ export const takeMessage = (before: Session, message: SessionMessage, now: numbe
   if (session.unread.length + session.early.length > unreadMax) {
     const end: SessionEnd = { code: 'SESSION_ERROR', message: `the counterparty sent more than ${unreadMax} messages that this flow has not read` };
     const told = { code: 'SESSION_OVERFLOW', message: `more than ${unreadMax} messages were not read` };
-    // Its own close does not save a peer that went too far.
-    return { ...failSession({ ...session, state: 'open' }, end, told, now), news: 'overflow' };
+    // Its own close does not save a peer that went too far; but only data is answered (S4).
+    const failed = failSession({ ...session, state: 'open' }, end, told, now);
+    return content.type === 'data' ? { ...failed, news: 'overflow' } : { session: { ...failed.session, sent: session.sent }, news: 'overflow' };
   }
   return { session, news: seq > session.received ? 'early' : 'taken' };
 };

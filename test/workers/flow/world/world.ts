@@ -32,6 +32,7 @@ import { shellLimits } from '../../../../src/shell/config.ts';
 import { createMachineBatch } from '../../../../src/shell/machine-batch.ts';
 import type { Batch } from '../../../../src/shell/machine-batch.ts';
 import { createMemoryParkingLot, createMemoryStateStore } from '../../../../src/shell/memory-store.ts';
+import type { BatchPoint } from '../../../../src/shell/operational.ts';
 import type { ParkingLot, StateStore } from '../../../../src/shell/store.ts';
 import type { View } from '../../../../src/shell/view.ts';
 import { createFlowWorker } from '../../../../src/workers/flow/worker.ts';
@@ -117,10 +118,16 @@ export type Room = {
   readonly parking: ParkingLot;
   readonly views: FlowViews;
   readonly queue: InRecord[];
+  /** Delivered and not committed: delivered again after a crash (B4). */
+  uncommitted: InRecord[];
   batch: Batch;
   /** A replica that takes over: nothing in memory, the same store. */
   restart(): void;
 };
+
+class Crash extends Error {
+  readonly operational = true;
+}
 
 export type World = {
   readonly clock: WorldClock;
@@ -150,14 +157,15 @@ export type WorldOptions = {
   readonly limits?: Partial<FlowLimits>;
   /** Decides what becomes of a record on its way to a room: the copies that arrive, in order. */
   readonly route?: (record: OutRecord) => readonly OutRecord[];
-  /** Holds records back; by default everything is delivered as soon as it is published. */
   readonly batchMax?: number;
+  /** Whether a room's process dies at this point of a batch. */
+  readonly crashAt?: (room: string, point: BatchPoint) => boolean;
 };
 
 type Vaults = Map<string, Map<string, string>>;
 
 export const createWorld = async (options: WorldOptions): Promise<World> => {
-  const { members, app, sandbox, limits, route = (record) => [record], batchMax = 500 } = options;
+  const { members, app, sandbox, limits, route = (record) => [record], batchMax = 500, crashAt = () => false } = options;
   const clock: WorldClock = { time: 1_000_000, now: () => clock.time, after: () => () => {} };
   const keys = new Map(await Promise.all(members.map(async (common) => [identityOf(common).shortHash, await generateKeyPair('CORDA.EDDSA.ED25519')] as const)));
   const roll = members.map((common) => memberOf(common, [keys.get(identityOf(common).shortHash)!]));
@@ -180,19 +188,33 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
   const send = async (room: Room, record: OutRecord): Promise<void> => {
     for (const copy of route(record)) await carry({ room, rooms, deliver, statuses, answers, vaults, keys, done }, copy);
   };
-  for (const common of members) rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, publish: async (room, records) => {
+  const publish = async (room: Room, records: readonly OutRecord[]): Promise<void> => {
     published.push(...records);
     for (const record of records) await send(room, record);
-  } }));
+  };
+  for (const common of members) {
+    rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, crashAt, publish }));
+  }
 
+  /** One batch; a process that dies in it is replaced by one that knows nothing. */
+  const work = async (room: Room, records: readonly InRecord[]): Promise<void> => {
+    room.uncommitted.push(...records);
+    try {
+      await room.batch.handleBatch(records);
+      await room.batch.committed();
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error;
+      room.restart();
+      room.queue.unshift(...room.uncommitted.splice(0));
+    }
+  };
   const settle = async (): Promise<void> => {
     const busy = (): Room[] => [...rooms.values()].filter(({ queue, batch }) => queue.length > 0 || (batch.readyAt() ?? Infinity) < Infinity);
     for (let left = busy(); left.length > 0; left = busy()) {
       for (const room of left) {
         const waits = room.queue.length === 0;
         if (waits) clock.time = Math.max(clock.time, room.batch.readyAt() ?? 0);
-        await room.batch.handleBatch(room.queue.splice(0, batchMax));
-        await room.batch.committed();
+        await work(room, room.queue.splice(0, batchMax));
       }
     }
   };
@@ -240,10 +262,11 @@ type RoomParts = {
   readonly metrics: ReturnType<typeof createMetrics>;
   readonly sandbox: (common: string) => Sandbox;
   readonly limits: Partial<FlowLimits> | undefined;
+  readonly crashAt: (room: string, point: BatchPoint) => boolean;
   readonly publish: (room: Room, records: readonly OutRecord[]) => Promise<void>;
 };
 
-const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, publish }: RoomParts): Room => {
+const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, crashAt, publish }: RoomParts): Room => {
   const states = createMemoryStateStore({ now: () => clock.time });
   const parking = createMemoryParkingLot();
   const assemble = (): Batch =>
@@ -256,14 +279,20 @@ const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits,
         await publish(room, records);
         return records.map((_, i) => ({ topic: 'x', partition: 0, offset: i }));
       },
-      commit: async () => {},
+      commit: async (positions) => {
+        const done = new Map(positions.map(({ topic, offset }) => [topic, offset]));
+        room.uncommitted = room.uncommitted.filter(({ topic, offset }) => offset >= (done.get(topic) ?? 0));
+      },
+      probe: (point) => {
+        if (crashAt(common, point)) throw new Crash(point);
+      },
       clock,
       log: silentLog,
       metrics: createMetrics(),
       limits: shellLimits(),
       random: () => 0.5,
     });
-  const room: Room = { name: common, states, parking, views, queue: [], batch: undefined as unknown as Batch, restart: () => void (room.batch = assemble()) };
+  const room: Room = { name: common, states, parking, views, queue: [], uncommitted: [], batch: undefined as unknown as Batch, restart: () => void (room.batch = assemble()) };
   room.batch = assemble();
   return room;
 };
