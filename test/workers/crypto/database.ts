@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { startEmbeddedPostgres } from '../../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../../src/observability/log.ts';
+import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import { createPostgresKeys } from '../../../src/workers/crypto/postgres-keys.ts';
 import type { CryptoTx } from '../../../src/workers/crypto/crypto-tx.ts';
 
@@ -15,7 +16,9 @@ export type TestDatabase = {
   readonly sql: Sql;
   /** Another user's connections to the same database. */
   connect(user: string, password: string): Sql;
-  transact<Result>(work: (tx: CryptoTx, sql: postgres.ReservedSql) => Promise<Result>): Promise<Result>;
+  /** As the shell's stores use it. */
+  readonly database: Database;
+  transact<Result>(work: (tx: CryptoTx) => Promise<Result>): Promise<Result>;
 };
 export type TestServer = {
   /** An empty one; the same each time, so that asking costs little. */
@@ -32,7 +35,7 @@ const empty = async (sql: Sql): Promise<void> => {
   await sql`truncate crypto.wrapping_key, crypto.hsm_association, crypto.signing_key, crypto.certificate`;
 };
 
-/** BEGIN and COMMIT on a reserved connection, as the shell's store does. */
+/** BEGIN and COMMIT on a reserved connection of any user. */
 export const transactOn = async <Result>(sql: Sql, work: (tx: CryptoTx, sql: postgres.ReservedSql) => Promise<Result>): Promise<Result> => {
   const reserved = await sql.reserve();
   try {
@@ -52,6 +55,7 @@ export const startTestServer = async (): Promise<TestServer> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-crypto-'));
   const server = await startEmbeddedPostgres({ directory, log: silentLog });
   const open: Sql[] = [];
+  const opened: Database[] = [];
   const connect = (database: string, login?: { user: string; password: string }): Sql => {
     const sql = postgres(server.url, { database, max: 8, onnotice: () => {}, ...login });
     open.push(sql);
@@ -67,7 +71,11 @@ export const startTestServer = async (): Promise<TestServer> => {
     await cluster.unsafe(`create database ${name}`);
     const sql = connect(name);
     await sql.unsafe(await readFile(migration, 'utf8'));
-    return { sql, connect: (user, password) => connect(name, { user, password }), transact: (work) => transactOn(sql, work) };
+    const url = new URL(server.url);
+    url.pathname = name;
+    const database = openDatabase({ url: url.href, log: silentLog });
+    opened.push(database);
+    return { sql, database, connect: (user, password) => connect(name, { user, password }), transact: (work) => database.transact((tx) => work(createPostgresKeys(tx))) };
   };
   let shared: Promise<TestDatabase> | undefined;
   return {
@@ -78,7 +86,7 @@ export const startTestServer = async (): Promise<TestServer> => {
       return database;
     },
     stop: async () => {
-      await Promise.all(open.map((sql) => sql.end()));
+      await Promise.all([...open.map((sql) => sql.end()), ...opened.map((database) => database.close())]);
       await server.stop();
       await rm(directory, { recursive: true, force: true });
     },

@@ -1,5 +1,5 @@
 /** The room in its shell, on a real broker: what is promised about repeats and crashes. */
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Bus, Follower } from '../../../src/bus/bus.ts';
 import { openEmbeddedBroker, type EmbeddedBroker } from '../../../src/bus/embedded-broker/embedded-broker.ts';
 import { topicsOf } from '../../../src/bus/topics.ts';
@@ -16,11 +16,17 @@ import type { Wire } from '../../../src/messages/grammar/wire.ts';
 import { wires } from '../../../src/messages/messages.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
+import { createPostgresAnswerStore } from '../../../src/postgres/answer-store.ts';
+import { answerTablesSql } from '../../../src/postgres/tables.ts';
 import { createMemoryAnswerStore, createMemoryParkingLot } from '../../../src/shell/memory-store.ts';
 import { runWorker, type RunningWorker } from '../../../src/shell/run-worker.ts';
 import type { Probe } from '../../../src/shell/operational.ts';
+import type { AnswerStore } from '../../../src/shell/store.ts';
+import type { CryptoTx } from '../../../src/workers/crypto/crypto-tx.ts';
 import { createMemoryKeys } from '../../../src/workers/crypto/memory-keys.ts';
+import { createPostgresKeys } from '../../../src/workers/crypto/postgres-keys.ts';
 import { createCryptoWorker } from '../../../src/workers/crypto/worker.ts';
+import { startTestServer, type TestServer } from './database.ts';
 import { testRootKey } from './room.ts';
 
 const tenant = 'A11CE0000001';
@@ -31,13 +37,29 @@ afterEach(async () => {
 
 type Site = { readonly broker: EmbeddedBroker; readonly bus: Bus; start(probe?: Probe): Promise<RunningWorker> };
 
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+const memoryAnswers = async (): Promise<AnswerStore<CryptoTx>> => {
+  const { makeTx, rollback } = createMemoryKeys();
+  return createMemoryAnswerStore(makeTx, rollback);
+};
+
+const postgresAnswers = async (): Promise<AnswerStore<CryptoTx>> => {
+  const { sql, database } = await server.create();
+  await sql.unsafe(answerTablesSql('crypto'));
+  return createPostgresAnswerStore({ database, schema: 'crypto', makeTx: createPostgresKeys });
+};
+
 /** A broker and a store that outlive the worker. */
-const openSite = async (): Promise<Site> => {
+const openSite = async (makeAnswers: () => Promise<AnswerStore<CryptoTx>>): Promise<Site> => {
   const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: topicsOf(wires), clock: systemClock, log: silentLog });
   const bus = broker.connect();
   opened.push(broker, bus);
-  const { makeTx, rollback } = createMemoryKeys();
-  const answers = createMemoryAnswerStore(makeTx, rollback);
+  const answers = await makeAnswers();
   const parking = createMemoryParkingLot();
   const start = async (probe?: Probe): Promise<RunningWorker> => {
     const worker = createCryptoWorker({ rootKey: await testRootKey(), log: silentLog });
@@ -74,42 +96,47 @@ const followAnswers = async (bus: Bus): Promise<(count: number) => Promise<Answe
   return (count) => take(follower, allToRestAnswer, count);
 };
 
-test('a repeated request gets the stored answer, although an ECDSA signature is never the same twice', async () => {
-  const { bus, start } = await openSite();
-  await start();
-  const answers = await followAnswers(bus);
-  await bus.publish([request(allToCryptoKey, 'assign', { type: 'assign-hsm', tenant, category: 'LEDGER' })]);
-  await answers(1);
-  const generate = { type: 'generate', tenant, alias: 'a', category: 'LEDGER', scheme: 'CORDA.ECDSA.SECP256R1' } as const;
-  await bus.publish([request(allToCryptoKey, 'generate', generate)]);
-  const [made] = await answers(1);
-  const { keys } = allToCryptoKey.reply!.parse(made!.outcome.type === 'done' ? made!.outcome.value : undefined);
-  const sign = { tenant, keyId: keys[0]!.id, data: toBase64url(utf8('the data')) };
-  await bus.publish([request(allToCryptoSign, 'sign-1', sign)]);
-  const [first] = await answers(1);
-  await bus.publish([request(allToCryptoSign, 'sign-1', sign), request(allToCryptoSign, 'sign-2', sign)]);
-  const [repeat, other] = (await answers(2)).toSorted((one, another) => (one.requestId < another.requestId ? -1 : 1));
-  expect(repeat).toEqual(first);
-  expect(other!.outcome).toMatchObject({ type: 'done' });
-  expect(other!.outcome).not.toEqual(first!.outcome);
-});
-
-test('a crash after the certificate was stored and before it was said does not keep it from db', async () => {
-  const { bus, start } = await openSite();
-  const answers = await followAnswers(bus);
-  const certificates = bus.follow({ topics: [cryptoToDbCertificate.topic], from: 'earliest' });
-  await certificates.ready;
-  let crash: (() => void) | undefined;
-  const crashed = new Promise<void>((resolve) => {
-    crash = resolve;
+describe.each([
+  ['memory', memoryAnswers],
+  ['PostgreSQL', postgresAnswers],
+] as const)('with keys and answers in %s', (_name, makeAnswers) => {
+  test('a repeated request gets the stored answer, although an ECDSA signature is never the same twice', async () => {
+    const { bus, start } = await openSite(makeAnswers);
+    await start();
+    const answers = await followAnswers(bus);
+    await bus.publish([request(allToCryptoKey, 'assign', { type: 'assign-hsm', tenant, category: 'LEDGER' })]);
+    await answers(1);
+    const generate = { type: 'generate', tenant, alias: 'a', category: 'LEDGER', scheme: 'CORDA.ECDSA.SECP256R1' } as const;
+    await bus.publish([request(allToCryptoKey, 'generate', generate)]);
+    const [made] = await answers(1);
+    const { keys } = allToCryptoKey.reply!.parse(made!.outcome.type === 'done' ? made!.outcome.value : undefined);
+    const sign = { tenant, keyId: keys[0]!.id, data: toBase64url(utf8('the data')) };
+    await bus.publish([request(allToCryptoSign, 'sign-1', sign)]);
+    const [first] = await answers(1);
+    await bus.publish([request(allToCryptoSign, 'sign-1', sign), request(allToCryptoSign, 'sign-2', sign)]);
+    const [repeat, other] = (await answers(2)).toSorted((one, another) => (one.requestId < another.requestId ? -1 : 1));
+    expect(repeat).toEqual(first);
+    expect(other!.outcome).toMatchObject({ type: 'done' });
+    expect(other!.outcome).not.toEqual(first!.outcome);
   });
-  // The first worker stands still for ever once the transaction is committed: nothing of that batch is sent.
-  await start((point) => (point === 'saved' ? (crash!(), new Promise(() => {})) : undefined));
-  const { publicKey } = await generateX25519();
-  await bus.publish([request(gatewayToCryptoTlsKey, 'tls', { ephemeralPublicKey: toBase64url(publicKey), hostNames: ['localhost'] })]);
-  await crashed;
-  await start();
-  const [answer] = await answers(1);
-  const [certificate] = await take(certificates, cryptoToDbCertificate, 1);
-  expect(answer!.outcome).toMatchObject({ type: 'done', value: { certificateChainPem: certificate!.pem } });
+
+  test('a crash after the certificate was stored and before it was said does not keep it from db', async () => {
+    const { bus, start } = await openSite(makeAnswers);
+    const answers = await followAnswers(bus);
+    const certificates = bus.follow({ topics: [cryptoToDbCertificate.topic], from: 'earliest' });
+    await certificates.ready;
+    let crash: (() => void) | undefined;
+    const crashed = new Promise<void>((resolve) => {
+      crash = resolve;
+    });
+    // The first worker stands still for ever once the transaction is committed: nothing of that batch is sent.
+    await start((point) => (point === 'saved' ? (crash!(), new Promise(() => {})) : undefined));
+    const { publicKey } = await generateX25519();
+    await bus.publish([request(gatewayToCryptoTlsKey, 'tls', { ephemeralPublicKey: toBase64url(publicKey), hostNames: ['localhost'] })]);
+    await crashed;
+    await start();
+    const [answer] = await answers(1);
+    const [certificate] = await take(certificates, cryptoToDbCertificate, 1);
+    expect(answer!.outcome).toMatchObject({ type: 'done', value: { certificateChainPem: certificate!.pem } });
+  });
 });
