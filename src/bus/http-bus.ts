@@ -7,9 +7,9 @@ import type { Bus } from './bus.ts';
 import { systemClock } from '../host/clock.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Log } from '../observability/log.ts';
-import { createHttpConsumer } from './http-bus-consumer.ts';
-import { createHttpFollower } from './http-bus-follower.ts';
-import { createPublisher } from './http-bus-publisher.ts';
+import { createHttpConsumer } from './http-bus/consumer.ts';
+import { createHttpFollower } from './http-bus/follower.ts';
+import { createPublisher } from './http-bus/publisher.ts';
 
 export type HttpBusOptions = {
   readonly url: string;

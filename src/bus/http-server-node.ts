@@ -4,8 +4,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { bodyBytesMaxDefault, headersFor, tooLarge } from './http-server.ts';
 import type { BusServerOptions } from './http-server.ts';
-import { createBusProtocol } from './http-server-protocol.ts';
-import type { BusAnswer, BusProtocol } from './http-server-protocol.ts';
+import { createBusProtocol } from './http-server/protocol.ts';
+import type { BusAnswer, BusProtocol } from './http-server/protocol.ts';
 
 export type ServeBusOptions = BusServerOptions & {
   readonly hostname: string;

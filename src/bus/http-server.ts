@@ -6,8 +6,8 @@ import { Hono } from 'hono';
 import type { Log } from '../observability/log.ts';
 import type { EmbeddedBroker } from './embedded-broker/embedded-broker.ts';
 import type { BusAccess } from './http-server-access.ts';
-import { createBusProtocol, errorAnswer } from './http-server-protocol.ts';
-import type { BusAnswer } from './http-server-protocol.ts';
+import { createBusProtocol, errorAnswer } from './http-server/protocol.ts';
+import type { BusAnswer } from './http-server/protocol.ts';
 
 export type BusServerOptions = {
   readonly broker: EmbeddedBroker;

@@ -6,7 +6,7 @@ import type { BrokerLimits } from './config.ts';
 import type { Log } from './log/log.ts';
 import type { Partition } from './partition.ts';
 import type { Reader } from './reader.ts';
-import { segmentOf } from './record.ts';
+import { charsOf, segmentOf } from './record.ts';
 import type { LogRecord, Location, RecordHeader } from './record.ts';
 import type { SegmentContents } from './retention.ts';
 import type { Topic, TopicTable } from './topic-table.ts';
@@ -34,9 +34,6 @@ export type AppenderOptions = {
 };
 
 type Batch = { readonly records: readonly LogRecord[]; readonly owners: readonly Partition[]; readonly chars: number };
-
-/** What a record costs beside its text, in the same unit, so that many empty records are no free ride. */
-const recordOverheadChars = 64;
 
 export class Appender {
   readonly #options: AppenderOptions;
@@ -90,7 +87,7 @@ export class Appender {
     let from = 0;
     let chars = 0;
     for (let i = 0; i < records.length; i++) {
-      const length = records[i]!.key.length + records[i]!.value.length + recordOverheadChars;
+      const length = charsOf(records[i]!);
       if (i > from && chars + length > this.#options.limits.frameCharsMax) {
         batches.push({ records: records.slice(from, i), owners: owners.slice(from, i), chars });
         from = i;

@@ -4,6 +4,7 @@
  * It knows which of its partitions may have something new, so that neither a poll nor a wake looks at the others (B6).
  */
 import type { Partition } from './partition.ts';
+import { charsOf } from './record.ts';
 import type { LogRecord, Location } from './record.ts';
 
 export type Cursor = { readonly partition: Partition; position: number; readonly reader: Reader };
@@ -87,7 +88,7 @@ export class Reader {
         if (slot === undefined) break;
         const record = typeof slot === 'number' ? findCold(slot, partition, offset) : slot;
         if (record === undefined) return records.length > 0 ? { type: 'records', records } : { type: 'cold', location: slot as Location };
-        const length = record.key.length + record.value.length;
+        const length = charsOf(record);
         if (records.length >= budget.recordsMax || (records.length > 0 && chars + length > budget.charsMax)) {
           this.#toTheEnd(cursor);
           return { type: 'records', records };

@@ -4,6 +4,11 @@ import type { InRecord } from '../../messages/grammar/record.ts';
 export type RecordHeader = { readonly key: string; readonly value: string };
 export type LogRecord = InRecord & { readonly headers?: readonly RecordHeader[] };
 
+/** What a record costs beside its text, in the same unit, so that many empty records are no free ride. */
+const overheadChars = 64;
+/** A record's share of any bound on text. */
+export const charsOf = ({ key, value }: { readonly key: string; readonly value: string }): number => key.length + value.length + overheadChars;
+
 /**
  * Where a record's frame stands: the segment's number times 2^32, plus the frame's position in the file. One number,
  * because there is one for every record of the log.

@@ -15,6 +15,8 @@ export type LogEntry = RecordEntry | GroupEntry | SnapshotEntry;
 const count = z.int().nonnegative();
 const numberedOffsets = z.array(z.tuple([count, count, count]));
 
+export const headersText = z.array(z.strictObject({ key: z.string(), value: z.string() }));
+
 export const groupText = z.strictObject({ group: z.string(), topics: z.array(count), offsets: numberedOffsets });
 
 export const snapshotText = z.strictObject({

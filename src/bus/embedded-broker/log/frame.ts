@@ -12,8 +12,8 @@
  */
 import { crc32 } from 'node:zlib';
 import { BusError } from '../../bus.ts';
-import type { LogRecord, RecordHeader } from '../record.ts';
-import { groupText, snapshotText } from './entry.ts';
+import type { LogRecord } from '../record.ts';
+import { groupText, headersText, snapshotText } from './entry.ts';
 import type { GroupEntry, LogEntry, SnapshotEntry } from './entry.ts';
 
 export const frameHeadBytes = 40;
@@ -203,8 +203,7 @@ export class RecordView {
     const { partition, offset, key, value } = this;
     const plain = { topic, partition, offset, timestamp: this.#bytes.readDoubleLE(this.#start + 13), key, value };
     if (this.#headersStart === this.#valueStart) return plain;
-    // Written by `addRecord` from this very type, and covered by the frame's checksum.
-    return { ...plain, headers: JSON.parse(this.#bytes.toString('utf8', this.#headersStart, this.#valueStart)) as RecordHeader[] };
+    return { ...plain, headers: textOf(headersText, this.#bytes, this.#headersStart, this.#valueStart) };
   }
 
   get #headersStart(): number {

@@ -258,7 +258,8 @@ class DiskLog implements Log {
       await syncDirectory(directory);
     } catch (error) {
       this.#sequence = sequence;
-      await segment.remove();
+      // What is left of it is removed at the next start: a file without a snapshot was never used (L2).
+      await segment.remove().catch(() => {});
       throw error;
     }
     this.#segments.push(segment);

@@ -1,11 +1,11 @@
 /** A group's consumer over HTTP. Nothing is committed but by the caller; a new group begins at the earliest record. */
-import { BusError } from './bus.ts';
-import type { ConsumeOptions, Consumer, PollOptions } from './bus.ts';
-import type { InRecord } from '../messages/grammar/record.ts';
-import { attempt, attempts, inPath, openClient } from './http-bus-client.ts';
-import type { HttpBusPowers } from './http-bus-client.ts';
-import { httpBusLimits as limits } from './http-bus-config.ts';
-import { createPoll } from './http-bus-poll.ts';
+import { BusError } from '../bus.ts';
+import type { ConsumeOptions, Consumer, PollOptions } from '../bus.ts';
+import type { InRecord } from '../../messages/grammar/record.ts';
+import { attempt, attempts, inPath, openClient } from './client.ts';
+import type { HttpBusPowers } from './client.ts';
+import { httpBusLimits as limits } from './config.ts';
+import { createPoll } from './poll.ts';
 
 type ConsumerPoll = PollOptions & { readonly recordsMax: number };
 

@@ -1,14 +1,14 @@
 /** Follows topics over HTTP without a group: positions are kept here, and every fetch names them. */
-import type { Clock } from '../host/clock.ts';
-import { pause } from '../host/clock.ts';
-import { BusError } from './bus.ts';
-import type { FollowOptions, Follower, PollOptions } from './bus.ts';
-import type { InRecord, TopicPartition, TopicPartitionOffset } from '../messages/grammar/record.ts';
-import { streamOf } from '../messages/grammar/record.ts';
-import { attempt, attempts, openClient, retryDelayMs } from './http-bus-client.ts';
-import type { HttpBusPowers } from './http-bus-client.ts';
-import { httpBusLimits as limits } from './http-bus-config.ts';
-import { createPoll } from './http-bus-poll.ts';
+import type { Clock } from '../../host/clock.ts';
+import { pause } from '../../host/clock.ts';
+import { BusError } from '../bus.ts';
+import type { FollowOptions, Follower, PollOptions } from '../bus.ts';
+import type { InRecord, TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
+import { streamOf } from '../../messages/grammar/record.ts';
+import { attempt, attempts, openClient, retryDelayMs } from './client.ts';
+import type { HttpBusPowers } from './client.ts';
+import { httpBusLimits as limits } from './config.ts';
+import { createPoll } from './poll.ts';
 
 type Positions = Map<string, TopicPartitionOffset>;
 

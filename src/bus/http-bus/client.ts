@@ -4,12 +4,12 @@
  * are, so they are encoded before.
  */
 import { Kafka, UpstashError } from '@upstash/kafka';
-import type { Clock } from '../host/clock.ts';
-import { pause } from '../host/clock.ts';
-import type { Log } from '../observability/log.ts';
-import { BusError } from './bus.ts';
-import type { BusErrorCode } from './bus.ts';
-import { httpBusLimits as limits } from './http-bus-config.ts';
+import type { Clock } from '../../host/clock.ts';
+import { pause } from '../../host/clock.ts';
+import type { Log } from '../../observability/log.ts';
+import { BusError } from '../bus.ts';
+import type { BusErrorCode } from '../bus.ts';
+import { httpBusLimits as limits } from './config.ts';
 
 export type HttpBusPowers = {
   readonly url: string;

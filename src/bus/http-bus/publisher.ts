@@ -2,12 +2,12 @@
  * Publishes over HTTP. One request is under way at a time, which keeps every caller's order; what is published meanwhile is
  * gathered into the next.
  */
-import { BusError } from './bus.ts';
-import { recordValueCharsMax } from '../messages/grammar/envelope.ts';
-import type { OutRecord, TopicPartitionOffset } from '../messages/grammar/record.ts';
-import { attempts, openClient } from './http-bus-client.ts';
-import type { HttpBusPowers } from './http-bus-client.ts';
-import { httpBusLimits as limits } from './http-bus-config.ts';
+import { BusError } from '../bus.ts';
+import { recordValueCharsMax } from '../../messages/grammar/envelope.ts';
+import type { OutRecord, TopicPartitionOffset } from '../../messages/grammar/record.ts';
+import { attempts, openClient } from './client.ts';
+import type { HttpBusPowers } from './client.ts';
+import { httpBusLimits as limits } from './config.ts';
 
 export type Publisher = {
   publish(records: readonly OutRecord[]): Promise<readonly TopicPartitionOffset[]>;

@@ -2,12 +2,12 @@
  * A long poll over HTTP that its caller can leave: the request is cancelled at the server, and what it brings all the same is
  * kept for the next poll.
  */
-import { BusError } from './bus.ts';
-import type { PollOptions } from './bus.ts';
-import type { InRecord } from '../messages/grammar/record.ts';
-import { attempt, inPath, postTo } from './http-bus-client.ts';
-import type { HttpBusPowers } from './http-bus-client.ts';
-import { httpBusLimits as limits } from './http-bus-config.ts';
+import { BusError } from '../bus.ts';
+import type { PollOptions } from '../bus.ts';
+import type { InRecord } from '../../messages/grammar/record.ts';
+import { attempt, inPath, postTo } from './client.ts';
+import type { HttpBusPowers } from './client.ts';
+import { httpBusLimits as limits } from './config.ts';
 
 export type Poll<Options extends PollOptions> = {
   next(options: Options): Promise<readonly InRecord[]>;
