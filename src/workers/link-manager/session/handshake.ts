@@ -1,6 +1,6 @@
 /**
  * The cryptography of the four handshake messages, one function per step. Each takes what the state keeps and gives what it is
- * to keep next; chance comes in as bytes. Docs: docs/protocol.md, "Handshake".
+ * to keep next; chance comes in as bytes. See docs/protocol.md, section 4.
  *
  *     initiator                                   responder
  *     ── initiator-hello (hashes, ephemeral) ──────────────▶

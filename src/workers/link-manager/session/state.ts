@@ -3,7 +3,7 @@ import type { Sender } from './packet.ts';
 import type { InitiatorClaims, ProtocolMode, Terms } from './transcript.ts';
 import type { ReplayWindow } from './window.ts';
 
-/** A session whose keys are agreed. Its secrets stand here in clear: see docs/protocol.md, "What is not protected". */
+/** A session whose keys are agreed. Its secrets stand here in clear: see docs/protocol.md, section 8. */
 export type Session = {
   readonly id: string;
   readonly role: Sender;

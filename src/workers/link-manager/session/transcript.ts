@@ -1,6 +1,6 @@
 /**
  * What the two sides sign and authenticate: the canonical bytes of the four handshake messages, each hash covering all that
- * was said before it (docs/protocol.md, "Transcript").
+ * was said before it (docs/protocol.md, section 4).
  */
 import { concat, fromBase64url, utf8, type Bytes } from '../../../cipher/bytes.ts';
 import { sha256 } from '../../../cipher/digest.ts';

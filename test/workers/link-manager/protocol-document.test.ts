@@ -1,0 +1,95 @@
+/**
+ * A second reader of the protocol, written from docs/protocol.md with Node's own cryptography and none of our code: given the
+ * ephemeral keys of a captured handshake it opens everything. Where it fails, the document or the code has changed.
+ */
+import { createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, diffieHellman, hkdfSync, verify } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+
+type Vector = Record<string, string>;
+const vectors = JSON.parse(readFileSync(new URL('./vectors/handshake-v1.json', import.meta.url), 'utf8')) as Vector[];
+type Fields = Record<string, string> & { counter: number };
+
+const u32 = (value: number): Buffer => { const out = Buffer.alloc(4); out.writeUInt32BE(value); return out; };
+const u64 = (value: number): Buffer => { const out = Buffer.alloc(8); out.writeBigUInt64BE(BigInt(value)); return out; };
+const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255]);
+const bytes = (value: Buffer): Buffer => Buffer.concat([u32(value.length), value]);
+const text = (value: string): Buffer => bytes(Buffer.from(value, 'utf8'));
+const b64 = (value: string): Buffer => Buffer.from(value, 'base64url');
+const sha256 = (...parts: Buffer[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
+
+/** Takes fields off the front. */
+const reader = (buffer: Buffer) => {
+  let at = 0;
+  const take = (length: number): Buffer => buffer.subarray(at, (at += length));
+  const read = { u8: () => take(1).readUInt8(), u32: () => take(4).readUInt32BE(), u64: () => Number(take(8).readBigUInt64BE()), bytes: () => take(read.u32()), text: () => read.bytes().toString('utf8'), left: () => buffer.length - at };
+  return read;
+};
+
+const x25519Keys = (privateHex: string, peer: Buffer) => ({
+  privateKey: createPrivateKey({ key: Buffer.concat([Buffer.from('302e020100300506032b656e04220420', 'hex'), Buffer.from(privateHex, 'hex')]), format: 'der', type: 'pkcs8' }),
+  publicKey: createPublicKey({ key: Buffer.concat([Buffer.from('302a300506032b656e032100', 'hex'), peer]), format: 'der', type: 'spki' }),
+});
+const openGcm = (key: Buffer, nonce: Buffer, aad: Buffer, sealed: Buffer): Buffer => {
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(aad).setAuthTag(sealed.subarray(-16));
+  return Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]);
+};
+
+describe.each(vectors)('a captured handshake in mode $mode, read by the document', (vector) => {
+  const packet = (name: string): Fields => JSON.parse(vector[name]!) as Fields;
+  const [hello, helloAnswer] = [packet('initiatorHello'), packet('responderHello')];
+  const sessionId = b64(hello['sessionId']!);
+  const hashes = [b64(hello['initiatorKeyHash']!), b64(hello['responderKeyHash']!)] as const;
+  const h1 = Buffer.concat([text('Cordage session, initiator hello'), u16(1), bytes(sessionId), text(hello['groupId']!), ...hashes.map(bytes), bytes(b64(hello['ephemeralKey']!))]);
+  const h2 = Buffer.concat([text('Cordage session, responder hello'), u16(1), bytes(sessionId), bytes(b64(helloAnswer['ephemeralKey']!))]);
+  const hellos = Buffer.concat([h1, h2]);
+  const secret = diffieHellman(x25519Keys(vector['initiatorEphemeralPrivateKey']!, b64(helloAnswer['ephemeralKey']!)));
+  const derive = (salt: Buffer, side: string, label: string, length: number, serials: Buffer = Buffer.alloc(0)): Buffer => {
+    const info = Buffer.concat([text(`Cordage session, ${side} ${label}`), u16(1), text(hello['groupId']!), ...hashes.map(bytes), serials]);
+    return Buffer.from(hkdfSync('sha256', secret, salt, info, length));
+  };
+
+  const openPayload = (side: 'initiator' | 'responder', before: Buffer, publicKeyHex: string) => {
+    const salt = sha256(hellos);
+    const sealed = b64(packet(`${side}Handshake`)['sealed']!);
+    const aad = Buffer.concat([text(`Cordage session, ${side}-handshake`), u16(1), bytes(sessionId)]);
+    const payload = openGcm(derive(salt, side, 'handshake key', 32), derive(salt, side, 'handshake iv', 12), aad, sealed);
+    const fields = reader(payload);
+    const [claims, signature, finished] = [fields.bytes(), fields.bytes(), fields.bytes()];
+    const signed = Buffer.concat([Buffer.alloc(64, 0x20), Buffer.from(`Cordage session, ${side} signature`), Buffer.from([0]), sha256(before, bytes(claims))]);
+    const publicKey = createPublicKey({ key: Buffer.from(publicKeyHex, 'hex'), format: 'der', type: 'spki' });
+    expect(verify(null, signed, publicKey, signature)).toBe(true);
+    expect(createHmac('sha256', derive(salt, side, 'handshake mac key', 32)).update(sha256(before, bytes(claims), bytes(signature))).digest()).toEqual(finished);
+    expect(fields.left()).toBe(0);
+    return { payload, claims: reader(claims) };
+  };
+  const third = openPayload('initiator', hellos, vector['initiatorSessionPublicKey']!);
+  const saidByBoth = Buffer.concat([hellos, bytes(third.payload)]);
+  const fourth = openPayload('responder', saidByBoth, vector['responderSessionPublicKey']!);
+  const modeCode = vector['mode'] === 'Authentication' ? 2 : 1;
+  const serials = [3, 5] as const;
+
+  test('the hellos name the session keys, and the claims repeat them with serials, mode and streams', () => {
+    expect(hashes[0]).toEqual(sha256(Buffer.from(vector['initiatorSessionPublicKey']!, 'hex')));
+    const { claims } = third;
+    expect(claims.text()).toBe(vector['groupId']);
+    expect([claims.bytes(), claims.bytes()]).toEqual([...hashes]);
+    expect([claims.u64(), claims.u64(), claims.u8(), claims.bytes().length, claims.left()]).toEqual([...serials, modeCode, 16, 0]);
+    expect([fourth.claims.bytes(), fourth.claims.u8(), fourth.claims.bytes().length, fourth.claims.left()]).toEqual([hashes[1], modeCode, 16, 0]);
+  });
+
+  test.each(['initiator', 'responder'] as const)('a data packet of the %s opens with the session keys', (side) => {
+    const data = packet(`${side}Data`);
+    const salt = sha256(saidByBoth, bytes(fourth.payload));
+    const bound = Buffer.concat(serials.map(u64));
+    const [key, iv] = [derive(salt, side, 'session key', 32, bound), derive(salt, side, 'session iv', 12, bound)];
+    const header = Buffer.concat([text('Cordage session, data'), u16(1), bytes(sessionId), text(side), u64(data.counter)]);
+    const sealed = b64(data['sealed']!);
+    const nonce = Buffer.from(iv.map((byte, i) => byte ^ Buffer.concat([u32(0), u64(data.counter)])[i]!));
+    const body = modeCode === 1 ? openGcm(key, nonce, header, sealed) : sealed.subarray(0, -32);
+    if (modeCode === 2) expect(createHmac('sha256', key).update(Buffer.concat([bytes(header), body])).digest()).toEqual(sealed.subarray(-32));
+    const fields = reader(body);
+    expect([fields.u8(), fields.u64(), fields.u8(), fields.u64(), fields.u64(), fields.u32()]).toEqual([1, 7, 0, 0, 0, 1]);
+    expect([fields.u64(), fields.text(), fields.u8(), fields.text(), fields.text(), fields.left()]).toEqual([1, 'message-1', 1, 'flow-1', `from the ${side}`, 0]);
+  });
+});
