@@ -24,16 +24,16 @@ const generate = async (algorithm: PlatformAlgorithm): Promise<unknown> => {
   }
 };
 
-const found = new Map<PlatformAlgorithm, Promise<boolean>>();
+/** Answers, not promises: on some edge runtimes a promise made while serving one request must not be awaited by another. */
+const found = new Map<PlatformAlgorithm, boolean>();
 
-export const platformHas = (algorithm: PlatformAlgorithm): Promise<boolean> => {
-  let answer = found.get(algorithm);
-  if (answer === undefined) {
-    answer = generate(algorithm).then(
-      () => true,
-      () => false,
-    );
-    found.set(algorithm, answer);
-  }
-  return answer;
+export const platformHas = async (algorithm: PlatformAlgorithm): Promise<boolean> => {
+  const known = found.get(algorithm);
+  if (known !== undefined) return known;
+  const has = await generate(algorithm).then(
+    () => true,
+    () => false,
+  );
+  found.set(algorithm, has);
+  return has;
 };

@@ -6,6 +6,7 @@ import type { Clock } from '../../host/clock.ts';
 import type { Aead } from '../../cipher/aead.ts';
 import { toHex } from '../../cipher/bytes.ts';
 import { sha256 } from '../../cipher/digest.ts';
+import type { Secret } from '../../cipher/secret.ts';
 import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.ts';
 import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
@@ -34,7 +35,7 @@ export type KeyRing = {
     work: (keyOf: (tenant: string) => { readonly ref: WrappingRef; readonly aead: Aead } | undefined) => Promise<Result>,
   ): Promise<Result>;
   /** `work` gets the PKCS#8 of one key, which is wiped when it ends. */
-  withPrivateKey<Result>(tx: CryptoTx, key: WrappedSigningKey, work: (pkcs8: Uint8Array) => Promise<Result>): Promise<Result>;
+  withPrivateKey<Result>(tx: CryptoTx, key: WrappedSigningKey, work: (pkcs8: Secret) => Promise<Result>): Promise<Result>;
   /** Wipes everything. */
   close(): void;
 };
@@ -68,10 +69,10 @@ const readyKeyOf = async (wrapping: Aead, key: WrappedSigningKey): Promise<Ready
   if (defaultSpec(scheme) === undefined) return { scheme, category, publicKey, signer: undefined, wipe: () => {} };
   const pkcs8 = await openPrivateKey(wrapping, key);
   try {
-    const signer = await prepareSigner(pkcs8);
+    const signer = await prepareSigner(pkcs8.reveal());
     return { scheme, category, publicKey, signer, wipe: () => signer.wipe() };
   } finally {
-    pkcs8.fill(0);
+    pkcs8.wipe();
   }
 };
 
@@ -149,7 +150,7 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
         const rows = await tx.wrappingKeys.find([key.tenant]);
         const opened = await leaseWrappingKeys(rows.filter((row) => wrappingNameOf(row) === name), keep);
         const pkcs8 = await openPrivateKey(wrappingKeyFor(opened, key), key);
-        return work(pkcs8).finally(() => pkcs8.fill(0));
+        return work(pkcs8).finally(() => pkcs8.wipe());
       }),
     close: () => {
       signers.close();

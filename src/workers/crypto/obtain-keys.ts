@@ -1,6 +1,8 @@
 /** HSM associations and key pairs: found where they are, made where they are not; a whole batch in a few round trips. */
 import { deriveId } from '../../identity/derive.ts';
+import type { Aead } from '../../cipher/aead.ts';
 import type { Chance } from '../../cipher/bytes.ts';
+import { Secret } from '../../cipher/secret.ts';
 import { generateKeyPair, keyIdOf } from '../../cipher/signature.ts';
 import type { Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import { rsaKeysPerBatchMax } from './config.ts';
@@ -9,7 +11,6 @@ import type { Association, Category, CryptoTx, KeyScheme, WrappedSigningKey } fr
 import type { KeyRing, WrappingRef } from './key-ring.ts';
 import { allEnded } from './lease-cache.ts';
 import { makeWrappingKey, sealPrivateKey, type RootKey } from './root-key.ts';
-import type { Aead } from '../../cipher/aead.ts';
 
 export type KeyMaking = { readonly root: RootKey; readonly ring: KeyRing; readonly chance: Chance };
 
@@ -74,8 +75,9 @@ type Wrapping = { readonly ref: WrappingRef; readonly aead: Aead };
 
 const makeKey = async ({ tenant, alias, category, scheme }: WantedKey, { ref, aead }: Wrapping, chance: Chance, now: number): Promise<WrappedSigningKey> => {
   const { publicKey, privateKey } = await generateKeyPair(scheme, chance);
+  const pkcs8 = new Secret(privateKey);
   const id = keyIdOf(publicKey);
-  const material = await sealPrivateKey(aead, { tenant, id }, privateKey, chance).finally(() => privateKey.fill(0));
+  const material = await sealPrivateKey(aead, { tenant, id }, pkcs8, chance).finally(() => pkcs8.wipe());
   return { tenant, id, alias, category, scheme, publicKey, wrappingAlias: ref.alias, wrappingGeneration: ref.generation, material, createdAt: now };
 };
 

@@ -75,7 +75,7 @@ const answerOne = async (making: KeyMaking, tx: CryptoTx, key: WrappedSigningKey
   const { certificate, made } = await obtainCertificate(making, tx, key, hosts as string[], now);
   try {
     const reader = fromBase64url(body.ephemeralPublicKey);
-    const sealed = await making.ring.withPrivateKey(tx, key, (pkcs8) => sealTo(reader, pkcs8, gatewayToCryptoTlsKey.topic, making.chance));
+    const sealed = await making.ring.withPrivateKey(tx, key, (pkcs8) => sealTo(reader, pkcs8.reveal(), gatewayToCryptoTlsKey.topic, making.chance));
     const value = { certificateChainPem: certificate.pem, sealed };
     return { outcome: { type: 'done', value }, effects: made ? [certificateRecord(certificate)] : [] };
   } catch (error) {

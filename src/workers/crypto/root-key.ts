@@ -7,6 +7,7 @@ import { aeadNonceLength, prepareAead, type Aead } from '../../cipher/aead.ts';
 import { concat, utf8, type Bytes, type Chance } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
 import { keyOfPassphrase } from '../../cipher/passphrase.ts';
+import { Secret } from '../../cipher/secret.ts';
 import { rootKeyIterations, wrappingKeyBytes } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
 import type { WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
@@ -67,12 +68,15 @@ export const openWrappingKey = async (root: RootKey, wrapped: WrappedWrappingKey
   return aead;
 };
 
-export const sealPrivateKey = (wrapping: Aead, place: SigningKeyPlace, pkcs8: Uint8Array, chance: Chance): Promise<Bytes> =>
-  seal(wrapping, signingKeyAad(place), pkcs8, chance);
+export const sealPrivateKey = (wrapping: Aead, place: SigningKeyPlace, pkcs8: Secret, chance: Chance): Promise<Bytes> =>
+  seal(wrapping, signingKeyAad(place), pkcs8.reveal(), chance);
 
 /** PKCS#8; the caller wipes it. */
-export const openPrivateKey = (wrapping: Aead, wrapped: WrappedSigningKey): Promise<Bytes> =>
-  open(wrapping, signingKeyAad(wrapped), wrapped.material).catch((cause: unknown) => {
+export const openPrivateKey = async (wrapping: Aead, wrapped: WrappedSigningKey): Promise<Secret> => {
+  try {
+    return new Secret(await open(wrapping, signingKeyAad(wrapped), wrapped.material));
+  } catch (cause) {
     if (!(cause instanceof CipherError)) throw cause;
     throw new CryptoError('CRYPTO_KEY_DAMAGED', `key ${wrapped.id} of ${wrapped.tenant} does not open: its row is not the one that was written`, { cause });
-  });
+  }
+};
