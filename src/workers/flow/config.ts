@@ -22,7 +22,7 @@ export type FlowLimits = {
   readonly operationsMax: number;
   /** Rounds of one step in which a flow may go on without waiting: a flow beyond it would hold its whole batch. */
   readonly roundsMax: number;
-  /** UTF-16 code units of one operation's parameters: what fits in a record of the bus. */
+  /** UTF-16 code units of one operation's parameters: nothing longer fits in a record of the bus. */
   readonly operationCharsMax: number;
   /** UTF-16 code units of a flow's result as REST shows it: what fits in a status record. */
   readonly resultCharsMax: number;
@@ -55,7 +55,7 @@ export const flowLimitsDefault: FlowLimits = {
   operationsPendingMax: 1_000,
   operationsMax: 100_000,
   roundsMax: 5_000,
-  operationCharsMax: 800_000,
+  operationCharsMax: 1_100_000,
   resultCharsMax: 250_000,
   errorCharsMax: 2_000,
   sessionsMax: 1_000,

@@ -21,7 +21,7 @@ import { hasEnded, sessionOf } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { beginFlow } from './engine/lifecycle.ts';
 import { chooseResponder } from './engine/protocol.ts';
-import { acceptSession, isOver, loseSession, resetSeq, takeMessage } from './engine/session.ts';
+import { acceptSession, loseSession, resetSeq, takeMessage } from './engine/session.ts';
 import { messageIdOf, messageRecord } from './engine/session-record.ts';
 
 export const onReceive: Hearing<BodyOf<typeof linkManagerToFlowReceive>, FlowEvent> = {
@@ -65,8 +65,8 @@ const takeForFlow = (draft: Draft, head: FlowHead, event: MessageEvent, message:
     return refuse(draft, event, 'the message does not belong to a session of this flow with this source');
   }
   if (hasEnded(head)) {
-    // What crossed our end on its way needs no answer: the peer was told.
-    if (message.content.type === 'data' && !isOver(session)) sayUnknown(draft, event, message);
+    // The peer was told of our end; should that have been lost, it learns it now.
+    if (message.seq > session.received) sayUnknown(draft, event, message);
     return note(draft, 'debug', 'flow-session-message-late', { flowId: draft.key, sessionId: message.sessionId });
   }
   const taken = takeMessage(session, message, draft.now, draft.limits.sessionUnreadMax);
