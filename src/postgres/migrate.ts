@@ -1,7 +1,7 @@
 /**
  * Numbered migrations, applied once each, in order, under an advisory lock. What was applied is remembered with its checksum:
  *
- *     cordage.migration (name, checksum, applied_at)
+ *     migrations.applied (name, checksum, applied_at)
  *
  * All that are missing are applied in one transaction, so that a start that fails leaves the schema as it was. A room that does
  * not own the schema waits for it (`waitForMigrations`).
@@ -39,8 +39,8 @@ const waitMsMaxDefault = 300_000;
 const lookMsMin = 25;
 const lookMsMax = 1_000;
 
-const journal = `create schema if not exists cordage;
-create table if not exists cordage.migration (name text primary key, checksum text not null, applied_at timestamptz not null default now());`;
+const journal = `create schema if not exists migrations;
+create table if not exists migrations.applied (name text primary key, checksum text not null, applied_at timestamptz not null default now());`;
 
 /** Line ends are not content: a checkout may have changed them. */
 const checksumOf = ({ sql }: Migration): string => toHex(sha256(utf8(sql.replaceAll('\r\n', '\n'))));
@@ -48,9 +48,9 @@ const checksumOf = ({ sql }: Migration): string => toHex(sha256(utf8(sql.replace
 type Applied = ReadonlyMap<string, string>;
 
 const readApplied = async (sql: TransactionSql): Promise<Applied> => {
-  const [found] = await sql<{ there: boolean }[]>`select to_regclass('cordage.migration') is not null as there`;
+  const [found] = await sql<{ there: boolean }[]>`select to_regclass('migrations.applied') is not null as there`;
   if (found?.there !== true) return new Map();
-  const rows = await sql<{ name: string; checksum: string }[]>`select name, checksum from cordage.migration`;
+  const rows = await sql<{ name: string; checksum: string }[]>`select name, checksum from migrations.applied`;
   return new Map(rows.map(({ name, checksum }) => [name, checksum]));
 };
 
@@ -83,7 +83,7 @@ const apply = async (sql: TransactionSql, { name, sql: text }: Migration, checks
   } catch (cause) {
     throw new MigrationError('MIGRATION_FAILED', `migration ${name}: ${cause instanceof Error ? cause.message : String(cause)}; nothing was changed`, { cause });
   }
-  await sql`insert into cordage.migration (name, checksum) values (${name}, ${checksum})`;
+  await sql`insert into migrations.applied (name, checksum) values (${name}, ${checksum})`;
 };
 
 export type MigrateOptions = { readonly database: Database; readonly migrations: readonly Migration[]; readonly log: Log };
