@@ -21,8 +21,9 @@ export type BusAccess = { authenticate(username: string, password: string): Gran
 
 /**
  * What the wires say of a room: it produces to the topics that it speaks on, reads those that it hears, and uses groups
- * named `<room>` or `<room>/…`. The compacted topics that it speaks on it may read too: what it once said there is its own. It may also produce to topics that it alone hears: parked records are published again to
- * where they were, and a forger among them would fool only itself.
+ * named `<room>` or `<room>/…`. Two things follow from that without a wire of their own: it reads the compacted topics that
+ * it speaks on (what stands there is its own word), and it produces to topics that it alone hears (parked records are
+ * published again to where they were, and a forger among them would fool only itself).
  */
 export const accessFor = (room: Room, wires: readonly Wire<any, any>[] = allWires): Omit<Grant, 'username'> => {
   const heard = new Set(wires.filter(({ from, to, retention }) => to.includes(room) || (retention === 'compacted' && from.includes(room))).map(({ topic }) => topic));
