@@ -8,7 +8,7 @@ import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
 import { dbToRestUser } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
-import type { InRecord, OutRecord } from '../../messages/grammar/record.ts';
+import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Wire } from '../../messages/grammar/wire.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -24,6 +24,9 @@ const wires: readonly Wire<any, any>[] = [dbToFlowCpk, dbToAllCpi, dbToAllVirtua
 type Place = Pick<OutRecord, 'topic' | 'key'>;
 const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
 
+/** As `encode` writes it. */
+const isRemoval = (value: string): boolean => value.endsWith('"body":null}');
+
 /** How many chunks the CPK has, out of the record of one. */
 const chunkCountOf = (value: string): string => /"count":(\d+)/.exec(value.slice(0, 1_000))?.[1] ?? '0';
 
@@ -31,10 +34,10 @@ const chunkCountOf = (value: string): string => /"count":(\d+)/.exec(value.slice
 const readTopics = async (follower: Follower): Promise<Map<string, string>> => {
   await follower.ready;
   const latest = new Map<string, string>();
-  const read = (records: readonly InRecord[]): void => {
-    for (const record of records) latest.set(placeOf(record), record.topic === dbToFlowCpk.topic ? chunkCountOf(record.value) : record.value);
-  };
-  read(await follower.drain());
+  for (const record of await follower.drain()) {
+    if (isRemoval(record.value)) latest.delete(placeOf(record));
+    else latest.set(placeOf(record), record.topic === dbToFlowCpk.topic ? chunkCountOf(record.value) : record.value);
+  }
   return latest;
 };
 
@@ -60,15 +63,13 @@ const removals = (latest: ReadonlyMap<string, string>, current: readonly OutReco
   return wires
     .filter(({ topic }) => topic !== dbToFlowCpk.topic)
     .flatMap((wire) =>
-      [...latest].flatMap(([place, value]) => {
+      [...latest.keys()].flatMap((place) => {
         const [topic, key] = place.split('\n');
-        if (topic !== wire.topic || key === undefined || known.has(place) || isRemoval(value)) return [];
+        if (topic !== wire.topic || key === undefined || known.has(place)) return [];
         return [encode(wire, { key, id: `${key}/removed`, body: null })];
       }),
     );
 };
-
-const isRemoval = (value: string): boolean => value.endsWith('"body":null}');
 
 /**
  * The topics are read before the database: whatever they hold was committed by then, so a key that the database does not have
