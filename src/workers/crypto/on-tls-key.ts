@@ -41,7 +41,7 @@ const makeNext = async (making: KeyMaking, tx: CryptoTx, key: WrappedSigningKey,
   const hostNames = [...new Set([...hosts, ...(last?.hostNames ?? [])])].slice(0, certificateHostsMax);
   const notAfter = now + certificateAgeMs;
   const { publicKey } = key;
-  const pem = await making.ring.withPrivateKey(tx, key, (pkcs8) => makeCertificate({ hostNames, publicKey, pkcs8, notAfter, now, chance: making.chance }));
+  const pem = await making.ring.withPrivateKey(tx, key, (pkcs8) => makeCertificate({ hostNames, publicKey, pkcs8: pkcs8.reveal(), notAfter, now, chance: making.chance }));
   return { alias: certificateAlias, generation: (last?.generation ?? 0) + 1, keyId: key.id, hostNames, notAfter, pem, createdAt: now };
 };
 

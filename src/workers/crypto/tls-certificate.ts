@@ -13,7 +13,6 @@ import {
   type JsonGeneralName,
 } from '@peculiar/x509';
 import { toHex, type Bytes, type Chance } from '../../cipher/bytes.ts';
-import type { Secret } from '../../cipher/secret.ts';
 import { encodePem } from '../../cipher/pem.ts';
 import { keyIdOf } from '../../cipher/signature.ts';
 import { certificateBackdateMs } from './config.ts';
@@ -50,11 +49,11 @@ const serialNumberOf = (chance: Chance): string => {
 
 const p256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
-const importKeys = async (publicKey: Uint8Array, pkcs8: Secret): Promise<CryptoKeyPair> => ({
+const importKeys = async (publicKey: Uint8Array, pkcs8: Uint8Array): Promise<CryptoKeyPair> => ({
   // Both byte strings lie over ordinary buffers, which is all that WebCrypto's type asks for.
   publicKey: await crypto.subtle.importKey('spki', publicKey as Bytes, p256, true, ['verify']),
   // As above.
-  privateKey: await crypto.subtle.importKey('pkcs8', pkcs8.reveal() as Bytes, p256, false, ['sign']),
+  privateKey: await crypto.subtle.importKey('pkcs8', pkcs8 as Bytes, p256, false, ['sign']),
 });
 
 export type CertificateInput = {
@@ -62,7 +61,7 @@ export type CertificateInput = {
   readonly hostNames: readonly string[];
   /** SubjectPublicKeyInfo and PKCS#8 of a P-256 key. */
   readonly publicKey: Uint8Array;
-  readonly pkcs8: Secret;
+  readonly pkcs8: Uint8Array;
   readonly notAfter: number;
   readonly now: number;
   readonly chance: Chance;
