@@ -59,6 +59,7 @@ export const flows = [
   startable('test.Members', async (ctx) => [(await ctx.members.all()).map((one: any) => one.x500Name), await ctx.members.find('C=GB,L=London,O=Bob,CN=Bob').then((one: any) => one.x500Name), await ctx.members.find('nobody') ?? null]),
   startable('test.Large', async (ctx, input) => input.kind === 'result' ? '"'.repeat(input.size) : caught(() => ctx.initiate(bob).send('"'.repeat(input.size)))),
   startable('test.Forever', async (ctx) => { for (;;) await ctx.members.all(); }),
+  startable('test.Spin', async (ctx) => { await ctx.db.find(note, 'x'); for (;;); }),
   startable('test.Log', async (ctx) => ctx.log.warn('said', { by: ctx.me.x500Name })),
   responderFlow({ name: 'test.Pong', protocol: { ...protocol, versions: [1] }, run: async (ctx, session) => {
     const said = (await session.receive(any)) as any;
@@ -79,7 +80,7 @@ export const flows = [
 ];`;
 
 const ping = { name: 'test.ping', versions: [1, 2] };
-const startable = ['Echo', 'Throw', 'Two', 'BadEntity', 'Ping', 'ReceiveFirst', 'Concurrent', 'Stream', 'Hold', 'Leave', 'Sub', 'Sleep', 'Sign', 'Members', 'Large', 'Forever', 'Log'];
+const startable = ['Echo', 'Throw', 'Two', 'BadEntity', 'Ping', 'ReceiveFirst', 'Concurrent', 'Stream', 'Hold', 'Leave', 'Sub', 'Sleep', 'Sign', 'Members', 'Large', 'Forever', 'Spin', 'Log'];
 
 export const testApp = async (): Promise<App> => ({
   code: await bundleOf(source),

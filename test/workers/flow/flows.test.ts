@@ -57,6 +57,19 @@ describe('a flow that REST starts', () => {
     expect((await world.run('Alice', 'test.Large', { kind: 'result', size: 250_000 })).flowStatus).toBe('COMPLETED');
   });
 
+  test('that spins fails alone; the others on its thread are rebuilt and end well', async () => {
+    const strict = createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 200 } });
+    world = await worldOf({ sandbox: () => strict });
+    for (let i = 0; i < 10; i++) world.start('Alice', i === 5 ? 'test.Spin' : 'test.Hold', {}, `f${i}`);
+    await world.settle();
+    for (let i = 0; i < 10; i++) {
+      const expected = i === 5 ? { flowStatus: 'FAILED', flowError: { type: 'PLATFORM_ERROR', message: expect.stringMatching(/^FLOW_TIME_EXCEEDED/) as unknown } } : { flowStatus: 'RUNNING' };
+      expect(world.statusOf('Alice', `f${i}`)).toMatchObject(expected);
+    }
+    expect(await world.run('Alice', 'test.Echo', 'still here')).toMatchObject({ flowResult: 'still here' });
+    await strict.close();
+  });
+
   test('that never waits for anything is stopped', async () => {
     world = await worldOf({ limits: { roundsMax: 50 } });
     expect((await world.run('Alice', 'test.Forever')).flowError).toMatchObject({ type: 'PLATFORM_ERROR', message: expect.stringContaining('FLOW_OPERATIONS_EXCEEDED') as unknown });

@@ -224,6 +224,24 @@ describe('flow code that takes too much', () => {
     await sandbox.close();
   });
 
+  test('compartments beyond the bound leave with their flows, longest unused first', async () => {
+    const sandbox = create({ compartmentsMax: 2 });
+    const turns = ['one', 'two', 'three'].map((compartment) => begin('test.Wait', null, { compartment }));
+    for (const turn of turns) await sandbox.run([turn]);
+    expect(turns.map(({ flowId }) => sandbox.holds(flowId))).toEqual([false, true, true]);
+    expect(resultOf((await sandbox.run([turns[0]!]))[0])).toBe('waits');
+    await sandbox.close();
+  });
+
+  test('flows leave memory when the heap fills, and are lost to nobody', async () => {
+    const sandbox = create({ threadMemoryShareMax: 0 });
+    const turns = Array.from({ length: 4 }, () => begin('test.Wait'));
+    for (const turn of turns) await sandbox.run([turn]);
+    expect(sandbox.holds(turns[3]!.flowId)).toBe(true);
+    expect(sandbox.holds(turns[0]!.flowId)).toBe(false);
+    await sandbox.close();
+  });
+
   test('a closed sandbox says so', async () => {
     const sandbox = create();
     await sandbox.close();

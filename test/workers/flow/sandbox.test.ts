@@ -216,5 +216,7 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
     const turn = (text: string): Turn => ({ ...begin('test.Echo'), compartment: text, fresh: { ...freshOf('test.Echo', 1), code: text } });
     const results = await sandbox.run(['var cordageApp = 1;', 'var cordageApp = { flows: [{}] };', 'throw new Error("at load")', 'not JavaScript'].map(turn));
     expect(results.map((result) => (result.type === 'fault' ? result.code : result))).toEqual(Array(4).fill('FLOW_CODE_REFUSED'));
+    // And it is the same fault the next time.
+    expect(await runOne(turn('throw new Error("at load")'))).toEqual(results[2]);
   });
 });

@@ -239,12 +239,14 @@ const activeMembers = (head: FlowHead, facts: Facts): MemberInfo[] =>
     .sort((one, other) => (one.x500Name < other.x500Name ? -1 : 1))
     .map(memberInfoOf);
 
-const sleepParams = z.object({ durationMs: z.number().nonnegative() });
+/** The longest sleep, in milliseconds: a leap year. */
+const sleepMsMax = 366 * 24 * 60 * 60 * 1_000;
+const sleepParams = z.object({ durationMs: z.number().min(0).max(sleepMsMax) });
 
 const performSleep = (draft: Draft, head: FlowHead, { op, kind, params }: Operation): void => {
   const parsed = sleepParams.safeParse(params);
   if (!parsed.success) return complete(draft, head, op, invalid(kind, parsed.error));
-  addPending(draft, head, { op, type: 'sleep', until: draft.now + parsed.data.durationMs });
+  addPending(draft, head, { op, type: 'sleep', until: draft.now + Math.ceil(parsed.data.durationMs) });
 };
 
 /** Takes the answer of another room; a repeat, or one for an operation that nobody waits for, changes nothing. */

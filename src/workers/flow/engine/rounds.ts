@@ -18,7 +18,7 @@ import { refused } from './external.ts';
 import type { Facts } from './facts.ts';
 import { compartmentOf, hasEnded } from './head.ts';
 import type { FlowError, FlowHead } from './head.ts';
-import { completionOf, messagesOf, replayOf } from './journal.ts';
+import { completionOf, replayOf } from './journal.ts';
 import type { TurnOutcome } from './journal.ts';
 import { failFlow, finishFlow } from './lifecycle.ts';
 import { completeWaiting, issue } from './operation.ts';

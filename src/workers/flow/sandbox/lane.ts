@@ -145,6 +145,8 @@ const hear = (state: State, thread: Thread, message: ToMain): void => {
     const result = message.results[i]!;
     if (result.type === 'ran' && result.finished === undefined) use(state.flows, turn.flowId, turn.compartment);
     else state.flows.delete(turn.flowId);
+    // Code that cannot be run is not kept there; whoever comes next sends it again and is told the same.
+    if (result.type === 'fault' && result.code === 'FLOW_CODE_REFUSED') state.loaded.delete(turn.compartment);
   });
   if (state.batches.size === 0) state.unwatch?.();
   makeRoom(state, message.heapShare, new Set(batch.turns.map(({ flowId }) => flowId)));
