@@ -1,4 +1,4 @@
 /** Answers to the requests that flow made. */
 import { answerWireFor } from './grammar/envelope.ts';
 
-export const allToFlowAnswer = answerWireFor('flow');
+export const allToFlowAnswer = answerWireFor('flow', ['db', 'crypto']);

@@ -1,4 +1,4 @@
 /** Answers to the requests that gateway made. */
 import { answerWireFor } from './grammar/envelope.ts';
 
-export const allToGatewayAnswer = answerWireFor('gateway');
+export const allToGatewayAnswer = answerWireFor('gateway', ['crypto']);

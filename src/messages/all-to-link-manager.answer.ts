@@ -1,4 +1,4 @@
 /** Answers to the requests that link-manager made. */
 import { answerWireFor } from './grammar/envelope.ts';
 
-export const allToLinkManagerAnswer = answerWireFor('link-manager');
+export const allToLinkManagerAnswer = answerWireFor('link-manager', ['crypto']);

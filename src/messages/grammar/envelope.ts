@@ -104,10 +104,10 @@ export type Outcome<Value = unknown> = { type: 'done'; value: Value } | Refusal;
 export const answer = z.object({ requestId: z.string().max(300), outcome });
 export type Answer = { requestId: string; outcome: Outcome };
 
-/** Every calling room hears its answers on one wire of this shape. */
-export const answerWireFor = (room: Room): Wire<Answer, never> => ({
+/** Every calling room hears its answers on one wire of this shape; only the rooms that it asks may speak on it. */
+export const answerWireFor = (room: Room, from: readonly Room[]): Wire<Answer, never> => ({
   topic: `all-to-${room}.answer`,
-  from: ['rest', 'flow', 'db', 'crypto', 'member', 'link-manager', 'gateway'],
+  from,
   to: [room],
   key: 'the return address of the request',
   retention: 'log',
