@@ -185,9 +185,8 @@ const parkRefused = async (options: RoundOptions, refused: readonly Refusal[]): 
   if (refused.length === 0) return;
   await options.parking.records(refused.flatMap(({ list }) => list.map(({ queued, reason }) => ({ record: queued.record, reason }))));
   for (const { work, list } of refused) {
-    const parked = list.map(({ queued }) => queued);
-    work.held.handled = handledAfter(work.held, parked);
-    finish(options, work.lane, parked);
+    // `handled` does not move: records before a parked one may still have to be stepped.
+    finish(options, work.lane, list.map(({ queued }) => queued));
     forgive(work.lane);
   }
 };

@@ -1,0 +1,137 @@
+/**
+ * Random machines' work under random schedules of crashes, stalls, rebalances and failures ends as a run without any: the same
+ * states, the same set of effects, the same parked records (W1–W5).
+ */
+import { describe, expect, test } from 'vitest';
+import type { OutRecord } from '../../src/messages/grammar/record.ts';
+import { silentLog } from '../../src/observability/log.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
+import { shellLimits } from '../../src/shell/config.ts';
+import { createMachineBatch, machineTopics } from '../../src/shell/machine-batch.ts';
+import { createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/memory-store.ts';
+import { isOperational } from '../../src/shell/operational.ts';
+import { createTimers } from '../../src/shell/timers.ts';
+import { createRandom, type Random } from '../simulation/random.ts';
+import { createLedger, outTopic, record, saidIn, type Does } from './ledger.ts';
+import { gated, partitionCount, Scheduler, WorldBus, WorldClock, type Life, type WorldConsumer } from './world.ts';
+
+const keys = ['a', 'b', 'c', 'd'] as const;
+/** A key that is opened and shut uses one topic, so that its end does not depend on the interleaving. */
+const removable = ['x', 'y'] as const;
+
+const drawRecords = (random: Random, count: number): OutRecord[] =>
+  Array.from({ length: count }, (_, i) => {
+    if (random.chance(0.25)) return record('left', random.pick(removable), `e${i}`, random.pick(['open', 'shut', 'echo']));
+    const what = random.pick<Does>(['add', 'add', 'add', 'echo', 'nothing', 'item', 'cut', 'sleep', 'ask', 'poison', 'throw']);
+    // Items and questions belong to the left: what they do must not depend on the other topic either.
+    const side = what === 'add' || what === 'echo' ? random.pick(['left', 'right'] as const) : 'left';
+    return record(side, random.pick(keys), `e${i}`, what, 1_000_000 + i * 7);
+  });
+
+type Outcome = { readonly heads: unknown; readonly items: unknown; readonly said: string[]; readonly parked: string[] };
+type Faults = { readonly crash: number; readonly rebalance: number; readonly stall: number; readonly fail: number; readonly later: number };
+const noFaults: Faults = { crash: 0, rebalance: 0, stall: 0, fail: 0, later: 0 };
+
+const limits = shellLimits({ laterWindowMs: 10 ** 9, recordsPerPollMax: 7, headsCachedMax: 3, versionsRememberedMax: 2, wakeKeysPerAskMax: 3 });
+
+const run = async (seed: number, records: readonly OutRecord[], faults: Faults): Promise<Outcome> => {
+  const random = createRandom(seed);
+  const scheduler = new Scheduler(random);
+  const bus = new WorldBus(random);
+  const clock = new WorldClock();
+  const states = createMemoryStateStore();
+  const parking = createMemoryParkingLot();
+  const replicas: { life: Life; consumer: WorldConsumer }[] = [];
+  let calm = false;
+  const unless = (probability: number) => (): boolean => !calm && random.chance(probability);
+  bus.publishFails = faults.fail;
+  bus.commitFails = faults.fail;
+
+  const start = (): void => {
+    const life: Life = { dead: false };
+    const machine = createLedger({ isLater: unless(faults.later) });
+    const topics = machineTopics(machine);
+    const { publish, consumer } = bus.connect(life, scheduler, topics);
+    const store = gated(states, life, scheduler, unless(faults.fail));
+    const lot = gated(parking, life, scheduler, unless(faults.fail));
+    const shared = { room: 'flow', publish, clock, log: silentLog, metrics: createMetrics(), limits, random: random.next } as const;
+    const timers = createTimers({ ...shared, wire: machine.wake!.wire, states: store });
+    const batch = createMachineBatch({ ...shared, machine, states: store, parking: lot, commit: consumer.commit, onSaved: timers.saved });
+    const loop = async (): Promise<void> => {
+      for (let failed = false; !life.dead; ) {
+        try {
+          await batch.handleBatch(failed ? [] : await consumer.poll({ recordsMax: limits.recordsPerPollMax, timeoutMs: 0 }));
+          failed = false;
+        } catch (error) {
+          if (!isOperational(error)) throw error;
+          failed = true;
+        }
+      }
+    };
+    timers.start();
+    void loop();
+    replicas.push({ life, consumer });
+  };
+
+  start();
+  if (faults !== noFaults) start();
+  for (let partition = 0; partition < partitionCount; partition++) bus.assign(partition, replicas[0]!.consumer);
+  let unpublished = [...records];
+  const rebalance = (): void => bus.assign(random.below(partitionCount), random.pick(replicas.filter(({ life }) => !life.dead)).consumer);
+
+  for (let turn = 0; ; turn++) {
+    if (unpublished.length > 0 && random.chance(0.2)) bus.append(unpublished.splice(0, 1 + random.below(6)));
+    if (!calm && random.chance(faults.crash)) {
+      random.pick(replicas).life.dead = true;
+      start();
+      for (let partition = 0; partition < partitionCount; partition++) {
+        if (bus.group.owners.get(partition)!.life.dead) bus.assign(partition, replicas.at(-1)!.consumer);
+      }
+    }
+    if (!calm && random.chance(faults.rebalance)) rebalance();
+    if (random.chance(0.1)) clock.pass(random.pick([1, 20, 400, 20_000]));
+    await scheduler.turn();
+    if (unpublished.length === 0 && turn > 300 && !calm) {
+      calm = true;
+      bus.publishFails = 0;
+      bus.commitFails = 0;
+    }
+    if (calm && turn % 20 === 0 && (await isDone(bus, states, machineTopics(createLedger())))) break;
+    if (turn > 60_000) throw new Error(`seed ${seed} does not come to its end: ${bus.uncommitted(machineTopics(createLedger()))} records uncommitted`);
+  }
+  for (const { life } of replicas) life.dead = true;
+  const known = [...keys, ...removable];
+  const loaded = await states.load(known);
+  const parked = (await parking.list(10_000)).map(({ value }) => (JSON.parse(value) as { id: string }).id);
+  return {
+    heads: Object.fromEntries(loaded.flatMap(({ key, head }) => (head === null ? [] : [[key, head]]))),
+    items: Object.fromEntries(await states.loadItems(known)),
+    said: saidIn(bus.records(outTopic)),
+    parked: parked.toSorted(),
+  };
+};
+
+const isDone = async (bus: WorldBus, states: ReturnType<typeof createMemoryStateStore>, topics: readonly string[]): Promise<boolean> =>
+  bus.uncommitted(topics) === 0 && (await states.due(Infinity, 1)).keys.length === 0;
+
+const seeds = Number(process.env['SEEDS'] ?? 60);
+const firstSeed = Number(process.env['SEED'] ?? 1);
+
+describe('whatever happens, the end is that of a calm run', () => {
+  const cases: readonly (readonly [string, Faults])[] = [
+    ['crashes between any two effects', { ...noFaults, crash: 0.03 }],
+    ['rebalances with zombies', { ...noFaults, rebalance: 0.05 }],
+    ['failing bus and database', { ...noFaults, fail: 0.05 }],
+    ['keys that are not ready', { ...noFaults, later: 0.3 }],
+    ['all of it at once', { crash: 0.02, rebalance: 0.05, stall: 0, fail: 0.03, later: 0.1 }],
+  ];
+  for (const [name, faults] of cases) {
+    test(`${name} (${seeds} seeds)`, { timeout: 300_000 }, async () => {
+      for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
+        const records = drawRecords(createRandom(seed), 40);
+        const calm = await run(seed, records, noFaults);
+        expect(await run(seed, records, faults), `seed ${seed}`).toEqual(calm);
+      }
+    });
+  }
+});
