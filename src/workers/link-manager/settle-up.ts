@@ -57,7 +57,7 @@ const waitForWay = (turn: Turn, head: Head, reason: string): Head => {
   return { ...quiet, outbound: hold(quiet.outbound, turn.now, turn.deps.limits) };
 };
 
-const timeToResend = (outbound: Outbound, now: number): boolean => outbound.resendAt !== null && now >= outbound.resendAt && outbound.sent > outbound.floor;
+const timeToResend = (outbound: Outbound, now: number): boolean => outbound.resendAt !== null && now >= outbound.resendAt && hasOutstanding(outbound);
 
 /** Packets allowed out in this step: one when a silent peer is tried again, none while its answer is waited for. */
 const packetsAllowed = (outbound: Outbound, resending: boolean): number => {
@@ -96,9 +96,10 @@ const startHandshake = async (turn: Turn, head: Head, remote: Remote, context: S
 const speakOn = async (turn: Turn, head: Head, session: Session, remote: Remote, context: SessionContext): Promise<Head> => {
   const { head: next, spoke } = await speak(turn, head, session, remote);
   const { outbound } = next;
-  const underWay = outbound.sent > outbound.floor;
-  const waits = underWay && outbound.resendAt !== null && turn.now < outbound.resendAt;
-  const resendAt = !underWay ? null : waits ? outbound.resendAt : resendTime(outbound, turn.now, turn.deps.limits);
+  // A silent peer is tried again also where the message it did not acknowledge has run out of time and others wait behind it.
+  const awaited = outbound.sent > outbound.floor || (outbound.resends > 0 && hasOutstanding(outbound));
+  const waits = outbound.resendAt !== null && turn.now < outbound.resendAt;
+  const resendAt = !awaited ? null : waits ? outbound.resendAt : resendTime(outbound, turn.now, turn.deps.limits);
   const timed: Head = { ...next, outbound: { ...outbound, resendAt, holds: 0, holdAt: null } };
   // S6: renewed beside the session in use. A peer that stays silent may have lost it.
   const doubtful = outbound.resends >= turn.deps.limits.resendsBeforeHandshake;

@@ -108,6 +108,19 @@ describe('delivery between two clusters', () => {
     expect(world.alice.received).toHaveLength(1);
   });
 
+  test('a message that runs out of time while a silent peer is tried with it does not hold up those behind it', async () => {
+    const world = createWorld({ seed: 12, limits: { windowMessages: 1, cachedMessagesMax: 2 } });
+    world.send('alice', 'first');
+    await world.run(1_000);
+    world.faults = { ...noFaults, drop: 1 };
+    world.send('alice', 'tried in vain', { ttlMs: 4_000 });
+    world.send('alice', 'behind it');
+    await world.run(6_000);
+    world.faults = noFaults;
+    await world.run(60_000);
+    expect(deliveredTo(world.bob)).toEqual(['first', 'behind it']);
+  });
+
   test('a message in the middle that ran out of time leaves no gap behind', async () => {
     const world = createWorld({ seed: 5 });
     world.send('alice', 'first');
