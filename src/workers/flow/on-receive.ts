@@ -49,7 +49,7 @@ export const takeReceived = (draft: Draft, event: MessageEvent, facts: Facts): v
   if (draft.head !== undefined) return takeForFlow(draft, draft.head, event, message);
   if (message.init !== undefined && message.sender === 'initiator') return begin(draft, event, message, message.init, facts);
   refuse(draft, event, 'there is no such flow');
-  sayUnknown(draft, event, message);
+  if (nodeOf(event, facts) !== undefined) sayUnknown(draft, event, message);
 };
 
 const refuse = (draft: Draft, { groupId, source, destination, message }: MessageEvent, reason: string): void =>
@@ -89,10 +89,8 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
   }
   if (Object.keys(init.context).length > contextCountMax) return refuse(draft, event, `the context has more than ${contextCountMax} properties`);
   const node = nodeOf(event, facts);
-  if (node === undefined) {
-    refuse(draft, event, 'the destination is no virtual node of this cluster');
-    return sayError(draft, event, message, 'SESSION_REFUSED', 'there is no such virtual node');
-  }
+  // Nobody here could answer in its name.
+  if (node === undefined) return refuse(draft, event, 'the destination is no virtual node of this cluster');
   if (node.flowP2pOperationalStatus === 'INACTIVE') {
     refuse(draft, event, 'the virtual node is in maintenance');
     return sayError(draft, event, message, 'SESSION_REFUSED', 'the member is not taking sessions now');

@@ -1,6 +1,6 @@
 /** The application that the tests of the room run. */
 import { bundleOf } from './world/bundle.ts';
-import { nameOf } from './world/world.ts';
+import { nameOf } from './world/identities.ts';
 import type { App } from './world/world.ts';
 
 const source = `

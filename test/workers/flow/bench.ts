@@ -11,7 +11,8 @@ import { createMetrics } from '../../../src/observability/metrics.ts';
 import { createFlowSandbox, createFlowWorker, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import type { Sandbox } from '../../../src/workers/flow/worker.ts';
 import { bundleOf } from './world/bundle.ts';
-import { identityOf, viewsOf } from './world/world.ts';
+import { identityOf } from './world/identities.ts';
+import { viewsOf } from './world/world.ts';
 
 const source = `
 const note = entity<{ id: string; text: string }>({ name: 'Note', id: (one) => one.id });

@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { BatchPoint } from '../../../src/shell/operational.ts';
 import { createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { bundleOf } from './world/bundle.ts';
-import { createWorld, nameOf } from './world/world.ts';
+import { nameOf } from './world/identities.ts';
+import { createWorld } from './world/world.ts';
 import type { App, World, WorldOptions } from './world/world.ts';
 
 const source = `

@@ -7,7 +7,8 @@ import { createMetrics } from '../../../src/observability/metrics.ts';
 import { createFlowSandbox } from '../../../src/workers/flow/worker.ts';
 import type { Sandbox } from '../../../src/workers/flow/worker.ts';
 import { testApp } from './app.ts';
-import { createWorld, nameOf } from './world/world.ts';
+import { nameOf } from './world/identities.ts';
+import { createWorld } from './world/world.ts';
 import type { App, World, WorldOptions } from './world/world.ts';
 
 let sandbox: Sandbox;

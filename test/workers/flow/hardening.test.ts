@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
 import { startThread } from '../../../src/host/threads.ts';
+import type { StartThread } from '../../../src/host/threads.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import type { Sandbox, Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
@@ -239,6 +240,24 @@ describe('flow code that takes too much', () => {
     for (const turn of turns) await sandbox.run([turn]);
     expect(sandbox.holds(turns[3]!.flowId)).toBe(true);
     expect(sandbox.holds(turns[0]!.flowId)).toBe(false);
+    await sandbox.close();
+  });
+
+  test('a thread that ends by itself is started again, and what ran on it is lost, not failed', async () => {
+    let starts = 0;
+    const stops: ((exit: { type: 'crash'; message: string }) => void)[] = [];
+    const fragile: StartThread = (options) => {
+      starts += 1;
+      stops.push(options.onExit);
+      return starts === 1 ? { post: () => {}, terminate: async () => {} } : startThread(options);
+    };
+    const sandbox = createFlowSandbox({ startThread: fragile, clock: systemClock, log: silentLog, metrics: createMetrics() });
+    const turn = begin('test.Wait');
+    const running = sandbox.run([turn]);
+    stops[0]!({ type: 'crash', message: 'a fault of ours' });
+    expect(await running).toEqual([{ type: 'lost', reason: 'the sandbox thread ended: a fault of ours' }]);
+    expect(resultOf((await sandbox.run([turn]))[0])).toBe('waits');
+    expect(starts).toBe(2);
     await sandbox.close();
   });
 

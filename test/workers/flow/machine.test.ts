@@ -10,7 +10,8 @@ import { createMetrics } from '../../../src/observability/metrics.ts';
 import type { Machine, StepInput, StepOutput } from '../../../src/shell/worker.ts';
 import { createFlowWorker, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { testApp } from './app.ts';
-import { createWorld, groupId, identityOf, nameOf, viewsOf } from './world/world.ts';
+import { groupId, identityOf, nameOf } from './world/identities.ts';
+import { createWorld, viewsOf } from './world/world.ts';
 import type { App, World } from './world/world.ts';
 
 let app: App;
@@ -111,6 +112,7 @@ describe('a message from another member', () => {
     ['comes under the key of another flow', { key: initiatorFlowId }, 'the key is not the flow id that answers this session between these members'],
     ['comes from another source than its session', { source: nameOf('Eve') }, 'the key is not the flow id that answers this session between these members'],
     ['belongs to another group', { group: 'other' }, 'the key is not the flow id that answers this session between these members'],
+    ['is for a virtual node that is not here', { destination: nameOf('Carol'), key: responderFlowIdOf(groupId, nameOf('Carol'), alice, sessionId) }, 'the destination is no virtual node of this cluster'],
     ['carries too much context', { message: { ...first, init: { ...init, context: Object.fromEntries([...Array(101).keys()].map((i) => [i, ''])) } } }, 'the context has more than 100 properties'],
   ])('that %s is refused: logged, counted, no state, no answer', async (_, given, reason) => {
     await receive(given);
@@ -118,13 +120,6 @@ describe('a message from another member', () => {
     expect(world.metricsText()).toMatch(/cordage_flow_events_total\{event="flow-session-message-refused"\} 1/);
     expect(await stateOfBob()).toEqual([]);
     expect(sent()).toEqual([]);
-  });
-
-  test('for a virtual node that is not here is refused to the sender', async () => {
-    await receive({ destination: nameOf('Carol'), key: responderFlowIdOf(groupId, nameOf('Carol'), alice, sessionId) });
-    // Alice's room refuses the refusal: no flow of hers began this session, and an error is not answered.
-    expect(refusals()).toEqual(['the destination is no virtual node of this cluster', 'there is no such flow']);
-    expect(sent()).toMatchObject([{ sessionId, sender: 'responder', content: { type: 'error', code: 'SESSION_REFUSED' } }]);
   });
 
   test('that continues a session nobody holds is answered with an error, once for each, to the flow it names', async () => {
@@ -137,6 +132,15 @@ describe('a message from another member', () => {
     await receive({ message: { ...later, content: { type: 'close' } } });
     await receive({ message: { ...first, init: undefined, seq: 2 } });
     expect(sent()).toHaveLength(1);
+  });
+
+  test('for a virtual node in maintenance is refused to the sender', async () => {
+    const { virtualNodes } = world.rooms.get('Bob')!.views;
+    const { shortHash } = identityOf('Bob');
+    mapOf(virtualNodes).set(shortHash, { ...virtualNodes.get(shortHash)!, flowP2pOperationalStatus: 'INACTIVE' });
+    await receive({});
+    expect(sent()).toMatchObject([{ sessionId, sender: 'responder', content: { type: 'error', code: 'SESSION_REFUSED' } }]);
+    expect(await stateOfBob()).toEqual([]);
   });
 
   test('to a session that is held is believed from its counterparty alone', async () => {

@@ -84,8 +84,13 @@ const runTurns = async (pool: Pool, turns: readonly Turn[]): Promise<readonly Tu
   const alone: number[] = [];
   for (const [place, turn] of turns.entries()) {
     const lane = laneFor(pool, turn);
-    if (lane === pool.quarantine) alone.push(place);
-    else byLane.set(lane, [...(byLane.get(lane) ?? []), place]);
+    if (lane === pool.quarantine) {
+      alone.push(place);
+      continue;
+    }
+    const places = byLane.get(lane);
+    if (places === undefined) byLane.set(lane, [place]);
+    else places.push(place);
   }
   const results: TurnResult[] = [];
   const runHere = async (lane: Lane, places: readonly number[]): Promise<void> => {

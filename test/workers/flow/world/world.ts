@@ -1,28 +1,19 @@
 /**
- * Flow rooms behind the real shell, each with its own memory store, joined by a link that delivers at once. What the other rooms
- * do is done here as simply as their wires promise: entities in a map, signatures by the real cipher.
+ * Flow rooms behind the real shell, each with its own memory store, joined by a link that delivers at once. What the
+ * other rooms do stands in other-rooms.ts.
  */
-import { toBase64url, fromBase64url } from '../../../../src/cipher/bytes.ts';
-import { generateKeyPair, keyIdOf, sign } from '../../../../src/cipher/signature.ts';
+import { toBase64url } from '../../../../src/cipher/bytes.ts';
+import { generateKeyPair } from '../../../../src/cipher/signature.ts';
 import type { KeyPair } from '../../../../src/cipher/signature.ts';
 import type { Clock } from '../../../../src/host/clock.ts';
 import { flowIdOf } from '../../../../src/identity/derive.ts';
-import { holdingIdentityOf } from '../../../../src/identity/holding-identity.ts';
-import { parseX500 } from '../../../../src/identity/x500.ts';
-import { allToCryptoSign } from '../../../../src/messages/all-to-crypto.sign.ts';
-import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
 import type { CpiMetadata } from '../../../../src/messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../../src/messages/db-to-all.virtual-node.ts';
-import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
-import type { EntityOperation } from '../../../../src/messages/flow-to-db.entity.ts';
 import { flowToFlowWake } from '../../../../src/messages/flow-to-flow.wake.ts';
-import { flowToRestStatus } from '../../../../src/messages/flow-to-rest.status.ts';
-import { answer, answerTo, decode, encode } from '../../../../src/messages/grammar/envelope.ts';
-import type { Delivery, Outcome } from '../../../../src/messages/grammar/envelope.ts';
+import { encode } from '../../../../src/messages/grammar/envelope.ts';
+import type { Outcome } from '../../../../src/messages/grammar/envelope.ts';
 import type { InRecord, OutRecord } from '../../../../src/messages/grammar/record.ts';
 import type { FlowDeclaration, FlowStatus } from '../../../../src/messages/grammar/shapes.ts';
-import type { Wire } from '../../../../src/messages/grammar/wire.ts';
-import { linkManagerToFlowReceive } from '../../../../src/messages/link-manager-to-flow.receive.ts';
 import type { Member } from '../../../../src/messages/member-to-all.member.ts';
 import { restToFlowStart } from '../../../../src/messages/rest-to-flow.start.ts';
 import { createLog, silentLog } from '../../../../src/observability/log.ts';
@@ -37,15 +28,9 @@ import type { ParkingLot, StateStore } from '../../../../src/shell/store.ts';
 import type { View } from '../../../../src/shell/view.ts';
 import { createFlowWorker } from '../../../../src/workers/flow/worker.ts';
 import type { FlowLimits, FlowViews, Sandbox } from '../../../../src/workers/flow/worker.ts';
-
-export const groupId = 'test-group';
-export const nameOf = (common: string): string => `CN=${common}, O=${common}, L=London, C=GB`;
-
-export const identityOf = (common: string) => {
-  const parsed = parseX500(nameOf(common));
-  if (parsed.type !== 'name') throw new Error(parsed.reason);
-  return holdingIdentityOf(parsed.name, groupId);
-};
+import { groupId, identityOf, nameOf } from './identities.ts';
+import { carry } from './other-rooms.ts';
+import type { Vaults } from './other-rooms.ts';
 
 export type App = { readonly code: string; readonly flows: readonly FlowDeclaration[]; readonly hash?: string };
 
@@ -161,8 +146,6 @@ export type WorldOptions = {
   /** Whether a room's process dies at this point of a batch. */
   readonly crashAt?: (room: string, point: BatchPoint) => boolean;
 };
-
-type Vaults = Map<string, Map<string, string>>;
 
 export const createWorld = async (options: WorldOptions): Promise<World> => {
   const { members, app, sandbox, limits, route = (record) => [record], batchMax = 500, crashAt = () => false } = options;
@@ -295,93 +278,4 @@ const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits,
   const room: Room = { name: common, states, parking, views, queue: [], uncommitted: [], batch: undefined as unknown as Batch, restart: () => void (room.batch = assemble()) };
   room.batch = assemble();
   return room;
-};
-
-// ── The other rooms ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-type Around = {
-  readonly room: Room;
-  readonly rooms: ReadonlyMap<string, Room>;
-  readonly deliver: (room: Room, record: OutRecord) => void;
-  readonly statuses: FlowStatus[];
-  readonly answers: { requestId: string; outcome: Outcome }[];
-  readonly vaults: Vaults;
-  readonly keys: ReadonlyMap<string, KeyPair>;
-  /** Answers already given, by request id. */
-  readonly done: Map<string, OutRecord>;
-};
-
-const read = <Body>(wire: Wire<Body, any>, record: OutRecord): Delivery<Body> => {
-  const decoded = decode(wire, { ...record, partition: 0, offset: 0, timestamp: 0 });
-  if (decoded.type !== 'message') throw new Error(`a room said what its wire ${wire.topic} does not allow: ${JSON.stringify(decoded)}`);
-  return decoded.delivery;
-};
-
-const carry = async (around: Around, record: OutRecord): Promise<void> => {
-  const { room, rooms, deliver, statuses, answers, done } = around;
-  switch (record.topic) {
-    case flowToRestStatus.topic:
-      return void statuses.push(read(flowToRestStatus, record).body);
-    case 'all-to-rest.answer':
-      return void answers.push(answer.parse((JSON.parse(record.value) as { body: unknown }).body) as { requestId: string; outcome: Outcome });
-    case allToLinkManagerSend.topic: {
-      const { body } = read(allToLinkManagerSend, record);
-      const target = [...rooms.values()].find(({ name }) => nameOf(name) === body.destination);
-      const { messageId, source, destination, payload } = body;
-      if (target === undefined) {
-        const lost = { type: 'undelivered' as const, messageId, groupId: body.groupId, source, destination, reason: 'no route' };
-        return deliver(room, encode(linkManagerToFlowReceive, { key: body.senderKey, id: `${messageId}/undelivered`, body: lost }));
-      }
-      const arrived = { type: 'message' as const, messageId, groupId: body.groupId, source, destination, payload };
-      return deliver(target, encode(linkManagerToFlowReceive, { key: body.receiverKey, id: messageId, body: arrived }));
-    }
-    case flowToDbEntity.topic: {
-      const request = read(flowToDbEntity, record);
-      const again = done.get(request.id);
-      if (again !== undefined) return deliver(room, again);
-      const reply = answerTo(request, entityOutcome(around.vaults.get(request.body.shortHash)!, request.body.operation))!;
-      done.set(request.id, reply);
-      return deliver(room, reply);
-    }
-    case allToCryptoSign.topic: {
-      const request = read(allToCryptoSign, record);
-      return deliver(room, answerTo(request, await signOutcome(around.keys.get(request.body.tenant)!, request.body))!);
-    }
-    default:
-      throw new Error(`nobody hears ${record.topic}`);
-  }
-};
-
-const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): Outcome => {
-  const keyOf = (id: string): string => `${operation.entity}/${id}`;
-  const itemsOf = (ids: readonly string[]) => ids.flatMap((id) => (vault.has(keyOf(id)) ? [{ id, json: vault.get(keyOf(id))! }] : []));
-  switch (operation.type) {
-    case 'persist': {
-      const taken = operation.items.find(({ id }) => vault.has(keyOf(id)));
-      if (taken !== undefined) return { type: 'refused', code: 'DB_ENTITY_EXISTS', message: `${taken.id} is there already` };
-      for (const { id, json } of operation.items) vault.set(keyOf(id), json);
-      return { type: 'done', value: { items: operation.items } };
-    }
-    case 'merge':
-      for (const { id, json } of operation.items) vault.set(keyOf(id), json);
-      return { type: 'done', value: { items: operation.items } };
-    case 'remove': {
-      const items = itemsOf(operation.ids);
-      for (const { id } of items) vault.delete(keyOf(id));
-      return { type: 'done', value: { items } };
-    }
-    case 'find':
-      return { type: 'done', value: { items: itemsOf(operation.ids) } };
-    case 'query': {
-      const prefix = `${operation.entity}/`;
-      const all = [...vault].filter(([key]) => key.startsWith(prefix)).map(([key, json]) => ({ id: key.slice(prefix.length), json }));
-      return { type: 'done', value: { items: all.slice(0, operation.countMax) } };
-    }
-  }
-};
-
-const signOutcome = async (key: KeyPair, { keyId, data }: { keyId: string; data: string }): Promise<Outcome> => {
-  if (keyIdOf(key.publicKey) !== keyId) return { type: 'refused', code: 'CRYPTO_KEY_NOT_FOUND', message: `no key ${keyId}` };
-  const signature = await sign({ scheme: 'CORDA.EDDSA.ED25519', spec: 'EdDSA', privateKey: key.privateKey, data: fromBase64url(data) });
-  return { type: 'done', value: { signature: toBase64url(signature), spec: 'EdDSA', publicKey: toBase64url(key.publicKey) } };
 };
