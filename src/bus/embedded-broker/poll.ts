@@ -46,6 +46,8 @@ export const takeRecords = async (reader: Reader, budget: Budget, cold: ColdFram
 
 const sleep = (reader: Reader, clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve) => {
+    // It may have fired while the poll looked for records: then no event comes any more.
+    if (signal?.aborted === true) return resolve();
     const finish = (): void => {
       reader.onWake(undefined);
       cancel();
