@@ -40,13 +40,12 @@ const startProcess = async (kind: ProcessKind, environment: Record<string, strin
   await new Promise<void>((resolve, reject) => {
     const fail = (why: string) => (): void => reject(new Error(`${kind} ${why}; the end of ${logFile}:\n${readFileSync(logFile, 'utf8').slice(-3_000)}`));
     const timer = setTimeout(fail('was not ready in time'), readyTimeoutMs);
+    // After `ready` this rejects nothing any more.
     child.once('exit', fail('ended before it was ready'));
     createInterface({ input: child.stdout }).on('line', (line) => {
       log.write(`${line}\n`);
       if (!line.includes(`"${kind}.ready"`)) return;
       clearTimeout(timer);
-      child.removeAllListeners('exit');
-      child.once('exit', () => undefined);
       resolve();
     });
   });
