@@ -45,15 +45,22 @@ export const startLoop = (options: LoopOptions): Loop => {
   const { signal } = stopping;
   let fault: unknown;
   let tries = 0;
+  /** A batch that failed goes on before anything new is polled. */
+  let unfinished = false;
 
   const turn = async (): Promise<void> => {
     const isFull = batch.heldCount() >= limits.recordsHeldMax;
     if (isFull) await pause(clock, timeToPoll(options), signal);
-    // After a failure the batch in work goes on first.
-    const polls = fault === undefined && !isFull;
-    const records = polls ? await consumer.poll({ timeoutMs: timeToPoll(options), recordsMax: limits.recordsPerPollMax, signal }) : [];
+    const polls = !unfinished && !isFull;
+    // A loop that has failed only looks, so that it soon knows whether it works again.
+    const timeoutMs = fault === undefined ? timeToPoll(options) : 0;
+    const records = polls ? await consumer.poll({ timeoutMs, recordsMax: limits.recordsPerPollMax, signal }) : [];
+    unfinished = true;
     await batch.handleBatch(records);
-    if (fault !== undefined) log.info('loop-recovered', { name, tries });
+    unfinished = false;
+    // Only a poll shows that the bus is back: a batch with nothing to do succeeds without it.
+    if (!polls || fault === undefined) return;
+    log.info('loop-recovered', { name, tries });
     fault = undefined;
     tries = 0;
   };
