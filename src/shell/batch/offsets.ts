@@ -39,6 +39,8 @@ export const createOffsets = (): Offsets => {
     open: (record) => {
       const stream = streamFor(record);
       stream.next = record.offset + 1;
+      // It came again, so what we committed beyond it was left out: the partition was not ours then.
+      if (record.offset < stream.committed) stream.committed = -1;
       if (stream.open.has(record.offset)) return false;
       stream.open.add(record.offset);
       return true;

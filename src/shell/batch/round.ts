@@ -44,9 +44,11 @@ type Next = Extract<StepOutput<unknown, unknown>, { type: 'next' }>;
 type Judged = { readonly work: Work; readonly verdict: Verdict };
 type Changed = { readonly work: Work; readonly output: Next; readonly change: StateChange };
 
-/** Removing what is not there changes nothing. */
-const isChange = ({ work, verdict }: Judged): boolean =>
-  verdict.type === 'next' && verdict.head !== undefined && !(verdict.head === null && work.held.head === undefined);
+/**
+ * `null` is a change even where no key is: it may be the sum of a birth and a removal in one batch, and without its tombstone
+ * a zombie that has seen only the birth would save it afterwards (M7).
+ */
+const isChange = ({ verdict }: Judged): boolean => verdict.type === 'next' && verdict.head !== undefined;
 
 const consumedOf = ({ dropped, takes }: Work): Queued[] => [...dropped, ...takes];
 
@@ -102,7 +104,7 @@ const findStale = async ({ states, metrics }: RoundOptions, works: readonly Work
   if (works.length === 0) return new Set();
   const loaded = await metrics.timed('load', () => states.load(works.map(({ held }) => held.key)));
   const versions = new Map(loaded.map(({ key, version }) => [key, version]));
-  return new Set(works.filter(({ held }) => versions.get(held.key) !== held.version).map(({ held }) => held.key));
+  return new Set(works.filter(({ held }) => (versions.get(held.key) ?? 0) !== held.version).map(({ held }) => held.key));
 };
 
 const finish = ({ lanes, offsets }: RoundOptions, lane: Lane, done: readonly Queued[]): void => {
@@ -214,10 +216,12 @@ const applyFault = (options: RoundOptions, work: Work, fault: unknown): readonly
 const settleRound = async (options: RoundOptions, judged: readonly Judged[], idle: readonly Work[]): Promise<void> => {
   const { changed, others } = part(judged);
   const unchanged = [...others.map(({ work }) => work), ...idle];
-  const [{ saved, faults }, stale] = await Promise.all([
-    saveChanges(options, changed.map(({ change }) => change)),
-    findStale(options, unchanged.filter(({ fresh }) => !fresh)),
-  ]);
+  const saving = saveChanges(options, changed.map(({ change }) => change));
+  const comparing = findStale(options, unchanged.filter(({ fresh }) => !fresh));
+  // Both have ended before either's fault is thrown: the next round must not read while this one still writes.
+  await Promise.allSettled([saving, comparing]);
+  const { saved, faults } = await saving;
+  const stale = await comparing;
   await options.probe?.('saved');
 
   const refused: Refusal[] = [];

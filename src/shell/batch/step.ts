@@ -12,8 +12,11 @@ import type { ShellMetrics } from './metrics.ts';
 export type Work = {
   readonly lane: Lane;
   readonly held: Held;
-  /** The head was read in this round, so nobody else had changed it. */
-  readonly fresh: boolean;
+  /**
+   * The head was read in this round, so what is decided on it was true then. Not so when items were read too: they may be of
+   * a later version.
+   */
+  fresh: boolean;
   /** Handled before, or a wake that is out of date. */
   readonly dropped: readonly Queued[];
   readonly takes: readonly Queued[];
@@ -52,8 +55,10 @@ const eventsOf = (work: Work): unknown[] => work.takes.map(({ event }) => event)
 const loadItems = async ({ machine, states, metrics }: StepOptions, works: readonly Work[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>> => {
   const { needsItems } = machine;
   if (needsItems === undefined) return new Map();
-  const keys = works.filter(({ held, takes }) => needsItems(held.key, held.head, takes.map(({ event }) => event))).map(({ held }) => held.key);
-  if (keys.length === 0) return new Map();
+  const needy = works.filter(({ held, takes }) => needsItems(held.key, held.head, takes.map(({ event }) => event)));
+  if (needy.length === 0) return new Map();
+  for (const work of needy) work.fresh = false;
+  const keys = needy.map(({ held }) => held.key);
   const found = await metrics.timed('load', () => states.loadItems(keys));
   return new Map(keys.map((key) => [key, found.get(key) ?? []]));
 };
