@@ -1,13 +1,16 @@
 /** Signatures by noble: secp256k1, which WebCrypto lacks, and P-256 and Ed25519 where a platform lacks those. */
 import { ecdsa, type ECDSA } from '@noble/curves/abstract/weierstrass.js';
-import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256 } from '@noble/curves/nist.js';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
+import * as ed25519 from '@noble/ed25519';
 import { sha384, sha512 } from '@noble/hashes/sha2.js';
 import type { Bytes } from '../bytes.ts';
 import { CipherError } from '../cipher-error.ts';
 import type { CurveScheme } from '../key-encoding.ts';
 import type { PrivateKey, PublicKey, SignatureEngine, SignatureSpec, SignWith, VerifyWith } from './signature-engine.ts';
+
+// RFC 8032 section 5.1: the digest of Ed25519, which that library leaves to its caller where the answer must be synchronous.
+ed25519.hashes.sha512 = sha512;
 
 type EcdsaScheme = 'CORDA.ECDSA.SECP256K1' | 'CORDA.ECDSA.SECP256R1';
 
