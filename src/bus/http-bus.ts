@@ -18,11 +18,16 @@ export type HttpBusOptions = {
   readonly password: string;
   readonly clock?: Clock;
   readonly log: Log;
+  /**
+   * Whether publishes of several callers share requests. Default `true`; `false` on runtimes where one request's work ends
+   * with it (Cloudflare Workers), as another's records may then not be sent.
+   */
+  readonly gathersPublishes?: boolean;
 };
 
 export const createHttpBus = (options: HttpBusOptions): Bus => {
   const powers = { clock: systemClock, ...options };
-  const publisher = createPublisher(powers);
+  const publisher = createPublisher(powers, options.gathersPublishes ?? true);
   const open = new Set<{ close(): Promise<void> }>();
   let closed = false;
   const keep = <Closing extends { close(): Promise<void> }>(make: () => Closing): Closing => {

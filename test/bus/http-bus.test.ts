@@ -40,6 +40,18 @@ describe('publishing', () => {
     expect(proxy.paths.length).toBeLessThan(5);
   });
 
+  test('sends each call by itself where the runtime wants that, with the same promises', async () => {
+    const edge = createHttpBus({ ...admin, url: proxy.url, log: silentLog, gathersPublishes: false });
+    failFirst(1, '/produce', 'lose answer');
+    const large = Array.from({ length: 5 }, (_, i) => record(`${i} ${'x'.repeat(900_000)}`, 'one key'));
+    const [positions] = await Promise.all([edge.publish(large), edge.publish([{ ...record('a'), partition: 1 }]), edge.publish([{ ...record('b'), partition: 1 }])]);
+    expect(positions.map(({ offset }) => offset)).toEqual(positions.map((_, i) => positions[0]!.offset + i));
+    const kept = (await stored()).map((value) => value.split(' ')[0]);
+    expect(kept.filter((value) => !'ab'.includes(value!))).toEqual(['0', '1', '2', '3', '4']);
+    expect(kept).toHaveLength(7);
+    await edge.close();
+  });
+
   test.each(['lose request', 'lose answer'] as const)('survives a network that did %s, and writes each record once', async (fault) => {
     failFirst(2, '/produce', fault);
     const [position] = await bus.publish([record('a')]);

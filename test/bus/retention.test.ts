@@ -53,6 +53,20 @@ describe('R1: records of a log', () => {
     await reopened.close();
   });
 
+  test('all gone leave the count of their partition, through a restart', async () => {
+    const broker = await openOn(directory, { limits });
+    await broker.append([{ topic: 'log', key: 'k', value: 'a', partition: 1 }, { topic: 'log', key: 'k', value: 'b', partition: 1 }]);
+    await publishMany(broker, 'other', 60);
+    await broker.applyRetention();
+    expect(await readAll(broker, ['log'])).toEqual([]);
+    await broker.close();
+    const reopened = await openOn(directory, { limits });
+    const [next] = await reopened.append([{ topic: 'log', key: 'k', value: 'c', partition: 1 }]);
+    expect(next?.offset).toBe(2);
+    expect((await readAll(reopened, ['log'])).map(({ offset }) => offset)).toEqual([2]);
+    await reopened.close();
+  });
+
   test('stay while one group has not committed them, and the log says who holds it', async () => {
     const lines: string[] = [];
     const broker = await openOn(directory, { limits, log: createLog({ level: 'warn', write: (line) => lines.push(line) }) });

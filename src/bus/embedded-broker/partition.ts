@@ -225,7 +225,7 @@ export class CompactedPartition implements Shared {
 
   #keep(kept: Kept): void {
     const before = this.#latest.get(kept.key);
-    // A copy of a record that was replaced meanwhile.
+    // Copies are made of live records only, so none should stand behind what replaced it; if one does, the newer wins.
     if (before !== undefined && before > kept.offset) return;
     if (before !== undefined && before !== kept.offset) this.#kept.delete(before);
     if (before !== kept.offset) {

@@ -1,6 +1,6 @@
 /**
  * Publishes over HTTP. One request is under way at a time, which keeps every caller's order; what is published meanwhile is
- * gathered into the next.
+ * gathered into the next. Where a runtime ties every request to the call that began it (Cloudflare), nothing is gathered.
  */
 import { BusError } from '../bus.ts';
 import { recordValueCharsMax } from '../../messages/grammar/envelope.ts';
@@ -25,17 +25,17 @@ type Part = {
 
 const charsOf = ({ topic, key, value }: OutRecord): number => topic.length + key.length + value.length + 64;
 
-export const createPublisher = (powers: HttpBusPowers): Publisher => {
+export const createPublisher = (powers: HttpBusPowers, gathers: boolean): Publisher => {
   const closing = new AbortController();
-  const name = crypto.randomUUID();
-  let requests = 0;
+  const nextName = gathers ? createNames() : (): string => `${crypto.randomUUID()}/1`;
   let queue: Part[] = [];
   let queueChars = 0;
   let running: Promise<void> | undefined;
+  const alone = new Set<Promise<unknown>>();
 
   /** A repeat carries the same name, so that the server can tell it from a second publish. */
   const send = async (parts: readonly Part[]): Promise<readonly TopicPartitionOffset[]> => {
-    const producer = openClient(powers, { 'cordage-produce': `${name}/${++requests}` }).producer();
+    const producer = openClient(powers, { 'cordage-produce': nextName() }).producer();
     const messages = parts.flatMap(({ records }) => records).map(messageOf);
     const answer = await attempts(powers, closing.signal, () => producer.produceMany(messages));
     if (!Array.isArray(answer) || answer.length !== messages.length) throw new BusError('BUS_UNREACHABLE', `the broker at ${powers.url} answered for ${messages.length} records with something else`);
@@ -78,6 +78,17 @@ export const createPublisher = (powers: HttpBusPowers): Publisher => {
     return taken;
   };
 
+  /** The parts of one call, one after the other, beside whatever others publish. */
+  const sendAlone = async (parts: readonly OutRecord[][]): Promise<readonly TopicPartitionOffset[]> => {
+    const positions: TopicPartitionOffset[] = [];
+    for (const records of parts) {
+      const sending = new Promise<readonly TopicPartitionOffset[]>((done, failed) => void sendTogether([{ records, chars: 0, done, failed }]));
+      alone.add(sending);
+      positions.push(...(await sending.finally(() => alone.delete(sending))));
+    }
+    return positions;
+  };
+
   const enqueue = (records: readonly OutRecord[]): Promise<readonly TopicPartitionOffset[]> =>
     new Promise((resolve, reject) => {
       const chars = records.reduce((sum, record) => sum + charsOf(record), 0);
@@ -91,13 +102,22 @@ export const createPublisher = (powers: HttpBusPowers): Publisher => {
       if (closing.signal.aborted) throw new BusError('BUS_CLOSED', 'this bus is closed');
       for (const record of records) refuseTooLarge(record);
       if (queueChars > limits.publishQueueCharsMax) throw new BusError('BUS_UNREACHABLE', `more is published than the broker at ${powers.url} takes; publish again later`);
-      return (await Promise.all(split(records).map(enqueue))).flat();
+      const parts = split(records);
+      return gathers ? (await Promise.all(parts.map(enqueue))).flat() : sendAlone(parts);
     },
     close: async () => {
       closing.abort();
       await running;
+      await Promise.allSettled(alone);
     },
   };
+};
+
+/** Drawn at the first request: at the start of a program some runtimes allow no chance. */
+const createNames = (): (() => string) => {
+  let producer: string | undefined;
+  let requests = 0;
+  return () => `${(producer ??= crypto.randomUUID())}/${++requests}`;
 };
 
 const messageOf = ({ topic, key, value, partition }: OutRecord) => (partition === undefined ? { topic, key, value } : { topic, key, value, partition });

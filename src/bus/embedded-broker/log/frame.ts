@@ -31,7 +31,8 @@ const typeSnapshot = 3;
 const flagCopy = 1;
 /** UTF-8 takes at most this many bytes for one UTF-16 unit. */
 const utf8BytesPerCharMax = 3;
-const keptBufferBytesMax = 16 * 1024 * 1024;
+/** A buffer grown beyond this by a burst is not kept for the small frames behind it. */
+const keptBufferBytesMax = 8 * 1024 * 1024;
 
 export type FrameHead = {
   readonly segment: number;

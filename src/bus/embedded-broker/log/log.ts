@@ -3,6 +3,7 @@
  * then a group commit is one write whatever the number of topics it touches.
  */
 import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Clock } from '../../../host/clock.ts';
 import type { Log as Logger } from '../../../observability/log.ts';
 import { BusError } from '../../bus.ts';
@@ -106,7 +107,8 @@ export type DiskLogOpening = LogOptions & {
 /** Opens the log of a directory, made when it does not exist; shows `sink` what it holds. Throws BUS_CORRUPT, BUS_REFUSED. */
 export const openDiskLog = async (options: DiskLogOpening): Promise<Log> => {
   const { directory, sink, limits, log } = options;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (made !== undefined) await syncDirectory(dirname(made));
   const unlock = lockDirectory(directory);
   try {
     const zeroAhead = { bytes: limits.zeroAheadBytes, frameBytesMax: limits.zeroAheadFrameBytesMax };
