@@ -9,7 +9,7 @@ import type { Clock } from '../host/clock.ts';
 import type { Log } from '../observability/log.ts';
 import { createHttpConsumer } from './http-bus/consumer.ts';
 import { createHttpFollower } from './http-bus/follower.ts';
-import { createPublisher } from './http-bus/publisher.ts';
+import { Publisher } from './http-bus/publisher.ts';
 
 export type HttpBusOptions = {
   readonly url: string;
@@ -27,7 +27,7 @@ export type HttpBusOptions = {
 
 export const createHttpBus = (options: HttpBusOptions): Bus => {
   const powers = { clock: systemClock, ...options };
-  const publisher = createPublisher(powers, options.gathersPublishes ?? true);
+  const publisher = new Publisher(powers, options.gathersPublishes ?? true);
   const open = new Set<{ close(): Promise<void> }>();
   let closed = false;
   const keep = <Closing extends { close(): Promise<void> }>(make: () => Closing): Closing => {

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
 import { systemClock } from '../../src/host/clock.ts';
-import { silentLog } from '../../src/observability/log.ts';
+import { createLog, silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { diskTopics, makeDirectory, openOn, readAll, removeDirectory, segmentFiles, valuesOf } from './disk.ts';
 import { createManualClock } from './manual-clock.ts';
@@ -73,9 +73,12 @@ describe('a disk that takes no more', () => {
     const { stdout } = await promisify(execFile)('sh', ['-c', command]);
     const { before, codes, acknowledged } = JSON.parse(stdout) as { before: number; codes: string[]; acknowledged: string[] };
     expect(codes).toEqual(['BUS_UNREACHABLE']);
-    expect(acknowledged.filter((value) => value.startsWith('after'))).toHaveLength(20);
-    expect(acknowledged.length).toBeGreaterThanOrEqual(before + 20);
-    const broker = await openOn(directory);
+    expect(acknowledged.at(-1)).toBe('after');
+    expect(acknowledged.length).toBeGreaterThan(before);
+    const lines: string[] = [];
+    const broker = await openOn(directory, { log: createLog({ level: 'warn', write: (line) => lines.push(line) }) });
+    // What could be written of the refused frame was taken back.
+    expect(lines).toEqual([]);
     const kept = await readAll(broker);
     expect(valuesOf(kept, 'other')).toEqual(acknowledged);
     expect(kept.map(({ offset }) => offset)).toEqual(acknowledged.map((_, i) => i));

@@ -25,6 +25,6 @@ for (let round = 0; codes.size === 0; round++) await many(`round ${round}`);
 const before = acknowledged.length;
 await many('while full');
 execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=unlimited']);
-await many('after');
+await publish('after');
 await broker.close();
 process.stdout.write(JSON.stringify({ before, codes: [...codes], acknowledged }));

@@ -193,6 +193,27 @@ describe('R2: records of a compacted topic', () => {
     await reopened.close();
   });
 
+  test('a removed key does not come back either while an older segment, kept for another topic, still holds its value', async () => {
+    const clock = createManualClock();
+    const broker = await openOn(directory, { limits, clock });
+    await broker.connect().consume({ group: 'slow', instance: 'i', topics: ['log'] }).poll({ recordsMax: 1, timeoutMs: 0 });
+    await broker.append([{ topic: 'log', key: 'k', value: 'holds the oldest segment' }, { topic: 'view', key: 'gone', value: 'must not come back' }]);
+    await publishMany(broker, 'other', 10);
+    await broker.append([removed('gone')]);
+    const files = await segmentFiles(directory);
+    await publishMany(broker, 'other', 30);
+    clock.advance(2 * dayMs);
+    await broker.applyRetention();
+    // The tombstone's first segment is gone, the value's is not.
+    const left = await segmentFiles(directory);
+    expect(left).toContain(files[0]);
+    expect(left).not.toContain(files.at(-1));
+    await broker.close();
+    const reopened = await openOn(directory, { limits, clock });
+    expect((await readAll(reopened, ['view'])).map(({ value }) => value)).toEqual([removed('gone').value]);
+    await reopened.close();
+  });
+
   test('are what a plain map would hold, whatever is written, removed, cleaned and restarted in whatever order', async () => {
     const key = fc.integer({ min: 0, max: 5 }).map((i) => `key ${i}`);
     const action = fc.oneof(

@@ -24,7 +24,7 @@ import type { GroupView } from './groups.ts';
 import { createInProcessBus } from './in-process-bus.ts';
 import type { Snapshot } from './log/entry.ts';
 import { createMemoryLog, openDiskLog } from './log/log.ts';
-import type { Log, LogOptions } from './log/log.ts';
+import type { DiskLogOpening, Log, LogOptions } from './log/log.ts';
 import { offsetAtTime } from './offset-at-time.ts';
 import { pollReader } from './poll.ts';
 import { Reader } from './reader.ts';
@@ -85,33 +85,36 @@ export type EmbeddedBroker = {
 export const openEmbeddedBroker = async (options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> => {
   const limits: BrokerLimits = { ...brokerLimits, ...options.limits };
   const { clock, log: logger, storage } = options;
+  const instruments = instrumentsOf(options.metrics ?? createMetrics());
   const topics = new TopicTable({ isTombstone: options.isTombstone ?? hasNullBody, partitionsMax: limits.partitionsMax });
   const contents = new SegmentContents();
-  let log: Log;
-  const instruments = instrumentsOf(options.metrics ?? createMetrics());
-  const cold = new ColdFrames({ log: () => log, topicName: (number) => topics.byNumber(number)?.name ?? '', charsMax: limits.coldCacheCharsMax });
-  const groups: Groups = new Groups({ topics, clock, cold, limits, log: logger, rebalanced: () => instruments.rebalances.add(), kick: () => log.kick() });
-  const snapshot = (segments: readonly number[]): Snapshot => ({ v: 1, segments: [...segments], topics: topics.snapshot(), groups: groups.snapshot() });
+  /** Made last, from what the others say; they call it only afterwards. */
+  const late: { log?: Log; retention?: Retention } = {};
+  const cold = new ColdFrames({ log: () => late.log!, topicName: (number) => topics.byNumber(number)?.name ?? '', charsMax: limits.coldCacheCharsMax });
+  const groups = new Groups({ topics, clock, cold, limits, log: logger, rebalanced: () => instruments.rebalances.add(), kick: () => late.log?.kick() });
   const evicts = storage.type === 'disk';
-  const appender = new Appender({ topics, contents, clock, limits, log: () => log, evicts, segmentBegun: () => void retention?.run() });
-  let retention: Retention | undefined;
-  const logOptions: LogOptions = { limits, clock, log: logger, riders: groups, snapshot, measured: instruments.frame, shown: appender.wakeReaders };
+  const appender = new Appender({ topics, contents, clock, limits, log: () => late.log!, evicts, segmentBegun: () => void late.retention?.run() });
+  const snapshot = (segments: readonly number[]): Snapshot => ({ v: 1, segments: [...segments], topics: topics.snapshot(), groups: groups.snapshot() });
   const configure = (): void => {
     groups.clampCommitted();
     const orphans = topics.configure(options.topics);
     if (orphans.length > 0) logger.warn('bus.topics_not_configured', { topics: orphans, meaning: 'the log holds topics that no wire names; they are kept' });
   };
-  if (storage.type === 'memory') configure();
-  log =
-    storage.type === 'memory'
-      ? createMemoryLog(logOptions)
-      : await openDiskLog({ ...logOptions, directory: storage.directory, sink: sinkOf({ topics, groups, contents }), recovered: configure });
-  retention = new Retention({ log, topics, groups, contents, cold, clock, limits, logger, snapshot });
+  const logOptions: LogOptions = { limits, clock, log: logger, riders: groups, snapshot, measured: instruments.frame, shown: appender.wakeReaders };
+  const log = await openLog(storage, logOptions, { sink: sinkOf({ topics, groups, contents }), recovered: configure });
+  const retention = new Retention({ log, topics, groups, contents, cold, clock, limits, logger, snapshot });
+  Object.assign(late, { log, retention });
   return assemble({ limits, clock, topics, groups, cold, appender, log, retention });
 };
 
+const openLog = async (storage: BrokerStorage, options: LogOptions, recovery: Pick<DiskLogOpening, 'sink' | 'recovered'>): Promise<Log> => {
+  if (storage.type === 'disk') return openDiskLog({ ...options, ...recovery, directory: storage.directory });
+  recovery.recovered();
+  return createMemoryLog(options);
+};
+
 /** What the log shows when it is opened. */
-const sinkOf = ({ topics, groups, contents }: { topics: TopicTable; groups: Groups; contents: SegmentContents }): Parameters<typeof openDiskLog>[0]['sink'] => ({
+const sinkOf = ({ topics, groups, contents }: { topics: TopicTable; groups: Groups; contents: SegmentContents }): DiskLogOpening['sink'] => ({
   snapshot: (snapshot) => {
     topics.restore(snapshot);
     for (const group of snapshot.groups) groups.restore(group);

@@ -278,7 +278,7 @@ export class Group {
     const { topics } = this.#powers;
     const owners = assignPartitions([...this.#members.values()], (topic) => topics.get(topic).partitions.length);
     for (const member of this.#members.values()) {
-      for (const partition of [...member.reader.partitions]) {
+      for (const partition of member.reader.partitions) {
         if (owners.get(partition.topic)?.[partition.number] !== member.instance) member.reader.remove(partition);
       }
     }

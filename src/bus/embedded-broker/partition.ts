@@ -3,6 +3,7 @@
  *
  * What is shown here is durable. Offsets are given in order when a record is submitted (`assigned`), and shown in that order.
  */
+import { BusError } from '../bus.ts';
 import type { Retention } from '../../messages/grammar/wire.ts';
 import type { LogRecord, Location } from './record.ts';
 import { segmentOf } from './record.ts';
@@ -110,10 +111,13 @@ export class LogPartition implements Shared {
     this.assigned = this.next;
   }
 
-  /** Recovery: records come as the log has them; a hole before one says that retention let go what stood before it. */
+  /**
+   * Recovery: records come in order. Where retention took a segment out, the snapshot at the beginning of the next one has
+   * moved the start behind it, so a hole here is damage.
+   */
   restore(offset: number, location: Location): void {
     if (offset < this.next) return;
-    if (offset > this.next) this.#restartAt(offset);
+    if (offset > this.next) throw new BusError('BUS_CORRUPT', `the log has offset ${offset} of ${this.topic}/${this.number} where ${this.next} is due; restore the directory from a copy`);
     this.#slots.push(location);
     this.assigned = this.next;
   }

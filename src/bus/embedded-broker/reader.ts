@@ -49,7 +49,7 @@ export class Reader {
 
   /** Leaves all partitions and ends a wait. */
   close(): void {
-    for (const partition of [...this.#cursors.keys()]) this.remove(partition);
+    for (const partition of this.#cursors.keys()) this.remove(partition);
     this.wake();
   }
 

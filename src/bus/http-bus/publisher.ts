@@ -9,109 +9,112 @@ import { attempts, openClient } from './client.ts';
 import type { HttpBusPowers } from './client.ts';
 import { httpBusLimits as limits } from './config.ts';
 
-export type Publisher = {
-  publish(records: readonly OutRecord[]): Promise<readonly TopicPartitionOffset[]>;
-  /** Sends what waits; refuses what comes later. */
-  close(): Promise<void>;
-};
+type Positions = readonly TopicPartitionOffset[];
 
 /** What one caller published, or a part of it that fits a request. */
 type Part = {
   readonly records: readonly OutRecord[];
   readonly chars: number;
-  readonly done: (positions: readonly TopicPartitionOffset[]) => void;
+  readonly done: (positions: Positions) => void;
   readonly failed: (error: unknown) => void;
 };
 
-const charsOf = ({ topic, key, value }: OutRecord): number => topic.length + key.length + value.length + 64;
+export class Publisher {
+  readonly #powers: HttpBusPowers;
+  readonly #gathers: boolean;
+  readonly #nextName: () => string;
+  readonly #closing = new AbortController();
+  #queue: Part[] = [];
+  #queueChars = 0;
+  #running: Promise<void> | undefined;
+  /** Calls that share no requests. */
+  readonly #alone = new Set<Promise<unknown>>();
 
-export const createPublisher = (powers: HttpBusPowers, gathers: boolean): Publisher => {
-  const closing = new AbortController();
-  const nextName = gathers ? createNames() : (): string => `${crypto.randomUUID()}/1`;
-  let queue: Part[] = [];
-  let queueChars = 0;
-  let running: Promise<void> | undefined;
-  const alone = new Set<Promise<unknown>>();
+  constructor(powers: HttpBusPowers, gathers: boolean) {
+    this.#powers = powers;
+    this.#gathers = gathers;
+    this.#nextName = gathers ? createNames() : () => `${crypto.randomUUID()}/1`;
+  }
 
-  /** A repeat carries the same name, so that the server can tell it from a second publish. */
-  const send = async (parts: readonly Part[]): Promise<readonly TopicPartitionOffset[]> => {
-    const producer = openClient(powers, { 'cordage-produce': nextName() }).producer();
-    const messages = parts.flatMap(({ records }) => records).map(messageOf);
-    const answer = await attempts(powers, closing.signal, () => producer.produceMany(messages));
-    if (!Array.isArray(answer) || answer.length !== messages.length) throw new BusError('BUS_UNREACHABLE', `the broker at ${powers.url} answered for ${messages.length} records with something else`);
-    return answer;
-  };
-
-  const sendTogether = async (parts: readonly Part[]): Promise<void> => {
-    try {
-      const positions = await send(parts);
-      let from = 0;
-      for (const { records, done } of parts) done(positions.slice(from, (from += records.length)));
-    } catch (error) {
-      const refused = error instanceof BusError && error.code !== 'BUS_UNREACHABLE';
-      // One caller's refusal must not be the others'.
-      if (refused && parts.length > 1) for (const part of parts) await sendTogether([part]);
-      else for (const { failed } of parts) failed(error);
+  async publish(records: readonly OutRecord[]): Promise<Positions> {
+    if (this.#closing.signal.aborted) throw new BusError('BUS_CLOSED', 'this bus is closed');
+    for (const record of records) refuseTooLarge(record);
+    if (this.#queueChars > limits.publishQueueCharsMax) {
+      throw new BusError('BUS_UNREACHABLE', `more is published than the broker at ${this.#powers.url} takes; publish again later`);
     }
-  };
+    const parts = split(records);
+    if (this.#gathers) return (await Promise.all(parts.map((part) => this.#enqueue(part)))).flat();
+    const sending = this.#sendAlone(parts);
+    this.#alone.add(sending);
+    return sending.finally(() => this.#alone.delete(sending));
+  }
 
-  const run = async (): Promise<void> => {
+  /** Sends what waits; refuses what comes later. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+    await Promise.allSettled(this.#alone);
+  }
+
+  #enqueue(records: readonly OutRecord[]): Promise<Positions> {
+    return new Promise((done, failed) => {
+      const chars = records.reduce((sum, record) => sum + charsOf(record), 0);
+      this.#queue.push({ records, chars, done, failed });
+      this.#queueChars += chars;
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
     // After the caller's turn, so that what is published in one turn is one request.
     await Promise.resolve();
-    while (queue.length > 0) await sendTogether(take());
-    running = undefined;
-  };
+    while (this.#queue.length > 0) await this.#sendTogether(this.#take());
+    this.#running = undefined;
+  }
 
-  const take = (): Part[] => {
+  #take(): Part[] {
     let count = 0;
     let records = 0;
     let chars = 0;
-    for (const part of queue) {
+    for (const part of this.#queue) {
       if (count > 0 && (records + part.records.length > limits.produceRecordsMax || chars + part.chars > limits.produceCharsMax)) break;
       count++;
       records += part.records.length;
       chars += part.chars;
     }
-    const taken = queue.slice(0, count);
-    queue = queue.slice(count);
-    queueChars -= chars;
-    return taken;
-  };
+    this.#queueChars -= chars;
+    return this.#queue.splice(0, count);
+  }
 
   /** The parts of one call, one after the other, beside whatever others publish. */
-  const sendAlone = async (parts: readonly OutRecord[][]): Promise<readonly TopicPartitionOffset[]> => {
+  async #sendAlone(parts: readonly (readonly OutRecord[])[]): Promise<Positions> {
     const positions: TopicPartitionOffset[] = [];
-    for (const records of parts) {
-      const sending = new Promise<readonly TopicPartitionOffset[]>((done, failed) => void sendTogether([{ records, chars: 0, done, failed }]));
-      alone.add(sending);
-      positions.push(...(await sending.finally(() => alone.delete(sending))));
-    }
+    for (const part of parts) positions.push(...(await this.#send(part)));
     return positions;
-  };
+  }
 
-  const enqueue = (records: readonly OutRecord[]): Promise<readonly TopicPartitionOffset[]> =>
-    new Promise((resolve, reject) => {
-      const chars = records.reduce((sum, record) => sum + charsOf(record), 0);
-      queue.push({ records, chars, done: resolve, failed: reject });
-      queueChars += chars;
-      running ??= run();
-    });
+  async #sendTogether(parts: readonly Part[]): Promise<void> {
+    try {
+      const positions = await this.#send(parts.flatMap(({ records }) => records));
+      let from = 0;
+      for (const { records, done } of parts) done(positions.slice(from, (from += records.length)));
+    } catch (error) {
+      const refused = error instanceof BusError && error.code !== 'BUS_UNREACHABLE';
+      // One caller's refusal must not be the others'.
+      if (refused && parts.length > 1) for (const part of parts) await this.#sendTogether([part]);
+      else for (const { failed } of parts) failed(error);
+    }
+  }
 
-  return {
-    publish: async (records) => {
-      if (closing.signal.aborted) throw new BusError('BUS_CLOSED', 'this bus is closed');
-      for (const record of records) refuseTooLarge(record);
-      if (queueChars > limits.publishQueueCharsMax) throw new BusError('BUS_UNREACHABLE', `more is published than the broker at ${powers.url} takes; publish again later`);
-      const parts = split(records);
-      return gathers ? (await Promise.all(parts.map(enqueue))).flat() : sendAlone(parts);
-    },
-    close: async () => {
-      closing.abort();
-      await running;
-      await Promise.allSettled(alone);
-    },
-  };
-};
+  /** A repeat carries the same name, so that the server can tell it from a second publish. */
+  async #send(records: readonly OutRecord[]): Promise<Positions> {
+    const producer = openClient(this.#powers, { 'cordage-produce': this.#nextName() }).producer();
+    const messages = records.map(messageOf);
+    const answer = await attempts(this.#powers, this.#closing.signal, () => producer.produceMany(messages));
+    if (Array.isArray(answer) && answer.length === messages.length) return answer;
+    throw new BusError('BUS_UNREACHABLE', `the broker at ${this.#powers.url} answered for ${messages.length} records with something else`);
+  }
+}
 
 /** Drawn at the first request: at the start of a program some runtimes allow no chance. */
 const createNames = (): (() => string) => {
@@ -119,6 +122,8 @@ const createNames = (): (() => string) => {
   let requests = 0;
   return () => `${(producer ??= crypto.randomUUID())}/${++requests}`;
 };
+
+const charsOf = ({ topic, key, value }: OutRecord): number => topic.length + key.length + value.length + 64;
 
 const messageOf = ({ topic, key, value, partition }: OutRecord) => (partition === undefined ? { topic, key, value } : { topic, key, value, partition });
 
