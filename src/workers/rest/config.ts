@@ -31,6 +31,8 @@ export const restLimits = {
 
   /** Longest wait for a flow's result, in ms: below the idle time-outs of common proxies. */
   waitMsMax: 55_000,
+  /** While statuses cannot be followed, waits and feeds ask the flow room this often, in ms. */
+  untrackedAskMs: 500,
   /** Waits and feeds at once: each holds a connection. One wait more is answered at once, one feed more is refused. */
   listenersMax: 20_000,
   /** Flow statuses kept in memory, by count and by UTF-16 code units of their results. */

@@ -43,9 +43,31 @@ const hearEnd = ({ statuses, clock }: RestRoom, key: FlowKey, delayMs: number): 
   return { heard: promise, cancel };
 };
 
+/** Until statuses are followed, or it is time to ask again. */
+export const untilTracking = async ({ statuses, clock, limits }: RestRoom, leftMs = Infinity): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(Math.min(leftMs, limits.untrackedAskMs), resolve);
+  await Promise.race([statuses.tracking(), promise]);
+  cancel();
+};
+
+/** Listens before it asks, so that an end which comes between the two is not missed. `undefined`: look again. */
+const awaitEnd = async (room: RestRoom, key: FlowKey, leftMs: number): Promise<FoundFlow | undefined> => {
+  const known = room.statuses.known(key);
+  const ear = hearEnd(room, key, leftMs);
+  try {
+    const asked = known === undefined ? await queryFlow(room, key) : undefined;
+    if (asked !== undefined && (asked.type === 'refused' || hasEnded(asked.status))) return asked;
+    const ended = await ear.heard;
+    return ended === undefined ? undefined : found(ended);
+  } finally {
+    ear.cancel();
+  }
+};
+
 /**
- * The flow's status now, or, with a wait, as soon as it has ended. It listens before it asks, so that an end which comes
- * between the two is not missed; when the wait is over it asks once more, so that the answer never rests on events alone.
+ * The flow's status now, or, with a wait, as soon as it has ended. When the wait is over it asks once more, so that the
+ * answer never rests on events alone; while statuses cannot be followed it asks again and again.
  */
 export const findFlow = async (room: RestRoom, key: FlowKey, waitMs: number): Promise<FoundFlow> => {
   const { statuses, clock, limits } = room;
@@ -55,17 +77,13 @@ export const findFlow = async (room: RestRoom, key: FlowKey, waitMs: number): Pr
     if (known !== undefined && hasEnded(known)) return found(known);
     const leftMs = until - clock.now();
     if (leftMs <= 0 || statuses.listenerCount >= limits.listenersMax) return queryFlow(room, key);
-    const ear = hearEnd(room, key, leftMs);
-    try {
-      if (known === undefined) {
-        await Promise.race([statuses.tracking(), ear.heard]);
-        const asked = await queryFlow(room, key);
-        if (asked.type === 'refused' || hasEnded(asked.status)) return asked;
-      }
-      const ended = await ear.heard;
-      if (ended !== undefined) return found(ended);
-    } finally {
-      ear.cancel();
+    if (statuses.isTracking) {
+      const ended = await awaitEnd(room, key, leftMs);
+      if (ended !== undefined) return ended;
+    } else {
+      const asked = await queryFlow(room, key);
+      if (asked.type === 'refused' || hasEnded(asked.status)) return asked;
+      await untilTracking(room, leftMs);
     }
   }
 };

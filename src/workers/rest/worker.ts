@@ -29,8 +29,8 @@ export { restLimits, type RestLimits } from './config.ts';
 export type RestDeps = {
   readonly requests: Requests;
   readonly views: RestViews;
-  /** The bus on which flow statuses are followed. */
-  readonly statusFollower: Pick<Bus, 'follow'>;
+  /** The bus on which flow statuses are followed; without it, waits and feeds ask the flow room again and again. */
+  readonly statusFollower?: Pick<Bus, 'follow'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -51,8 +51,9 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const limits: RestLimits = { ...restLimits, ...deps.limits };
   const statuses = createFlowStatuses(limits);
   const room: RestRoom = { requests, views, statuses, clock, log, limits };
-  const follower = followStatuses({ bus: deps.statusFollower, statuses, clock, log, limits });
+  const { statusFollower: bus } = deps;
+  const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
   const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });
   const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
-  return { room: 'rest', fetch, close: () => follower.close() };
+  return { room: 'rest', fetch, close: async () => follower?.close() };
 };

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { FlowStatus, FlowStatusName } from '../../../src/messages/grammar/shapes.ts';
 import { silentLog } from '../../../src/observability/log.ts';
-import { restLimits } from '../../../src/workers/rest/config.ts';
+import { restLimits, type RestLimits } from '../../../src/workers/rest/config.ts';
 import { openFeed } from '../../../src/workers/rest/feed/feed.ts';
 import { findFlow, type FoundFlow } from '../../../src/workers/rest/flow-lookup.ts';
 import { createFlowStatuses } from '../../../src/workers/rest/flow-statuses.ts';
@@ -22,7 +22,7 @@ const status = (flowStatus: FlowStatusName, more: Partial<FlowStatus> = {}): Flo
 });
 
 /** A room whose questions wait until the test answers them. */
-const openRoom = (limits = restLimits) => {
+const openRoom = (limits: RestLimits = restLimits) => {
   const clock = createManualClock();
   const statuses = createFlowStatuses(limits);
   const questions: ((flows: FlowStatus[]) => void)[] = [];
@@ -69,14 +69,26 @@ describe('waiting for the end of a flow', () => {
     expect(endOf(await finding)).toBe('FAILED');
   });
 
-  test('does not ask before statuses are followed', async () => {
-    const { statuses, room, question, questions } = openRoom();
+  test('asks at once while statuses are not followed, and again when they are', async () => {
+    const { statuses, room, question } = openRoom();
     const finding = findFlow(room, key, 1_000);
+    (await question())([status('RUNNING')]);
     await settle();
-    expect(questions).toHaveLength(0);
     statuses.followed();
     (await question())([status('COMPLETED')]);
     expect(endOf(await finding)).toBe('COMPLETED');
+  });
+
+  test('asks again and again where statuses are never followed, until the time is up', async () => {
+    const { clock, room, question } = openRoom({ ...restLimits, untrackedAskMs: 400 });
+    const finding = findFlow(room, key, 1_000);
+    for (const pauseMs of [400, 400, 200]) {
+      (await question())([status('RUNNING')]);
+      await clock.waitForTimer(pauseMs);
+      clock.advance(pauseMs);
+    }
+    (await question())([status('RUNNING')]);
+    expect(endOf(await finding)).toBe('RUNNING');
   });
 
   test('asks again when statuses may have been missed', async () => {
@@ -110,18 +122,6 @@ describe('waiting for the end of a flow', () => {
     (await question())([status('START_REQUESTED')]);
     await settle();
     clock.advance(1_000);
-    (await question())([status('RUNNING')]);
-    expect(endOf(await finding)).toBe('RUNNING');
-  });
-
-  test('is over when the time is up even where statuses are never followed', async () => {
-    const { clock, room, question } = openRoom();
-    const finding = findFlow(room, key, 1_000);
-    await settle();
-    clock.advance(1_000);
-    // The question that was due is put, and the one at the end of the wait too.
-    (await question())([status('RUNNING')]);
-    await settle();
     (await question())([status('RUNNING')]);
     expect(endOf(await finding)).toBe('RUNNING');
   });
@@ -220,9 +220,8 @@ describe('a feed', () => {
     const { told } = open(room);
     const answer = await question();
     statuses.lost();
-    answer([status('START_REQUESTED')]);
-    await settle();
     statuses.followed();
+    answer([status('START_REQUESTED')]);
     (await question())([status('RUNNING')]);
     await settle();
     statuses.lost();
@@ -230,6 +229,17 @@ describe('a feed', () => {
     (await question())([status('COMPLETED')]);
     await settle();
     expect(told).toEqual(['START_REQUESTED', 'RUNNING', 'COMPLETED!']);
+  });
+
+  test('asks again and again where statuses are not followed', async () => {
+    const { clock, room, question } = openRoom();
+    const { told } = open(room);
+    for (const flows of [[], [status('RUNNING')], [status('RUNNING')], [status('COMPLETED')]]) {
+      (await question())(flows);
+      await settle();
+      clock.advance(restLimits.untrackedAskMs);
+    }
+    expect(told).toEqual(['RUNNING', 'COMPLETED!']);
   });
 
   test('tells nothing that the client has seen', async () => {

@@ -273,8 +273,11 @@ describe('the tree of paths', () => {
           return wanted.length === given.length && wanted.every((part, i) => (part.startsWith('{') ? given[i] !== '' : part.toLowerCase() === given[i]!.toLowerCase()));
         };
         const found = tree.find('GET', `/${segments.join('/')}`);
-        if (found.type === 'found') expect(fits(found.value)).toBe(true);
-        else expect(templates.some(fits)).toBe(false);
+        if (found.type === 'found') {
+          expect(fits(found.value)).toBe(true);
+          const given = found.value.slice(1).split('/').flatMap((part, i) => (part.startsWith('{') ? [[part.slice(1, -1), segments[i]!]] : []));
+          expect(found.segments).toEqual(Object.fromEntries(given));
+        } else expect(templates.some(fits)).toBe(false);
       }),
       { numRuns: 500 },
     );

@@ -9,7 +9,7 @@
  * - **F3** after the flow's end the feed ends, and nothing more is told.
  */
 import type { FlowStatus } from '../../../messages/grammar/shapes.ts';
-import { queryFlow } from '../flow-lookup.ts';
+import { queryFlow, untilTracking } from '../flow-lookup.ts';
 import { hasEnded, rankOf, type FlowKey } from '../flow-statuses.ts';
 import type { RestRoom } from '../room.ts';
 
@@ -53,17 +53,18 @@ export const openFeed = (room: RestRoom, key: FlowKey, sink: FeedSink, rankTold 
     if (last) close();
     sink.tell(status, last);
   };
-  /** Asks until no status was missed while asking. */
+  /** Asks until no status can have been missed: statuses were followed before the question, and ever since. */
   const ask = async (): Promise<void> => {
     asking = true;
     try {
       do {
-        missed = false;
-        await statuses.tracking();
+        const followed = statuses.isTracking;
+        missed = !followed;
         const asked = await current(room, key);
         if (over) return;
         if (asked !== undefined) tell(asked);
         for (const status of heard.splice(0)) tell(status);
+        if (!followed) await untilTracking(room);
       } while (missed && !over);
     } catch (cause) {
       if (over) return;
