@@ -82,7 +82,7 @@ const placeOf = ({ virtualNode, network: { policy } }: Facts, { notary }: Regist
   const { x500Name } = virtualNode.holdingIdentity;
   if (policy.type !== 'static') return `the group policy is that of a ${policy.type} network; this cluster registers members of static networks only`;
   const member = policy.members.find((one) => one.x500Name === x500Name);
-  if (member === undefined) return `the group policy does not list ${x500Name}; add it to protocolParameters.staticNetwork.members and upload the CPI anew`;
+  if (member === undefined) return `the group policy in the CPI of this virtual node does not list ${x500Name} under protocolParameters.staticNetwork.members`;
   if (notary !== undefined && policy.members.some((one) => one.x500Name === notary.serviceName)) {
     return `the notary service ${notary.serviceName} has the name of a member; a service needs a name of its own`;
   }
@@ -188,8 +188,8 @@ const join = (work: Work, keys: Keys): SteppedMember => {
   const named = member.sessionKey;
   if (named !== undefined && named.publicKey !== keys.session.publicKey) {
     const reason =
-      `the group policy names another session key for ${member.x500Name} than the one with the alias ${keys.session.alias} (id ${keys.session.id}) on this cluster; ` +
-      `put the PEM of GET /key/${keys.session.tenant}/${keys.session.id} into sessionKeyPem, or leave sessionKeyPem out, and upload the CPI anew`;
+      `the group policy names another session key for ${member.x500Name} than the one with the alias ${keys.session.alias} on this cluster: ` +
+      `the PEM of GET /key/${keys.session.tenant}/${keys.session.id} must be its sessionKeyPem, in the CPI that the virtual node is made from on every cluster`;
     return endWork(work, 'INVALID', reason);
   }
   const { shortHash, groupId } = facts.virtualNode.holdingIdentity;
