@@ -1,11 +1,12 @@
 /** `npm start -- --once` from installed dependencies: first and second start, and the memory of two idle clusters. */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { printTable } from './machine.ts';
+import { descendants, pssMiB } from './processes.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const ports = ['--rest-port', '28888', '--gateway-port', '28080'];
@@ -25,15 +26,6 @@ const timeOnce = (state: string): Promise<Timed> =>
     });
     child.once('exit', (code) => (code === 0 ? resolve({ readySeconds, exchangeSeconds, totalSeconds: seconds() }) : reject(new Error(`cordage start ended with ${code}`))));
   });
-
-/** Proportional set size, so that pages the PostgreSQL processes share count once. */
-const pssMiB = (pid: number): number => Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024;
-
-const descendants = (pid: number): number[] => {
-  const table = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n').map((line) => line.trim().split(/\s+/).map(Number));
-  const children = table.filter(([, parent]) => parent === pid).map(([child]) => child!);
-  return [pid, ...children.flatMap(descendants)];
-};
 
 const idleMemory = async (state: string): Promise<number> => {
   const child = spawn(process.execPath, [main, 'start', '--state', state, ...ports], { stdio: ['ignore', 'pipe', 'inherit'] });

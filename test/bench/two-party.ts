@@ -13,6 +13,7 @@ import { holdingIdentityOf } from '../../src/identity/holding-identity.ts';
 import { parseX500 } from '../../src/identity/x500.ts';
 import { ms, percentile, printTable } from './machine.ts';
 import { traceHops, traceCredential } from './hops.ts';
+import { cpuMs, descendants } from './processes.ts';
 
 const flowClassName = 'com.cordage.samples.Greet';
 
@@ -49,16 +50,30 @@ const runMany = async (caller: Caller, prefix: string, count: number, concurrenc
   return { perSecond: count / ((performance.now() - begun) / 1000), latencies };
 };
 
+/** Processor time so far of each cluster's own process, of its PostgreSQL, and of this client. */
+const cpuSoFar = ({ processes }: Clusters): Record<string, number> => {
+  const used: Record<string, number> = { client: cpuMs(process.pid) };
+  for (const { name, pid } of processes) {
+    used[name] = cpuMs(pid);
+    used[`${name} PostgreSQL`] = descendants(pid).filter((one) => one !== pid).reduce((sum, one) => sum + cpuMs(one), 0);
+  }
+  return used;
+};
+
 const measure = async (clusters: Clusters, caller: Caller): Promise<void> => {
   await runMany(caller, 'warm', 1_000, 32);
   const alone = await runMany(caller, 'alone', 300, 1);
   const many = [];
+  const before = cpuSoFar(clusters);
   for (const concurrency of [32, 64, 128]) many.push({ concurrency, ...(await runMany(caller, `many-${concurrency}`, 4_000, concurrency)) });
   printTable('two-party flows, start to result over REST', [
     ['', 'flows/s', 'p50', 'p99'],
     ['one at a time', alone.perSecond.toFixed(0), ms(percentile(alone.latencies, 0.5)), ms(percentile(alone.latencies, 0.99))],
     ...many.map(({ concurrency, perSecond, latencies }) => [`${concurrency} at a time`, perSecond.toFixed(0), ms(percentile(latencies, 0.5)), ms(percentile(latencies, 0.99))]),
   ]);
+  const after = cpuSoFar(clusters);
+  const flows = many.reduce((sum, { latencies }) => sum + latencies.length, 0);
+  printTable('processor time of one flow, many at a time', [['', 'ms'], ...Object.keys(after).map((name) => [name, ((after[name]! - before[name]!) / flows).toFixed(2)])]);
   await traceHops(clusters, (id) => caller.call(id));
 };
 
