@@ -17,15 +17,15 @@ export const addressOfNode = (_request: Request, env: unknown): string | undefin
   return (env.incoming as IncomingMessage).socket.remoteAddress;
 };
 
-/** Room in a multipart body beside the file it carries. */
-const multipartBytes = 64 * 1024;
+/** Above rest's own bound, so that rest refuses in the contract's shape and the listener stops only what is far beyond it. */
+const restBodyBytesMax = 2 * cpiBytesMax;
 
 export const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker; webSockets: NodeWebSockets; settings: Settings }): Promise<Listener> =>
   listen({
     fetch: (request, env) => worker.fetch(request, env),
     hostname: settings.CORDAGE_REST_HOST,
     port: settings.CORDAGE_REST_PORT,
-    bodyBytesMax: cpiBytesMax + multipartBytes,
+    bodyBytesMax: restBodyBytesMax,
     websocket: { server: webSockets.server },
   });
 

@@ -54,6 +54,8 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
       ...process.env,
       CORDAGE_STATE_DIR: directory,
       CORDAGE_CLUSTER: name,
+      // Compiled code is kept between starts: the second is faster.
+      NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
       CORDAGE_REST_PORT: String(options.restPort),
       CORDAGE_GATEWAY_PORT: String(options.gatewayPort),
       CORDAGE_ADMIN_PASSWORD: options.adminPassword,

@@ -27,7 +27,9 @@ const partitionOf = (key: string): number => {
 
 type Group = { readonly committed: Map<string, number>; readonly position: Map<string, number>; generation: number };
 
-export const createSimBus = (options: { clock: Clock; random: Random; faults: BusFaults }): SimBus => {
+export type SimBusOptions = { readonly clock: Clock; readonly random: Random; readonly faults: BusFaults; readonly onAppend?: (record: InRecord) => void };
+
+export const createSimBus = (options: SimBusOptions): SimBus => {
   const { clock, random, faults } = options;
   const logs = new Map<string, InRecord[]>();
   const groups = new Map<string, Group>();
@@ -44,8 +46,10 @@ export const createSimBus = (options: { clock: Clock; random: Random; faults: Bu
   };
   const append = ({ topic, key, value, partition = partitionOf(key) }: OutRecord): { topic: string; partition: number; offset: number } => {
     const log = logOf(topic, partition);
-    log.push({ topic, partition, offset: log.length, timestamp: clock.now(), key, value });
-    return { topic, partition, offset: log.length - 1 };
+    const record: InRecord = { topic, partition, offset: log.length, timestamp: clock.now(), key, value };
+    log.push(record);
+    options.onAppend?.(record);
+    return { topic, partition, offset: record.offset };
   };
   const publish = async (records: readonly OutRecord[]): Promise<{ topic: string; partition: number; offset: number }[]> => {
     if (random.chance(faults.publishFails)) throw new BusError('BUS_UNREACHABLE', 'simulated: the request was lost');

@@ -7,6 +7,7 @@ import type { Clock } from '../../src/host/clock.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../src/messages/db-to-flow.cpk.ts';
+import type { InRecord } from '../../src/messages/grammar/record.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import { memberToAllMember } from '../../src/messages/member-to-all.member.ts';
 import { memberToLinkManagerHostedIdentity } from '../../src/messages/member-to-link-manager.hosted-identity.ts';
@@ -61,13 +62,15 @@ export type SimClusterOptions = {
   readonly rootKey: RootKey;
   readonly probe: (room: SimulatedRoom) => Probe;
   readonly log?: Log;
+  readonly onAppend?: (record: InRecord) => void;
 };
 
 type Room = { readonly loops: readonly SimLoop[]; readonly end: () => void };
 
 export const createSimCluster = (options: SimClusterOptions): SimCluster => {
   const { clock, random, network, origin, log = silentLog } = options;
-  const bus = createSimBus({ clock, random, faults: options.faults });
+  const { onAppend } = options;
+  const bus = createSimBus({ clock, random, faults: options.faults, ...(onAppend === undefined ? {} : { onAppend }) });
   const metrics = createMetrics();
   const lots = new Map<string, ParkingLot>(simulatedRooms.map((room) => [room, createMemoryParkingLot()]));
   const states = new Map<string, StateStore>([

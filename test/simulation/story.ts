@@ -29,12 +29,13 @@ const messagesPerFlow = 3;
 const harshTurns = 600;
 const calmTurnsMax = 20_000;
 
-const startFlow = async ({ cluster, identity }: Side, otherMember: string, clientRequestId: string): Promise<string> => {
+/** Starts the counting flow; gives its id. */
+export const startFlow = async ({ cluster, identity }: Side, otherMember: string, clientRequestId: string, messages = messagesPerFlow): Promise<string> => {
   const flowId = flowIdOf(identity.shortHash, clientRequestId);
   const record = encode(restToFlowStart, {
     key: flowId,
     id: `start-${clientRequestId}`,
-    body: { holdingIdentity: identity, clientRequestId, flowClassName: 'simulation.Count', requestBody: JSON.stringify({ otherMember, messages: messagesPerFlow }), startedBy: 'simulation' },
+    body: { holdingIdentity: identity, clientRequestId, flowClassName: 'simulation.Count', requestBody: JSON.stringify({ otherMember, messages }), startedBy: 'simulation' },
   });
   // As REST does: the same request is published again until the bus has acknowledged it.
   for (;;) {

@@ -9,6 +9,7 @@ import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../src/messages/db-to-flow.cpk.ts';
 import { decode, encode } from '../../src/messages/grammar/envelope.ts';
+import type { InRecord } from '../../src/messages/grammar/record.ts';
 import type { FlowDeclaration } from '../../src/messages/grammar/shapes.ts';
 import type { BodyOf } from '../../src/messages/grammar/wire.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
@@ -54,6 +55,8 @@ export type World = {
   turn(): Promise<boolean>;
   /** From now on nothing goes wrong. */
   calm(): void;
+  /** Every record so far on both buses, in the order in which they came. */
+  readonly records: readonly { readonly origin: string; readonly record: InRecord }[];
   /** Every decision so far, for two runs of one seed to be compared. */
   readonly trace: readonly string[];
 };
@@ -176,18 +179,20 @@ export const createWorld = async (seed: number, faults: Faults): Promise<World> 
   // Faults are read through this holder, so that they can begin and end.
   const chance = { faults: noFaults };
   const live = new Proxy(noFaults, { get: (_target, name) => Reflect.get(chance.faults, name) as number });
+  const records: { origin: string; record: InRecord }[] = [];
   const network = createSimNetwork(random, live);
   const probe = (room: SimulatedRoom) => () => {
     if (random.chance(chance.faults.crash)) throw new SimulatedCrash(room);
   };
   const sides = [['CN=Alice, O=A, L=London, C=GB', 'https://alice.test'], ['CN=Bob, O=B, L=Paris, C=FR', 'https://bob.test']].map(([name, origin]) => {
     const skew = random.below(2 * faults.skewMsMax + 1) - faults.skewMsMax;
-    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, probe }), identity: identityOf(name!), origin: origin! };
+    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, probe, onAppend: (record) => void records.push({ origin: origin!, record }) }), identity: identityOf(name!), origin: origin! };
   }) as unknown as readonly [Side, Side];
   const scheduler = createScheduler(clock, random, sides.map(({ cluster }) => cluster), network, chance);
   const keys: PublicKeyInfo[] = [];
   for (const side of sides) keys.push(await makeSessionKey(scheduler, side));
   await publishNetwork(sides, keys, bundle, flows);
   chance.faults = faults;
-  return { clock, random, sides, ...scheduler };
+  records.length = 0;
+  return { clock, random, sides, records, ...scheduler };
 };
