@@ -22,18 +22,6 @@ export type OpenRestOptions = {
 
 export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };
 
-/** Follows nothing: its start is never reached. */
-const followNothing: Pick<Bus, 'follow'> = {
-  follow: () => {
-    let end = (): void => {};
-    const ended = new Promise<never>((_, reject) => {
-      end = () => reject(new Error('closed'));
-    });
-    ended.catch(() => {});
-    return { ready: ended, poll: () => ended, drain: async () => [], close: async () => end() };
-  },
-};
-
 export const openRest = async ({ bus, instance, log, metrics, followsStatuses }: OpenRestOptions): Promise<OpenRest> => {
   const [virtualNodes, cpis, users, requests] = await Promise.all([
     openView({ bus, wire: dbToAllVirtualNode, log }),
@@ -42,7 +30,12 @@ export const openRest = async ({ bus, instance, log, metrics, followsStatuses }:
     createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log }),
   ]);
   const worker = createRestWorker({
-    requests, views: { virtualNodes, cpis, users }, statusFollower: followsStatuses ? bus : followNothing, clock: systemClock, log, metrics,
+    requests,
+    views: { virtualNodes, cpis, users },
+    ...(followsStatuses ? { statusFollower: bus } : {}),
+    clock: systemClock,
+    log,
+    metrics,
   });
   return {
     worker,

@@ -70,6 +70,17 @@ const uniqueById = (requests: readonly Request[]): ReadonlyMap<string, Request> 
   return unique;
 };
 
+/** What a probe throws is the end of the process, not a request's fault. */
+class ProbeCrash extends Error {}
+
+const crashing = async (probe: () => void | Promise<void>): Promise<void> => {
+  try {
+    await probe();
+  } catch (cause) {
+    throw new ProbeCrash('crashed by a probe', { cause });
+  }
+};
+
 /** All answers by stored id: those found and those worked out now. */
 const workOut = (options: AnswerBatchOptions, metrics: ShellMetrics, unique: ReadonlyMap<string, Request>): Promise<ReadonlyMap<string, StoredAnswer>> =>
   transact(options, async (tx, stored) => {
@@ -84,7 +95,7 @@ const workOut = (options: AnswerBatchOptions, metrics: ShellMetrics, unique: Rea
     const added = fresh.map(([requestId], i): StoredAnswer => ({ requestId, outcome: answered[i]!.outcome, effects: answered[i]!.effects ?? [] }));
     await stored.add(added);
     for (const one of added) answers.set(one.requestId, one);
-    await probe?.('stepped');
+    await crashing(() => probe?.('stepped'));
     return answers;
   });
 
@@ -109,6 +120,7 @@ const answerRequests = async (options: AnswerBatchOptions, metrics: ShellMetrics
   try {
     return await answerTogether(options, metrics, requests);
   } catch (error) {
+    if (error instanceof ProbeCrash) throw error.cause;
     if (isOperational(error)) throw error;
     options.log.error('answer-threw', { topic: options.answering.wire.topic, requests: requests.length, error });
     if (requests.length === 1) return refuse(options, requests[0]!, error);

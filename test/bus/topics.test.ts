@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { partitionCountDefault } from '../../src/bus/bus.ts';
 import { murmur2, partitionOf, topicsOf } from '../../src/bus/topics.ts';
@@ -16,6 +17,14 @@ describe('the partition of a key', () => {
     ['abc', 479470107],
   ])('hashes %s as Kafka does', (text, hash) => {
     expect(murmur2(bytes(text))).toBe(hash);
+  });
+
+  test('is that of its UTF-8 bytes, whatever its length', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 600 }), fc.integer({ min: 1, max: 100 }), (key, partitions) => {
+        expect(partitionOf(key, partitions)).toBe((murmur2(bytes(key)) & 0x7fffffff) % partitions);
+      }),
+    );
   });
 
   test('is never negative, also where the hash is', () => {
