@@ -114,6 +114,23 @@ describe('bounds', () => {
   });
 });
 
+test('ends every wait when it closes, and then refuses', async () => {
+  const clock = createManualClock();
+  const broker = await openOn(directory, { clock });
+  const at = { topic: 'other', partition: 0, offset: 0 };
+  const waits = [
+    broker.fetch({ positions: [at], timeoutMs: 50_001 }),
+    broker.consume({ group: 'g', instance: 'i', topics: ['other'], reset: 'earliest', sessionTimeoutMs: 1_000, recordsMax: 1, timeoutMs: 50_002 }),
+    broker.connect().follow({ topics: ['other'], from: 'latest' }).poll({ timeoutMs: 50_003 }),
+  ];
+  await Promise.all([50_001, 50_002, 50_003].map((ms) => clock.untilAfter(ms)));
+  await broker.close();
+  expect(await Promise.all(waits)).toEqual([[], [], []]);
+  await expect(broker.append(records)).rejects.toMatchObject({ code: 'BUS_CLOSED' });
+  await expect(broker.fetch({ positions: [at], timeoutMs: 0 })).rejects.toMatchObject({ code: 'BUS_CLOSED' });
+  expect(() => broker.connect()).toThrow('closed');
+});
+
 test('says in its metrics how many records it made durable and how long that took', async () => {
   const metrics = createMetrics();
   const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory }, topics: diskTopics, clock: systemClock, log: silentLog, metrics });

@@ -200,14 +200,14 @@ describe('R2: records of a compacted topic', () => {
     await broker.append([{ topic: 'log', key: 'k', value: 'holds the oldest segment' }, { topic: 'view', key: 'gone', value: 'must not come back' }]);
     await publishMany(broker, 'other', 10);
     await broker.append([removed('gone')]);
-    const files = await segmentFiles(directory);
-    await publishMany(broker, 'other', 30);
-    clock.advance(2 * dayMs);
-    await broker.applyRetention();
-    // The tombstone's first segment is gone, the value's is not.
-    const left = await segmentFiles(directory);
-    expect(left).toContain(files[0]);
-    expect(left).not.toContain(files.at(-1));
+    const [oldest] = await segmentFiles(directory);
+    // Wherever the tombstone stands, its segment comes to its end several times, long after the delay.
+    for (let round = 0; round < 3; round++) {
+      await publishMany(broker, 'other', 40);
+      clock.advance(2 * dayMs);
+      await broker.applyRetention();
+    }
+    expect(await segmentFiles(directory)).toContain(oldest);
     await broker.close();
     const reopened = await openOn(directory, { limits, clock });
     expect((await readAll(reopened, ['view'])).map(({ value }) => value)).toEqual([removed('gone').value]);
