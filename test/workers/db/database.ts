@@ -8,8 +8,8 @@ import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import { applyMigrations, createPostgresDbTx, type DbTx } from '../../../src/workers/db/worker.ts';
 
 export type TestServer = {
-  /** A database of its own with the cluster's schema. */
-  database(): Promise<Database>;
+  /** A database of its own with the cluster's schema; with `plain`, owned by a role that is no superuser but may make roles. */
+  database(owner?: 'superuser' | 'plain'): Promise<Database>;
   stop(): Promise<void>;
 };
 
@@ -22,11 +22,16 @@ export const startTestServer = async (): Promise<TestServer> => {
   await cluster.sql`select pg_reload_conf()`;
   const open: Database[] = [cluster];
   return {
-    database: async () => {
+    database: async (owner = 'superuser') => {
       const name = `test_${open.length}`;
-      await cluster.sql.unsafe(`create database ${name}`);
       const url = new URL(server.url);
       url.pathname = `/${name}`;
+      if (owner === 'superuser') await cluster.sql.unsafe(`create database ${name}`);
+      else {
+        await cluster.sql.unsafe(`create role owner_of_${name} login createrole password 'secret'`);
+        await cluster.sql.unsafe(`create database ${name} owner owner_of_${name}`);
+        Object.assign(url, { username: `owner_of_${name}`, password: 'secret' });
+      }
       const database = openDatabase({ url: url.href, connectionsMax: 8, log: silentLog });
       open.push(database);
       await applyMigrations(database, silentLog);

@@ -18,7 +18,7 @@ import { readMigrations } from '../../../src/workers/db/migrations.ts';
 import { applyMigrations, ensureBootstrapAdmin, publishSnapshot } from '../../../src/workers/db/worker.ts';
 import { cpiRecord, cpkRecords, virtualNodeRecord } from '../../../src/workers/db/publication.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
-import { testCode, testCpi, testVirtualNode } from './virtual-nodes.ts';
+import { makeVirtualNode, testCode, testCpi, testVirtualNode } from './virtual-nodes.ts';
 
 let server: TestServer;
 let database: Database;
@@ -67,6 +67,23 @@ describe('migrations', () => {
     await applyMigrations(database, silentLog);
     const tables = await database.sql<{ name: string }[]>`select table_schema || '.' || table_name as name from information_schema.tables where table_schema in ('flow', 'link_manager', 'member', 'db', 'config', 'rbac', 'crypto')`;
     expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(['flow.state', 'link_manager.item', 'member.parked', 'db.answer', 'db.parked', 'config.cpi', 'rbac.account', 'crypto.signing_key']));
+  });
+});
+
+describe('a role that is no superuser', () => {
+  test('but may make roles can own the whole cluster', async () => {
+    const plain = await server.database('plain');
+    const shortHash = await transactOn(plain, makeVirtualNode);
+    const operation = { type: 'persist' as const, entity: 'Cat', items: [{ id: 'a', json: '1' }] };
+    expect(await transactOn(plain, (tx) => tx.entities.apply([{ flowId: 'f', shortHash, operation }], 0))).toMatchObject([{ type: 'done' }]);
+    // The same identity on another cluster of the same server has roles of its own.
+    const other = await server.database('plain');
+    await transactOn(other, async (tx) => {
+      const cpi = testCpi(0);
+      await tx.cpis.put(cpi, testCode(cpi));
+      const [node] = await transactOn(plain, (first) => first.virtualNodes.list());
+      expect(await tx.virtualNodes.create(node!)).toEqual({ type: 'created' });
+    });
   });
 });
 
