@@ -289,6 +289,15 @@ const statusOf = (state: MemberState, facts: Facts | undefined, { shortHash, reg
 
 const isRegister = (request: RegistrationRequest): request is Register => request.body.type === 'register';
 
+/** What one event does, and what it is answered. `before` is the state before the batch (R3). */
+const stepOne = (state: MemberState, event: MemberStepInput['events'][number], { before, facts, now }: Required<Omit<MemberStepInput, 'events'>>): SteppedMember => {
+  if (event.type === 'answer') return hear(state, event, facts, now);
+  const { request } = event;
+  if (isRegister(request)) return register(state, request, facts, now);
+  const { body } = request;
+  return { state, effects: body.type === 'status' ? answered(request, statusOf(before ?? newMemberState, facts, body)) : [] };
+};
+
 export type MemberStepInput = {
   readonly before: MemberState | undefined;
   readonly events: readonly Exclude<MemberEvent, { type: 'join' }>[];
@@ -296,16 +305,11 @@ export type MemberStepInput = {
   readonly now: number;
 };
 
-export const stepMember = ({ before = newMemberState, events, facts, now }: MemberStepInput): SteppedMember => {
-  let state = before;
+export const stepMember = ({ before, events, facts, now }: MemberStepInput): SteppedMember => {
+  let state = before ?? newMemberState;
   const effects: OutRecord[] = [];
   for (const event of events) {
-    if (event.type === 'registration' && !isRegister(event.request)) {
-      const { body } = event.request;
-      if (body.type === 'status') effects.push(...answered(event.request, statusOf(before, facts, body)));
-      continue;
-    }
-    const stepped = event.type === 'answer' ? hear(state, event, facts, now) : register(state, event.request as Register, facts, now);
+    const stepped = stepOne(state, event, { before, facts, now });
     state = stepped.state;
     effects.push(...stepped.effects);
   }
