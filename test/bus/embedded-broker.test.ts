@@ -136,8 +136,8 @@ test('says in its metrics how many records it made durable and how long that too
   const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory }, topics: diskTopics, clock: systemClock, log: silentLog, metrics });
   await broker.append(records);
   await broker.close();
-  expect(metrics.text()).toMatch(/bus_records_published_total 300\n/);
-  expect(metrics.text()).toMatch(/bus_group_commit_seconds_count [1-9]/);
+  expect(metrics.text()).toMatch(/cordage_bus_records_published_total 300\n/);
+  expect(metrics.text()).toMatch(/cordage_bus_group_commit_seconds_count [1-9]/);
 });
 
 test('group commit: what many publish at once is few writes, whatever the number of topics', async () => {
@@ -145,8 +145,8 @@ test('group commit: what many publish at once is few writes, whatever the number
   const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory }, topics: diskTopics, clock: systemClock, log: silentLog, metrics });
   const buses = Array.from({ length: 50 }, () => broker.connect());
   await Promise.all(buses.map((bus, i) => bus.publish(['log', 'other', 'view'].map((topic) => ({ topic, key: `k${i}`, value: 'v' })))));
-  expect(metrics.text()).toMatch(/bus_records_published_total 150\n/);
-  expect(metrics.text()).toMatch(/bus_group_commit_seconds_count [1-3]\n/);
+  expect(metrics.text()).toMatch(/cordage_bus_records_published_total 150\n/);
+  expect(metrics.text()).toMatch(/cordage_bus_group_commit_seconds_count [1-3]\n/);
   await broker.close();
 });
 

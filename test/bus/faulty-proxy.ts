@@ -1,15 +1,19 @@
-/** An HTTP proxy that loses what it is told to lose: the request before it arrives, or the answer after the work is done. */
+/** An HTTP proxy that loses what it is told to lose (the request before it arrives, the answer after the work is done), or holds it. */
 import { createServer, request as send } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export type Fault = 'none' | 'lose request' | 'lose answer';
+export type Fault = 'none' | 'lose request' | 'lose answer' | 'hold answer';
 export type FaultyProxy = {
   readonly url: string;
   /** Paths of the requests so far. */
   readonly paths: string[];
   /** Asked for each request. */
   fault: (path: string) => Fault;
+  /** Resolves when an answer is held. */
+  held(): Promise<void>;
+  /** Lets held answers go. */
+  release(): void;
   close(): Promise<void>;
 };
 
@@ -20,6 +24,8 @@ const readAll = async (stream: IncomingMessage): Promise<Buffer> => {
 };
 
 export const startFaultyProxy = async (target: string): Promise<FaultyProxy> => {
+  const holding = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
   const server = createServer(async (request, response) => {
     const path = request.url ?? '';
     proxy.paths.push(path);
@@ -32,6 +38,10 @@ export const startFaultyProxy = async (target: string): Promise<FaultyProxy> => 
     forwarded.on('response', async (answer) => {
       const text = await readAll(answer);
       if (fault === 'lose answer') return response.destroy();
+      if (fault === 'hold answer') {
+        holding.resolve();
+        await released.promise;
+      }
       response.writeHead(answer.statusCode ?? 500, { 'content-type': 'application/json', 'content-length': text.length });
       response.end(text);
     });
@@ -42,6 +52,8 @@ export const startFaultyProxy = async (target: string): Promise<FaultyProxy> => 
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     paths: [],
     fault: () => 'none',
+    held: () => holding.promise,
+    release: () => released.resolve(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -86,7 +86,8 @@ describe('publishing', () => {
     await expect(stranger.publish([record('a')])).rejects.toMatchObject({ code: 'BUS_REFUSED', message: expect.stringContaining('unknown user name or password') });
     const room = createHttpBus({ ...flow, url: proxy.url, log: silentLog });
     await expect(room.publish([{ topic: 'db-to-all.cpi', key: 'k', value: 'v' }])).rejects.toMatchObject({ code: 'BUS_REFUSED', message: expect.stringContaining('db-to-all.cpi') });
-    expect(proxy.paths).toHaveLength(2);
+    await expect(stranger.follow({ topics: [topic], from: 'latest' }).ready).rejects.toMatchObject({ code: 'BUS_REFUSED' });
+    expect(proxy.paths).toEqual(['/produce', '/produce', '/topics']);
     await Promise.all([stranger.close(), room.close()]);
   });
 });
@@ -103,6 +104,29 @@ describe('consuming', () => {
     await expect(consumer.poll({ recordsMax: 3, timeoutMs: 0 })).rejects.toMatchObject({ code: 'BUS_UNREACHABLE' });
     expect(first.map(({ offset }) => offset)).toEqual([0, 1, 2]);
     expect((await consumer.poll({ recordsMax: 100, timeoutMs: 0 })).map(({ offset }) => offset)).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  test('ends a poll at the broker when its caller gives up, so that the next one need not wait for it', async () => {
+    const consumer = consume();
+    const giveUp = new AbortController();
+    const polling = consumer.poll({ recordsMax: 1, timeoutMs: 50_000, signal: giveUp.signal });
+    await served.clock.untilAfter(50_000);
+    giveUp.abort();
+    expect(await polling).toEqual([]);
+    expect(await consumer.poll({ recordsMax: 1, timeoutMs: 0 })).toEqual([]);
+    expect(proxy.paths.filter((path) => path.startsWith('/cancel'))).toHaveLength(1);
+  });
+
+  test('keeps what a poll brings after its caller gave up', async () => {
+    const consumer = consume();
+    const giveUp = new AbortController();
+    const polling = consumer.poll({ recordsMax: 1, timeoutMs: 50_000, signal: giveUp.signal });
+    await served.clock.untilAfter(50_000);
+    failFirst(1, '/cancel', 'lose request');
+    giveUp.abort();
+    expect(await polling).toEqual([]);
+    await bus.publish([record('v')]);
+    expect((await consumer.poll({ recordsMax: 1, timeoutMs: 0 })).map(({ value }) => value)).toEqual(['v']);
   });
 
   test('names groups and instances as they are, whatever they hold', async () => {
@@ -146,6 +170,17 @@ describe('following', () => {
     await expect(follower.poll({ timeoutMs: 0 })).rejects.toMatchObject({ code: 'BUS_UNREACHABLE' });
     expect((await follower.poll({ timeoutMs: 0 })).map(({ value }) => value)).toEqual(['a']);
     expect(await follower.poll({ timeoutMs: 0 })).toEqual([]);
+  });
+
+  test('gives a record once where a poll and a drain both brought it', async () => {
+    const follower = bus.follow({ topics: [topic], from: 'earliest' });
+    await bus.publish([record('a')]);
+    failFirst(1, '/fetch', 'hold answer');
+    const polling = follower.poll({ timeoutMs: 0 });
+    await proxy.held();
+    expect((await follower.drain()).map(({ value }) => value)).toEqual(['a']);
+    proxy.release();
+    expect(await polling).toEqual([]);
   });
 
   test('waits for a broker that is not there yet', async () => {

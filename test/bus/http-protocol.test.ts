@@ -125,15 +125,6 @@ describe('fetch', () => {
     expect((await served.call('POST', '/fetch', { body })).status).toBe(400);
   });
 
-  test('that its client has left is over', async () => {
-    const leave = new AbortController();
-    const waiting = fetch(`${served.url}/fetch`, { method: 'POST', body: JSON.stringify({ ...from(0), timeout: longMs }), headers: { authorization: basic(admin) }, signal: leave.signal });
-    await served.clock.untilAfter(longMs);
-    leave.abort();
-    await expect(waiting).rejects.toThrow();
-    // A poll that went on would keep the server from closing; `afterEach` would then run into its time-out.
-  });
-
   test('can be cancelled by its name, also before it came', async () => {
     const headers = { 'cordage-poll': 'my poll' };
     const waiting = served.call('POST', '/fetch', { body: { ...from(0), timeout: longMs }, headers });
@@ -229,6 +220,18 @@ describe('consume', () => {
     expect((await served.call('DELETE', '/delete-consumer/group/one')).body).toEqual(success);
     expect((await waiting).body).toEqual([]);
     expect((await served.call('POST', '/delete-consumer/group/one')).body).toEqual(success);
+    expect((await served.call('GET', '/consumers')).body).toEqual([]);
+  });
+
+  test('a poll whose client has gone is over: from then on the member is silent', async () => {
+    const leave = new AbortController();
+    const body = JSON.stringify({ topic: 'plain', timeout: longMs });
+    const waiting = fetch(`${served.url}/consume/group/one`, { method: 'POST', body, headers: { ...earliest, authorization: basic(admin) }, signal: leave.signal });
+    await served.clock.untilAfter(longMs);
+    leave.abort();
+    await expect(waiting).rejects.toThrow();
+    await served.clock.untilAfter(120_000);
+    served.clock.advance(120_000);
     expect((await served.call('GET', '/consumers')).body).toEqual([]);
   });
 

@@ -22,8 +22,8 @@ export const brokerLimits = {
   zeroAheadBytes: 1 * mebi,
   /** Frames larger than this gain nothing from zeros ahead: their time is bandwidth. */
   zeroAheadFrameBytesMax: 64 * 1024,
-  /** Log kept on disk (or in memory) once every known group has committed it. */
-  retentionBytesMax: 256 * mebi,
+  /** Log kept once every known group has committed it. Opening reads all of it, at about a gigabyte a second. */
+  retentionBytesMax: 128 * mebi,
   /** Age at which committed log goes even when there is room: a day lets an operator look back. */
   retentionAgeMsMax: 24 * 3_600_000,
   /** How often retention looks, besides each new segment. */
@@ -52,5 +52,8 @@ export const brokerLimits = {
   /** Partitions of all topics together: each costs memory for its index and a place in every snapshot. */
   partitionsMax: 20_000,
 } as const;
+
+/** In memory, what everybody has read is worth less than the room it takes. */
+export const memoryLimits = { segmentBytesMax: 4 * mebi, retentionBytesMax: 32 * mebi } as const;
 
 export type BrokerLimits = { readonly [Name in keyof typeof brokerLimits]: number };

@@ -16,7 +16,7 @@ import type { Metrics } from '../../observability/metrics.ts';
 import { Appender } from './appender.ts';
 import type { NewRecord } from './appender.ts';
 import { ColdFrames } from './cold-frames.ts';
-import { brokerLimits } from './config.ts';
+import { brokerLimits, memoryLimits } from './config.ts';
 import type { BrokerLimits } from './config.ts';
 import type { ConsumeRequest, OffsetReset } from './group.ts';
 import { Groups } from './groups.ts';
@@ -83,8 +83,8 @@ export type EmbeddedBroker = {
 
 /** Opens a broker. Throws BusError: BUS_REFUSED (directory in use, topics changed), BUS_CORRUPT (damage). */
 export const openEmbeddedBroker = async (options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> => {
-  const limits: BrokerLimits = { ...brokerLimits, ...options.limits };
   const { clock, log: logger, storage } = options;
+  const limits: BrokerLimits = { ...brokerLimits, ...(storage.type === 'memory' ? memoryLimits : {}), ...options.limits };
   const instruments = instrumentsOf(options.metrics ?? createMetrics());
   const topics = new TopicTable({ isTombstone: options.isTombstone ?? hasNullBody, partitionsMax: limits.partitionsMax });
   const contents = new SegmentContents();
@@ -228,11 +228,11 @@ const hasNullBody = (value: string): boolean => {
 };
 
 const instrumentsOf = (metrics: Metrics) => {
-  const records = metrics.counter('bus_records_published_total', 'Records made durable by the embedded broker');
-  const bytes = metrics.counter('bus_log_bytes_written_total', 'Bytes of frames written to the log');
-  const seconds = metrics.histogram('bus_group_commit_seconds', 'Time of one group commit, from building its frame to the disk');
+  const records = metrics.counter('cordage_bus_records_published_total', 'Records made durable by the embedded broker');
+  const bytes = metrics.counter('cordage_bus_log_bytes_written_total', 'Bytes of frames written to the log');
+  const seconds = metrics.histogram('cordage_bus_group_commit_seconds', 'Time of one group commit, from building its frame to the disk');
   return {
-    rebalances: metrics.counter('bus_rebalances_total', 'Changes of who reads what in a consumer group'),
+    rebalances: metrics.counter('cordage_bus_rebalances_total', 'Changes of who reads what in a consumer group'),
     frame: (frame: { records: number; bytes: number; seconds: number }) => {
       records.add(frame.records);
       bytes.add(frame.bytes);
