@@ -58,6 +58,9 @@ const cellsOf = (changes: readonly StateChange[]): Cells => {
 /** Which lists a statement has, and how long they are; 0 where there is none. */
 type Shape = { readonly changes: number; readonly added: number; readonly removed: number; readonly removesKeys: boolean };
 
+/** Not a plain `in`, which would become a nested loop over both lists; this is looked up in a hash table. */
+const isAmong = (key: string, keys: string): string => `coalesce(${key} in (select key from ${keys}), false)`;
+
 const saveText = (schema: string, { changes, added, removed, removesKeys }: Shape): string => {
   let next = 1;
   const list = (types: readonly string[], rows: number): string => {
@@ -84,7 +87,7 @@ const saveText = (schema: string, { changes, added, removed, removesKeys }: Shap
       `added (key, position, value) as (values ${list(addedTypes, added)})`,
       `put as (
         insert into ${schema}.item (key, position, value)
-        select a.key, a.position, a.value from added as a join saved as d on d.key = a.key
+        select key, position, value from added where ${isAmong('key', 'saved')}
         on conflict (key, position) do update set value = excluded.value)`,
     );
   }
@@ -92,8 +95,8 @@ const saveText = (schema: string, { changes, added, removed, removesKeys }: Shap
     parts.push(
       `removed (key, position) as (values ${list(removedTypes, removed)})`,
       `cut as (
-        delete from ${schema}.item as i using removed as r, saved as d
-        where i.key = r.key and i.position = r.position and d.key = r.key and not d.removed)`,
+        delete from ${schema}.item as i using removed as r
+        where i.key = r.key and i.position = r.position and ${isAmong('r.key', 'saved where not removed')})`,
     );
   }
   if (removesKeys) parts.push(`emptied as (delete from ${schema}.item as i using saved as d where i.key = d.key and d.removed)`);

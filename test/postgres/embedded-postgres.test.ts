@@ -166,7 +166,7 @@ const watchdogsOf = async (serverPid: number): Promise<number[]> => {
   const session = Number(await field(serverPid, 3));
   const pids: number[] = [];
   for (let pid = session; pid < session + 50; pid++) {
-    const isShell = /sh$/.test(await readlink(`/proc/${pid}/exe`).catch(() => ''));
+    const isShell = (await readlink(`/proc/${pid}/exe`).catch(() => '')).endsWith('sh');
     if (isShell && Number(await field(pid, 3)) === session) pids.push(pid);
   }
   return pids;

@@ -79,7 +79,7 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
   start();
   if (faults !== noFaults) start();
   for (let partition = 0; partition < partitionCount; partition++) bus.assign(partition, replicas[0]!.consumer);
-  let unpublished = [...records];
+  const unpublished = [...records];
   const rebalance = (): void => bus.assign(random.below(partitionCount), random.pick(replicas.filter(({ life }) => !life.dead)).consumer);
 
   for (let turn = 0; ; turn++) {
