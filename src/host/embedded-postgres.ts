@@ -7,7 +7,7 @@
  *     data/        PostgreSQL's own
  *
  * Durability is PostgreSQL's: fsync stays on. A server dies with the process that started it; if that was killed, the next
- * start waits for it, or stops it.
+ * start waits for it, or stops it. If the server alone is killed, it is started again.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -15,6 +15,7 @@ import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { ServerLog } from './embedded-postgres/log.ts';
+import { pause, systemClock } from './clock.ts';
 import { chooseAccount, type Account } from './embedded-postgres/account.ts';
 import { findBinaries } from './embedded-postgres/binaries.ts';
 import { EmbeddedPostgresError } from './embedded-postgres/error.ts';
@@ -39,6 +40,9 @@ export type EmbeddedPostgres = {
 const run = promisify(execFile);
 const superuser = 'cordage';
 const database = 'postgres';
+/** Back-off of starting again a server that ended unasked. */
+const restartMsMin = 50;
+const restartMsMax = 5_000;
 /** A free port may be taken by another between our look and the server's. */
 const portTriesMax = 3;
 
@@ -97,6 +101,45 @@ const startOnSomePort = async (options: Omit<ServerOptions, 'port'>, given: numb
   }
 };
 
+/** A server that ends without being told to (killed, out of memory) is started again, on the same port, until it is told to stop. */
+const keepRunning = (options: ServerOptions, first: Server): { stop(): Promise<void> } => {
+  const { data, port, log } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let server = first;
+  const restart = async (): Promise<void> => {
+    for (let delayMs = restartMsMin; !signal.aborted; delayMs = Math.min(delayMs * 2, restartMsMax)) {
+      try {
+        await clearServer(data, log);
+        server = await startServer(options);
+        log.warn('postgres-started-again', { data, port });
+        return;
+      } catch (error) {
+        log.error('postgres-not-started-again', { data, port, error });
+        await pause(systemClock, delayMs, signal);
+      }
+    }
+  };
+  const watch = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await server.exited;
+      if (signal.aborted) return;
+      log.error('postgres-ended-unasked', { data, port });
+      await restart();
+    }
+  };
+  const watching = watch();
+  return {
+    stop: async () => {
+      stopping.abort();
+      await server.stop();
+      await watching;
+      // It may have been on its way up again.
+      await server.stop();
+    },
+  };
+};
+
 const startIn = async (directory: string, { port: given, log }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> => {
   const { postgres, initdb } = await findBinaries();
   const data = join(directory, 'data');
@@ -107,9 +150,10 @@ const startIn = async (directory: string, { port: given, log }: EmbeddedPostgres
   else await initialise({ initdb, directory, password, account });
   const { server, port } = await startOnSomePort({ postgres, data, account, log }, given);
   log.info('postgres-started', { directory, port });
+  const kept = keepRunning({ postgres, data, account, log, port }, server);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    await server.stop();
+    await kept.stop();
     await leaveDirectory(directory);
     log.info('postgres-stopped', { directory });
   };

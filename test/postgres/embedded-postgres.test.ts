@@ -157,6 +157,34 @@ describe('when its owner is killed', () => {
   });
 });
 
+describe('when the server alone is killed', () => {
+  test('it is started again on its port, and what was acknowledged is there', async () => {
+    const { url } = await start();
+    const pidFile = join(directory, 'data', 'postmaster.pid');
+    const pidNow = async (): Promise<number> => Number.parseInt(await readFile(pidFile, 'utf8').catch(() => ''), 10);
+    const database = openDatabase({ url, connectionsMax: 4, log: silentLog });
+    await database.sql.unsafe('create table kept (id integer)');
+    const acknowledged: number[] = [];
+    for (let kill = 0; kill < 3; kill++) {
+      const serverPid = await pidNow();
+      for (let id = kill * 100; id < kill * 100 + 50; id++) {
+        if (id % 100 === 25) process.kill(serverPid, 'SIGKILL');
+        const done = await database.transact((sql) => sql.unsafe('insert into kept values ($1)', [id])).then(
+          () => true,
+          (error: unknown) => (expect(error).toMatchObject({ operational: true }), false),
+        );
+        if (done) acknowledged.push(id);
+      }
+      await gone(serverPid);
+      while ((await pidNow()) === serverPid || !(await database.sql`select 1`.then(() => true, () => false))) await new Promise((resolve) => setImmediate(resolve));
+    }
+    const kept = new Set((await database.sql.unsafe<{ id: number }[]>('select id from kept')).map(({ id }) => id));
+    await database.close();
+    expect(acknowledged.length).toBeGreaterThan(70);
+    expect(acknowledged.filter((id) => !kept.has(id))).toEqual([]);
+  });
+});
+
 /** The shells that stand between a server and its owner: they share its session, and are not it. */
 const watchdogsOf = async (serverPid: number): Promise<number[]> => {
   const field = async (pid: number | string, index: number): Promise<string | undefined> => {

@@ -73,7 +73,11 @@ export type ServerOptions = {
   readonly log: ServerLog;
 };
 
-export type Server = { stop(): Promise<void> };
+export type Server = {
+  /** Resolves when it has ended, for whatever reason. */
+  readonly exited: Promise<void>;
+  stop(): Promise<void>;
+};
 
 /** A port that is free now. */
 export const findFreePort = async (): Promise<number> => {
@@ -156,5 +160,5 @@ export const startServer = async (options: ServerOptions): Promise<Server> => {
     inTime.abort();
     await late;
   }
-  return { stop: () => stopServer(options, child, exited) };
+  return { exited, stop: () => stopServer(options, child, exited) };
 };
