@@ -195,21 +195,22 @@ describe('R2: records of a compacted topic', () => {
 
   test('a removed key does not come back either while an older segment, kept for another topic, still holds its value', async () => {
     const clock = createManualClock();
-    const broker = await openOn(directory, { limits, clock });
+    // Cleaned by age alone, and so only when the test says so.
+    const byAge = { ...limits, retentionBytesMax: 1_000_000 };
+    const broker = await openOn(directory, { limits: byAge, clock });
     await broker.connect().consume({ group: 'slow', instance: 'i', topics: ['log'] }).poll({ recordsMax: 1, timeoutMs: 0 });
     await broker.append([{ topic: 'log', key: 'k', value: 'holds the oldest segment' }, { topic: 'view', key: 'gone', value: 'must not come back' }]);
     await publishMany(broker, 'other', 10);
     await broker.append([removed('gone')]);
-    const [oldest] = await segmentFiles(directory);
-    // Wherever the tombstone stands, its segment comes to its end several times, long after the delay.
-    for (let round = 0; round < 3; round++) {
-      await publishMany(broker, 'other', 40);
-      clock.advance(2 * dayMs);
-      await broker.applyRetention();
-    }
-    expect(await segmentFiles(directory)).toContain(oldest);
+    await publishMany(broker, 'other', 10);
+    const before = await segmentFiles(directory);
+    clock.advance(2 * dayMs);
+    await broker.applyRetention();
+    const after = await segmentFiles(directory);
+    expect(after).toContain(before[0]);
+    expect(after.length).toBeLessThan(before.length);
     await broker.close();
-    const reopened = await openOn(directory, { limits, clock });
+    const reopened = await openOn(directory, { limits: byAge, clock });
     expect((await readAll(reopened, ['view'])).map(({ value }) => value)).toEqual([removed('gone').value]);
     await reopened.close();
   });
