@@ -25,6 +25,9 @@ const keepAliveTimeoutMs = 75_000;
 /** Each worker holds a connection per waiting poll and one to publish. */
 const connectionsMax = 10_000;
 
+/** What is being answered is answered within milliseconds; a client that sends no end of its request is not waited for. */
+const closeGraceMs = 2_000;
+
 export const serveBus = async (options: ServeBusOptions): Promise<BusServer> => {
   const { hostname, port, bodyBytesMax = bodyBytesMaxDefault } = options;
   const protocol = createBusProtocol(options);
@@ -59,7 +62,11 @@ const listen = (server: Server, hostname: string, port: number): Promise<void> =
 
 const closeServer = (server: Server): Promise<void> =>
   new Promise((resolve) => {
-    server.close(() => resolve());
+    const cut = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
     server.closeIdleConnections();
   });
 

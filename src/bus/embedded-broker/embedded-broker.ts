@@ -7,7 +7,6 @@
 import { BusError } from '../bus.ts';
 import type { Bus } from '../bus.ts';
 import type { TopicConfig } from '../topics.ts';
-import type { Retention as RetentionKind } from '../../messages/grammar/wire.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log as Logger } from '../../observability/log.ts';
@@ -123,7 +122,9 @@ const sinkOf = ({ topics, groups, contents }: { topics: TopicTable; groups: Grou
   record: (view, location) => {
     const topic = topics.byNumber(view.topic);
     const partition = topic?.partitions[view.partition];
-    if (partition === undefined) throw new BusError('BUS_CORRUPT', `the log has a record of topic ${view.topic}, partition ${view.partition}, which no snapshot before it names; restore the directory from a copy`);
+    if (partition === undefined) {
+      throw new BusError('BUS_CORRUPT', `the log has a record of topic ${view.topic}/${view.partition}, which no snapshot before it names; restore the directory from a copy`);
+    }
     if (partition.retention === 'compacted') return partition.restore(view.offset, location, view);
     partition.restore(view.offset, location);
     contents.of(segmentOf(location)).set(partition, view.offset);
@@ -189,7 +190,7 @@ const assemble = (parts: Parts): EmbeddedBroker => {
       partitions.map(({ topic, partition }) => ({ topic, partition, offset: groups.committed(group, topics.partition(topic, partition)) ?? -1 })),
     offsets: (at, partitions) =>
       Promise.all(partitions.map(async ({ topic, partition }) => ({ topic, partition, offset: await offsetAtTime(topics.partition(topic, partition), at, cold) }))),
-    topics: () => topics.all().map(({ name, partitions, retention: kind }): TopicConfig => ({ topic: name, partitions: partitions.length, retention: kind satisfies RetentionKind })),
+    topics: () => topics.all().map((topic): TopicConfig => ({ topic: topic.name, partitions: topic.partitions.length, retention: topic.retention })),
     hasTopic: (topic) => topics.find(topic) !== undefined,
     groups: () => groups.views(),
     applyRetention: () => retention.run(),

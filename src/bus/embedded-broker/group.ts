@@ -169,7 +169,8 @@ export class Group {
     const topics = this.#heardChanged ? this.#topicNumbers() : [];
     this.#uncommittedWork.clear();
     this.#heardChanged = false;
-    return { type: 'group', group: this.name, topics, offsets: partitions.map((partition) => [partition.topicNumber, partition.number, this.#committed.get(partition) ?? 0]) };
+    const offsets = partitions.map((partition) => [partition.topicNumber, partition.number, this.#committed.get(partition) ?? 0] as const);
+    return { type: 'group', group: this.name, topics, offsets };
   }
 
   /** Everything, for a snapshot or because a write was lost. */
@@ -221,7 +222,9 @@ export class Group {
       this.#listen(present, topics);
       return present;
     }
-    if (present === undefined && this.#members.size >= this.#powers.limits.membersMax) throw new BusError('BUS_REFUSED', `group ${this.name} has ${this.#members.size} members, the most there may be`);
+    if (present === undefined && this.#members.size >= this.#powers.limits.membersMax) {
+      throw new BusError('BUS_REFUSED', `group ${this.name} has ${this.#members.size} members, the most there may be`);
+    }
     if (request.reset === 'none') this.#refuseUncommitted(topics);
     if (present !== undefined) this.#replace(present);
     const member = this.#newMember(request);

@@ -98,8 +98,10 @@ export const errorAnswer = (status: number, error: string): BusAnswer => ({ stat
 const refusal = (error: unknown, request: BusRequest, log: Log): BusAnswer => {
   if (error instanceof Refused) {
     // Never the query: a webhook's holds its password.
-    if (error.status === 401 || error.status === 403) log.warn('bus.refused', { method: request.method, route: request.target.split(/[/?]/)[1], status: error.status, reason: error.message });
-    return errorAnswer(error.status, error.message);
+    const { status, message } = error;
+    const route = request.target.split(/[/?]/)[1];
+    if (status === 401 || status === 403) log.warn('bus.refused', { method: request.method, route, status, reason: message });
+    return errorAnswer(status, message);
   }
   if (error instanceof BusError) return errorAnswer(statuses[error.code], error.message);
   log.error('bus.request_failed', { method: request.method, error });

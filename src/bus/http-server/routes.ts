@@ -37,9 +37,13 @@ const append = async (broker: EmbeddedBroker, grant: Grant, records: readonly Ne
 };
 
 /** What an HTTP message carries for its own sake; the other headers of a webhook become the record's. */
-const standardHeaders = new Set(
-  'accept accept-charset accept-encoding accept-language authorization cache-control connection content-encoding content-length content-type cookie date dnt expect forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive max-forwards origin pragma proxy-authorization range referer te trailer transfer-encoding upgrade user-agent via warning'.split(' '),
-);
+const standardHeaders = new Set([
+  'accept', 'accept-charset', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'connection',
+  'content-encoding', 'content-length', 'content-type', 'cookie', 'date', 'dnt', 'expect', 'forwarded', 'from', 'host',
+  'if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'keep-alive', 'max-forwards',
+  'origin', 'pragma', 'proxy-authorization', 'range', 'referer', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'user-
+  agent', 'via', 'warning',
+]);
 
 export const webhook = async (broker: EmbeddedBroker, { request, names, query, grant }: Call): Promise<string> => {
   if (names.length > 0) throw new Refused(404, 'no such route');

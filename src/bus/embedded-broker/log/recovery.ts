@@ -40,7 +40,17 @@ const corrupt = (what: string): BusError => new BusError('BUS_CORRUPT', `${what}
 /** Files differ in length by up to a frame and the zeros ahead. */
 const scratchBytesMore = 24 * 1024 * 1024;
 
-type Scan = { readonly number: number; readonly path: string; readonly bytes: Buffer; readonly frames: readonly (ReadFrame & { type: 'frame' })[]; readonly end: number; readonly clean: boolean };
+type GoodFrame = ReadFrame & { readonly type: 'frame' };
+
+/** What one file holds. Not clean: something other than zeros follows the last good frame. */
+type Scan = {
+  readonly number: number;
+  readonly path: string;
+  readonly bytes: Buffer;
+  readonly frames: readonly GoodFrame[];
+  readonly end: number;
+  readonly clean: boolean;
+};
 
 const readSegment = async (path: string, scratch: Buffer | undefined): Promise<Buffer> => {
   const file = await open(path, 'r');
@@ -73,7 +83,7 @@ const goodFrameBehind = (bytes: Buffer, from: number, number: number, sequence: 
 const scanSegment = async (directory: string, number: number, scratch?: Buffer): Promise<Scan> => {
   const path = join(directory, segmentFileName(number));
   const bytes = await readSegment(path, scratch);
-  const frames: (ReadFrame & { type: 'frame' })[] = [];
+  const frames: GoodFrame[] = [];
   let at = 0;
   let sequence = 0;
   for (;;) {
@@ -92,7 +102,7 @@ const scanSegment = async (directory: string, number: number, scratch?: Buffer):
   }
 };
 
-const faultOf = (frame: ReadFrame & { type: 'frame' }, number: number, sequence: number): string | undefined => {
+const faultOf = (frame: GoodFrame, number: number, sequence: number): string | undefined => {
   if (frame.segment !== number) return `it belongs to segment ${frame.segment}`;
   if (sequence !== 0 && frame.sequence !== sequence) return `it is frame ${frame.sequence} where ${sequence} is due`;
   return undefined;
