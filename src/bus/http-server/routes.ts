@@ -41,8 +41,7 @@ const standardHeaders = new Set([
   'accept', 'accept-charset', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'connection',
   'content-encoding', 'content-length', 'content-type', 'cookie', 'date', 'dnt', 'expect', 'forwarded', 'from', 'host',
   'if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'keep-alive', 'max-forwards',
-  'origin', 'pragma', 'proxy-authorization', 'range', 'referer', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'user-
-  agent', 'via', 'warning',
+  'origin', 'pragma', 'proxy-authorization', 'range', 'referer', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'user-agent', 'via', 'warning',
 ]);
 
 export const webhook = async (broker: EmbeddedBroker, { request, names, query, grant }: Call): Promise<string> => {
