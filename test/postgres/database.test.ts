@@ -77,6 +77,15 @@ describe('transactions', () => {
     expect(await written()).toEqual(new Map());
   });
 
+  test('a commit that found its connection lost is no acknowledgement', async () => {
+    const work = database.transact(async (sql) => {
+      await insert(sql, 1, 0);
+      await terminate(await backendOf(sql));
+    });
+    await expect(work).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
+    expect(await written()).toEqual(new Map());
+  });
+
   test('a client whose connection was lost serves the next transaction', async () => {
     await database.transact(async (sql) => void (await terminate(await backendOf(sql)))).catch(() => {});
     await database.transact((sql) => insert(sql, 3, 0));
