@@ -71,7 +71,10 @@ export type StoredItem<Item> = { readonly position: number; readonly value: Item
 export type StepOutput<Head, Item> =
   | {
       readonly type: 'next';
-      /** `undefined` leaves the state as it was (effects are then sent without a write). `null` removes the key and its items. */
+      /**
+       * `undefined` leaves the state as it was (effects are then sent without a write). `null` removes the key and its items
+       * and leaves a tombstone for a day; where there is nothing to remove, `undefined` costs less.
+       */
       readonly head: Head | null | undefined;
       readonly itemsAdded?: readonly StoredItem<Item>[];
       readonly itemsRemoved?: readonly number[];
