@@ -19,6 +19,7 @@ export type ClusterProcess = {
   readonly pid: number;
   readonly restUrl: string;
   readonly gatewayUrl: string;
+  readonly healthUrl: string;
   /** Where the cluster was told to offer its bus over HTTP (CORDAGE_BUS_CREDENTIALS). */
   readonly busUrl: string | undefined;
   readonly logFile: string;
@@ -34,7 +35,7 @@ const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url))
 
 const lastLines = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n    ') : '(no log)');
 
-type ReadyLine = { event: string; restUrl: string; gatewayUrl: string; busUrl?: string };
+type ReadyLine = { event: string; restUrl: string; gatewayUrl: string; healthUrl: string; busUrl?: string };
 const readyLineOf = (line: string): ReadyLine | undefined => {
   if (!line.includes('"combined.ready"')) return undefined;
   // Written by our own process: containers/combined.ts.
@@ -88,5 +89,5 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
     await gone;
     clearTimeout(timer);
   };
-  return { name, pid: child.pid!, restUrl: first.restUrl, gatewayUrl: first.gatewayUrl, busUrl: first.busUrl, logFile, gone, stop };
+  return { name, pid: child.pid!, restUrl: first.restUrl, gatewayUrl: first.gatewayUrl, healthUrl: first.healthUrl, busUrl: first.busUrl, logFile, gone, stop };
 };

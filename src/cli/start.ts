@@ -67,10 +67,11 @@ const aliceHashOf = async ({ client }: MemberPlan): Promise<string> => {
 
 const printDirections = (progress: Progress, state: StartState, { processes, members }: Clusters, aliceHash: string): void => {
   progress.say();
-  for (const [index, { name, restUrl, gatewayUrl, logFile, pid }] of processes.entries()) {
+  for (const [index, { name, restUrl, gatewayUrl, healthUrl, logFile, pid }] of processes.entries()) {
     const { member, adminPassword } = state.clusters[index]!;
     progress.say(`  ${name}: ${member}`);
     progress.say(`    REST     ${restUrl}/api/v5_2   login ${adminLogin}, password ${adminPassword}`);
+    progress.say(`    health   ${healthUrl}/status   metrics ${healthUrl}/metrics`);
     progress.say(`    gateway  ${gatewayUrl}   process ${pid}, log ${relative(process.cwd(), logFile)}`);
   }
   const body = JSON.stringify({ clientRequestId: 'my-first', flowClassName: sampleFlow, requestBody: { otherMember: members[1]!.name } });

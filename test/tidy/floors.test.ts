@@ -26,7 +26,7 @@ const sources = readSources('src', 'edge', 'containers');
 describe('floors', () => {
   test('every source file stands in a room that has a floor', () => {
     const homeless = sources.filter(({ path }) => folderOf(path) === undefined).map(({ path }) => path);
-    expect(homeless, 'Move the file into one of the folders of docs/architecture.md, or give its folder a floor here.').toEqual([]);
+    expect(homeless, 'Move the file into one of the folders that the README lists, or give its folder a floor here.').toEqual([]);
   });
 
   test('imports go down only', () => {
