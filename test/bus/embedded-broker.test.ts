@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
 import { systemClock } from '../../src/host/clock.ts';
+import { streamOf } from '../../src/messages/grammar/record.ts';
 import { createLog, silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { diskTopics, makeDirectory, openOn, readAll, removeDirectory, segmentFiles, valuesOf } from './disk.ts';
@@ -20,7 +21,7 @@ const values = Array.from({ length: 300 }, (_, i) => `${i} ${'x'.repeat(100)}`);
 const records = values.map((value) => ({ topic: 'other', key: 'k', value }));
 
 describe('what memory no longer holds', () => {
-  const limits = { cacheCharsMax: 2_000, coldCacheCharsMax: 3_000, segmentBytesMax: 10_000, frameCharsMax: 1_000 };
+  const limits = { cacheCharsMax: 2_000, coldCacheBytesMax: 3_000, segmentBytesMax: 10_000, frameCharsMax: 1_000 };
 
   test('is read from the disk, in order and each once, by followers, groups and fetches', async () => {
     const broker = await openOn(directory, { limits });
@@ -43,6 +44,30 @@ describe('what memory no longer holds', () => {
     const followers = Array.from({ length: 5 }, () => broker.connect().follow({ topics: ['other'], from: 'earliest' }));
     const drained = await Promise.all(followers.map((follower) => follower.drain()));
     for (const one of drained) expect(one.map(({ value }) => value)).toEqual(values);
+    await broker.close();
+  });
+
+  test('is read once in the order of the log, though partitions fill unevenly and nothing is cached', async () => {
+    const metrics = createMetrics();
+    const none = { cacheCharsMax: 0, coldCacheBytesMax: 0 };
+    const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory }, topics: diskTopics, clock: systemClock, log: silentLog, metrics, limits: none });
+    const frames = 40;
+    for (let i = 0; i < frames; i++) await broker.append(records.slice(0, 9).map((record, k) => ({ ...record, topic: 'log', partition: k % 3 === 0 ? 1 : 0 })));
+    const consumer = broker.connect().consume({ group: 'g', instance: 'i', topics: ['log'] });
+    let count = 0;
+    while (count < frames * 9) count += (await consumer.poll({ recordsMax: 20, timeoutMs: 0 })).length;
+    expect(metrics.text()).toContain(`cordage_bus_frames_read_total ${frames}\n`);
+    await broker.close();
+  });
+
+  test('comes in order to a drain and a poll of one follower at the same time', async () => {
+    const broker = await openOn(directory, { limits });
+    await broker.append(records);
+    const follower = broker.connect().follow({ topics: ['other'], from: 'earliest' });
+    const came: number[] = [];
+    const note = (part: readonly { offset: number }[]): void => void came.push(...part.map(({ offset }) => offset));
+    await Promise.all([follower.drain().then(note), follower.poll({ timeoutMs: 0 }).then(note), follower.drain().then(note)]);
+    expect(came).toEqual(values.map((_, i) => i));
     await broker.close();
   });
 
@@ -129,6 +154,16 @@ test('ends every wait when it closes, and then refuses', async () => {
   await expect(broker.append(records)).rejects.toMatchObject({ code: 'BUS_CLOSED' });
   await expect(broker.fetch({ positions: [at], timeoutMs: 0 })).rejects.toMatchObject({ code: 'BUS_CLOSED' });
   expect(() => broker.connect()).toThrow('closed');
+});
+
+test('a poll gives every partition its share', async () => {
+  const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: diskTopics, clock: createManualClock(), log: silentLog });
+  await broker.append([...values.map((value) => ({ topic: 'log', key: 'k', value, partition: 0 })), { topic: 'log', key: 'k', value: 'few', partition: 1 }, ...records]);
+  const consumer = broker.connect().consume({ group: 'g', instance: 'i', topics: ['log', 'other'] });
+  const polled = await consumer.poll({ recordsMax: 21, timeoutMs: 0 });
+  const counts = ['log/0', 'log/1', 'other/0'].map((stream) => polled.filter((record) => streamOf(record) === stream).length);
+  expect(counts).toEqual([10, 1, 10]);
+  await broker.close();
 });
 
 test('says in its metrics how many records it made durable and how long that took', async () => {

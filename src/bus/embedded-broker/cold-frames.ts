@@ -6,23 +6,25 @@ import type { RecordView } from './log/frame.ts';
 import type { Partition } from './partition.ts';
 import type { LogRecord, Location } from './record.ts';
 
-type Frame = { readonly records: ReadonlyMap<string, LogRecord>; readonly chars: number };
+/** A frame as its bytes: of most frames a reader wants a few records, so each is decoded when it is asked for. */
+type Frame = { readonly partitions: ReadonlyMap<number, readonly RecordView[]>; readonly bytes: number };
 
-const nameOf = (topic: number, partition: number, offset: number): string => `${topic}/${partition}/${offset}`;
+/** One number for a topic and a partition; both have 16 bits in the log. */
+const partitionId = (topic: number, partition: number): number => topic * 65_536 + partition;
 
 export class ColdFrames {
   readonly #log: () => Log;
-  readonly #topicName: (topic: number) => string;
-  readonly #charsMax: number;
+  readonly #countRead: () => void;
+  readonly #bytesMax: number;
   /** In order of use. */
   readonly #frames = new Map<Location, Frame>();
   readonly #loading = new Map<Location, Promise<void>>();
-  #chars = 0;
+  #bytes = 0;
 
-  constructor(options: { log: () => Log; topicName: (topic: number) => string; charsMax: number }) {
+  constructor(options: { log: () => Log; bytesMax: number; read: () => void }) {
     this.#log = options.log;
-    this.#topicName = options.topicName;
-    this.#charsMax = options.charsMax;
+    this.#countRead = options.read;
+    this.#bytesMax = options.bytesMax;
   }
 
   readonly find = (location: Location, partition: Partition, offset: number): LogRecord | undefined => {
@@ -30,9 +32,12 @@ export class ColdFrames {
     if (frame === undefined) return undefined;
     this.#frames.delete(location);
     this.#frames.set(location, frame);
-    const record = frame.records.get(nameOf(partition.topicNumber, partition.number, offset));
-    if (record !== undefined) return record;
-    throw new BusError('BUS_CORRUPT', `offset ${offset} of ${partition.topic}/${partition.number} is not in the frame that the index names; restart the broker to build the index anew`);
+    const views = frame.partitions.get(partitionId(partition.topicNumber, partition.number)) ?? [];
+    // Offsets of a log partition follow one another; a compacted one's may not.
+    const near = views[offset - (views[0]?.offset ?? 0)];
+    const view = near?.offset === offset ? near : views.find((one) => one.offset === offset);
+    if (view !== undefined) return view.record(partition.topic);
+    throw new BusError('BUS_CORRUPT', `offset ${offset} of ${partition.topic}/${partition.number} is not in the frame that the index names; restart the broker`);
   };
 
   /** Reads a frame, once for all who want it. */
@@ -46,24 +51,26 @@ export class ColdFrames {
   }
 
   async #read(location: Location): Promise<void> {
+    this.#countRead();
     const bytes = await this.#log().read(location);
-    const records = new Map<string, LogRecord>();
-    let chars = 0;
+    const partitions = new Map<number, RecordView[]>();
     const record = (view: RecordView): void => {
-      records.set(nameOf(view.topic, view.partition, view.offset), view.record(this.#topicName(view.topic)));
-      chars += view.textBytes;
+      const id = partitionId(view.topic, view.partition);
+      const views = partitions.get(id);
+      if (views === undefined) partitions.set(id, [view]);
+      else views.push(view);
     };
     visitEntries(bytes, frameHeadBytes, bytes.length, { record, group: () => {}, snapshot: () => {} });
-    this.#frames.set(location, { records, chars });
-    this.#chars += chars;
+    this.#frames.set(location, { partitions, bytes: bytes.length });
+    this.#bytes += bytes.length;
     this.#evict(location);
   }
 
   #evict(newest: Location): void {
-    for (const [location, { chars }] of this.#frames) {
-      if (this.#chars <= this.#charsMax || location === newest) return;
+    for (const [location, { bytes }] of this.#frames) {
+      if (this.#bytes <= this.#bytesMax || location === newest) return;
       this.#frames.delete(location);
-      this.#chars -= chars;
+      this.#bytes -= bytes;
     }
   }
 }

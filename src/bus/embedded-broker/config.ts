@@ -32,8 +32,8 @@ export const brokerLimits = {
   tombstoneKeepMs: 24 * 3_600_000,
   /** Text of recent records kept in memory: some seconds of a busy cluster, so that consumers who keep up never read the disk. */
   cacheCharsMax: 16 * mebi,
-  /** Text of frames read back from disk for those who do not keep up. */
-  coldCacheCharsMax: 8 * mebi,
+  /** Frames read back from disk for those who do not keep up. */
+  coldCacheBytesMax: 8 * mebi,
   /** Group offsets without a publish to ride on are written after this time; losing them only repeats deliveries. */
   commitFlushMsMax: 100,
   /** A member that neither polls nor commits for this long loses its partitions. */

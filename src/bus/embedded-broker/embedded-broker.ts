@@ -89,7 +89,7 @@ export const openEmbeddedBroker = async (options: EmbeddedBrokerOptions): Promis
   const contents = new SegmentContents();
   /** Made last, from what the others say; they call it only afterwards. */
   const late: { log?: Log; retention?: Retention } = {};
-  const cold = new ColdFrames({ log: () => late.log!, topicName: (number) => topics.byNumber(number)?.name ?? '', charsMax: limits.coldCacheCharsMax });
+  const cold = new ColdFrames({ log: () => late.log!, bytesMax: limits.coldCacheBytesMax, read: () => instruments.framesRead.add() });
   const groups = new Groups({ topics, clock, cold, limits, log: logger, rebalanced: () => instruments.rebalances.add(), kick: () => late.log?.kick() });
   const evicts = storage.type === 'disk';
   const appender = new Appender({ topics, contents, clock, limits, log: () => late.log!, evicts, segmentBegun: () => void late.retention?.run() });
@@ -233,6 +233,7 @@ const instrumentsOf = (metrics: Metrics) => {
   const bytes = metrics.counter('cordage_bus_log_bytes_written_total', 'Bytes of frames written to the log');
   const seconds = metrics.histogram('cordage_bus_group_commit_seconds', 'Time of one group commit, from building its frame to the disk');
   return {
+    framesRead: metrics.counter('cordage_bus_frames_read_total', 'Frames read back from the log, for consumers that do not keep up'),
     rebalances: metrics.counter('cordage_bus_rebalances_total', 'Changes of who reads what in a consumer group'),
     frame: (frame: { records: number; bytes: number; seconds: number }) => {
       records.add(frame.records);

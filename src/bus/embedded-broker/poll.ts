@@ -1,7 +1,7 @@
 /** A long poll: takes what is there, else sleeps until something comes, the time is over, or the caller gives up (B6). */
 import type { Clock } from '../../host/clock.ts';
 import type { ColdFrames } from './cold-frames.ts';
-import type { Budget, Reader } from './reader.ts';
+import type { Budget, Reader, Taken } from './reader.ts';
 import type { LogRecord, Location } from './record.ts';
 
 export type Poll = {
@@ -30,18 +30,35 @@ export const pollReader = async (reader: Reader, poll: Poll, powers: { clock: Cl
 };
 
 /** What is there now, read back from the log where memory no longer holds it. */
-export const takeRecords = async (reader: Reader, budget: Budget, cold: ColdFrames): Promise<readonly LogRecord[]> => {
+export const takeRecords = (reader: Reader, budget: Budget, cold: ColdFrames): Promise<readonly LogRecord[]> =>
+  reader.inTurn(async () => {
+    const first = reader.take(budget, cold.find);
+    return first.cold === undefined ? first.records : takeCold(reader, budget, { cold, first });
+  });
+
+const takeCold = async (reader: Reader, budget: Budget, { cold, first }: { cold: ColdFrames; first: Taken }): Promise<readonly LogRecord[]> => {
+  const { records } = first;
+  let { chars } = first;
+  let missing = first.cold;
   let failed: Location | undefined;
-  for (;;) {
-    const taken = reader.take(budget, cold.find);
-    if (taken.type === 'records') return taken.records;
-    const { location } = taken;
+  // Each turn loads a frame that holds the next record, so it ends with the budget or with the records.
+  while (missing !== undefined) {
+    const location = missing;
     await cold.load(location).catch((error: unknown) => {
       // Retention may have moved the record while its old place was read; then it is found elsewhere now.
       if (failed === location) throw error;
       failed = location;
     });
+    const recordsMax = budget.recordsMax - records.length;
+    const charsMax = budget.charsMax - chars;
+    if (recordsMax <= 0 || charsMax <= 0) break;
+    const taken = reader.take({ recordsMax, charsMax }, cold.find);
+    // Alone in its batch a record may be longer than the bound; behind others it is taken all the same, once.
+    for (const record of taken.records) records.push(record);
+    chars += taken.chars;
+    missing = taken.cold;
   }
+  return records;
 };
 
 const sleep = (reader: Reader, clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> =>

@@ -9,8 +9,9 @@ import type { LogRecord, Location } from './record.ts';
 
 export type Cursor = { readonly partition: Partition; position: number; readonly reader: Reader };
 export type Budget = { readonly recordsMax: number; readonly charsMax: number };
-/** `cold`: the next record is only in the log, in this frame. */
-export type Taken = { readonly type: 'records'; readonly records: readonly LogRecord[] } | { readonly type: 'cold'; readonly location: Location };
+/** `cold`: the next record is only in the log, in this frame; with it loaded there is more to take. */
+export type Taken = { readonly records: LogRecord[]; readonly chars: number; readonly cold: Location | undefined };
+type Batch = { readonly records: LogRecord[]; chars: number; cold: Location | undefined };
 /** Finds a record in the frames that were read back; `undefined` where its frame must be loaded first. */
 export type FindCold = (location: Location, partition: Partition, offset: number) => LogRecord | undefined;
 
@@ -18,6 +19,7 @@ export class Reader {
   readonly #cursors = new Map<Partition, Cursor>();
   readonly #ready = new Set<Cursor>();
   #wake: (() => void) | undefined;
+  #turn: Promise<unknown> | undefined;
 
   get partitions(): IterableIterator<Partition> {
     return this.#cursors.keys();
@@ -75,36 +77,91 @@ export class Reader {
     this.#wake = wake;
   }
 
-  /** Takes records and moves the positions behind them. At least one record, however long, where there is one. */
+  /**
+   * Takes records and moves the positions behind them. At least one record, however long, where there is one.
+   *
+   * What must be read back from the log comes first and in the log's order, so that each frame is read once for all
+   * partitions; then the partitions share what is left of the budget, so that none waits for the others.
+   */
   take(budget: Budget, findCold: FindCold): Taken {
-    const records: LogRecord[] = [];
-    let chars = 0;
-    for (const cursor of this.#ready) {
-      const { partition } = cursor;
-      for (;;) {
-        const offset = partition.seek(cursor.position);
-        if (offset < 0) break;
-        const slot = partition.slot(offset);
-        if (slot === undefined) break;
-        const record = typeof slot === 'number' ? findCold(slot, partition, offset) : slot;
-        if (record === undefined) return records.length > 0 ? { type: 'records', records } : { type: 'cold', location: slot as Location };
-        const length = charsOf(record);
-        if (records.length >= budget.recordsMax || (records.length > 0 && chars + length > budget.charsMax)) {
-          this.#toTheEnd(cursor);
-          return { type: 'records', records };
-        }
-        records.push(record);
-        chars += length;
-        cursor.position = offset + 1;
-      }
-      this.#ready.delete(cursor);
+    const batch: Batch = { records: [], chars: 0, cold: undefined };
+    // Each turn takes a record at least, or ends.
+    while (this.#ready.size > 0) {
+      const location = this.#coldest();
+      const fair = Math.max(1, Math.ceil((budget.recordsMax - batch.records.length) / this.#ready.size));
+      const share = location === undefined ? fair : Number.POSITIVE_INFINITY;
+      if (!this.#takeAll(batch, { ...budget, share, findCold, location })) return batch;
     }
-    return { type: 'records', records };
+    return batch;
   }
 
-  /** The others come first next time. */
-  #toTheEnd(cursor: Cursor): void {
-    this.#ready.delete(cursor);
-    this.#ready.add(cursor);
+  /** False when the batch takes no more. */
+  #takeAll(batch: Batch, bounds: Bounds): boolean {
+    for (const cursor of this.#ready) {
+      const end = takeFrom(cursor, batch, bounds);
+      if (end === 'cold') return false;
+      if (end === 'empty') this.#ready.delete(cursor);
+      if (end === 'full') {
+        // The others come first next time.
+        this.#ready.delete(cursor);
+        this.#ready.add(cursor);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Where the log is to be read next, if it is. */
+  #coldest(): Location | undefined {
+    let coldest: Location | undefined;
+    for (const { partition, position } of this.#ready) {
+      const offset = partition.seek(position);
+      const slot = offset < 0 ? undefined : partition.slot(offset);
+      if (typeof slot === 'number' && (coldest === undefined || slot < coldest)) coldest = slot;
+    }
+    return coldest;
+  }
+
+  /** Does one work after the other: records that were taken first are to be handed out first. */
+  inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn === undefined ? work() : this.#turn.then(work, work);
+    const turn = result.finally(() => {
+      if (this.#turn === turn) this.#turn = undefined;
+    });
+    turn.catch(() => {});
+    this.#turn = turn;
+    return result;
   }
 }
+
+type Bounds = Budget & {
+  /** How many records one partition may give. */
+  readonly share: number;
+  readonly findCold: FindCold;
+  /** Only records of this frame; where left out, only records in memory. */
+  readonly location: Location | undefined;
+};
+
+/** Why it took no more from this partition: the share is taken, or what comes next stands elsewhere. */
+const takeFrom = (cursor: Cursor, batch: Batch, bounds: Bounds): 'empty' | 'elsewhere' | 'full' | 'cold' => {
+  const { recordsMax, charsMax, share, findCold, location } = bounds;
+  const { partition } = cursor;
+  for (let taken = 0; taken < share; taken++) {
+    const offset = partition.seek(cursor.position);
+    const slot = offset < 0 ? undefined : partition.slot(offset);
+    if (slot === undefined) return 'empty';
+    if ((typeof slot === 'number' ? slot : undefined) !== location) return 'elsewhere';
+    if (batch.records.length >= recordsMax) return 'full';
+    const record = typeof slot === 'number' ? findCold(slot, partition, offset) : slot;
+    if (record === undefined) {
+      batch.cold = location;
+      return 'cold';
+    }
+    const chars = charsOf(record);
+    if (batch.records.length > 0 && batch.chars + chars > charsMax) return 'full';
+    batch.records.push(record);
+    batch.chars += chars;
+    cursor.position = offset + 1;
+  }
+  return 'elsewhere';
+};

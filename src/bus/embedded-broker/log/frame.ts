@@ -187,11 +187,6 @@ export class RecordView {
     return (this.#bytes.readUInt8(this.#start) & flagCopy) !== 0;
   }
 
-  /** Bytes of key, headers and value. */
-  get textBytes(): number {
-    return this.#end - this.#start - recordHeadBytes;
-  }
-
   get key(): string {
     return this.#bytes.toString('utf8', this.#start + recordHeadBytes, this.#headersStart);
   }

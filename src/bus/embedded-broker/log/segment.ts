@@ -8,7 +8,7 @@ import { close, constants, fdatasync, fsync, ftruncate, open, read, unlink, writ
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { BusError } from '../../bus.ts';
-import { frameBytesOf, frameHeadBytes, readFrame } from './frame.ts';
+import { frameBytesOf, readFrame } from './frame.ts';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -65,6 +65,9 @@ export const syncDirectory = async (directory: string): Promise<void> => {
 
 export type ZeroAhead = { readonly bytes: number; readonly frameBytesMax: number };
 
+/** One read for frames of up to some hundred records. */
+const firstReadBytes = 256 * 1024;
+
 export class SegmentFile {
   readonly number: number;
   readonly path: string;
@@ -76,8 +79,8 @@ export class SegmentFile {
   #fd: Promise<number> | undefined;
   #zeroedTo: number;
   #zeroing: Promise<void> | undefined;
-  /** Reads under way: the file stays open for them. */
-  #reads = 0;
+  /** Reads under way: the file stays open for them, as its number would soon be another file's. */
+  readonly #reads = new Set<Promise<Buffer>>();
 
   constructor(options: { directory: string; number: number; end: number; fileBytes: number; appendedAt: number; zeroAhead: ZeroAhead }) {
     this.number = options.number;
@@ -143,26 +146,28 @@ export class SegmentFile {
 
   /** The bytes of the frame at a position, checked. Throws BUS_CORRUPT. */
   async read(position: number): Promise<Buffer> {
-    this.#reads++;
-    try {
-      const fd = await this.#open();
-      const length = frameBytesOf(await readFully(fd, position, frameHeadBytes));
-      const bytes = length === undefined ? Buffer.alloc(0) : await readFully(fd, position, length);
-      const frame = readFrame(bytes, 0);
-      if (frame.type === 'frame' && frame.segment === this.number) return bytes;
-      const reason = frame.type === 'bad' ? frame.reason : `it belongs to segment ${frame.segment}`;
-      throw new BusError('BUS_CORRUPT', `${this.path}: the frame at byte ${position} was good when it was written and is not now (${reason}): the disk loses data; restore the broker's directory from a copy`);
-    } finally {
-      this.#reads--;
-    }
+    const reading = this.#readFrameAt(position);
+    this.#reads.add(reading);
+    const bytes = await reading.finally(() => this.#reads.delete(reading));
+    const frame = readFrame(bytes, 0);
+    if (frame.type === 'frame' && frame.segment === this.number) return bytes;
+    const reason = frame.type === 'bad' ? frame.reason : `it belongs to segment ${frame.segment}`;
+    throw new BusError('BUS_CORRUPT', `${this.path}: the frame at byte ${position} was good when it was written and is not now (${reason}): the disk loses data; restore the directory from a copy`);
   }
 
-  get busy(): boolean {
-    return this.#reads > 0;
+  /** Most frames come with the first read. Empty where no frame can be. */
+  async #readFrameAt(position: number): Promise<Buffer> {
+    const fd = await this.#open();
+    const first = await readFully(fd, position, firstReadBytes);
+    const length = frameBytesOf(first);
+    if (length === undefined) return Buffer.alloc(0);
+    if (length <= first.length) return first.subarray(0, length);
+    return Buffer.concat([first, await readFully(fd, position + first.length, length - first.length)]);
   }
 
   async close(): Promise<void> {
     await this.#zeroing;
+    await Promise.allSettled(this.#reads);
     if (this.#fd === undefined) return;
     const fd = this.#fd;
     this.#fd = undefined;
