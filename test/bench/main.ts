@@ -3,6 +3,8 @@ import { describeMachine } from './machine.ts';
 
 const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> }>>> = {
   broker: () => import('./broker.ts'),
+  'flow-machine': () => import('./flow-machine.ts'),
+  rest: () => import('./rest.ts'),
   start: () => import('./start.ts'),
   'two-party': () => import('./two-party.ts'),
 };

@@ -1,18 +1,18 @@
 /**
- * `node test/workers/flow/bench.ts`: flows a second through the machine alone (no bus, no database): one that stores and finds an
+ * Flows a second through the machine alone (no bus, no database): one that stores and finds an
  * entity, in batches, with the sandbox in a thread and inline; and the replay of a long journal.
  */
-import { systemClock } from '../../../src/host/clock.ts';
-import { startThread } from '../../../src/host/threads.ts';
-import { flowIdOf } from '../../../src/identity/derive.ts';
-import type { StepInput, StepOutput, StoredItem } from '../../../src/shell/worker.ts';
-import { silentLog } from '../../../src/observability/log.ts';
-import { createMetrics } from '../../../src/observability/metrics.ts';
-import { createFlowSandbox, createFlowWorker, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
-import type { Sandbox } from '../../../src/workers/flow/worker.ts';
-import { bundleOf } from './world/bundle.ts';
-import { identityOf } from './world/identities.ts';
-import { viewsOf } from './world/world.ts';
+import { systemClock } from '../../src/host/clock.ts';
+import { startThread } from '../../src/host/threads.ts';
+import { flowIdOf } from '../../src/identity/derive.ts';
+import type { StepInput, StepOutput, StoredItem } from '../../src/shell/worker.ts';
+import { silentLog } from '../../src/observability/log.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
+import { createFlowSandbox, createFlowWorker, createTrustingSandbox } from '../../src/workers/flow/worker.ts';
+import type { Sandbox } from '../../src/workers/flow/worker.ts';
+import { bundleOf } from '../workers/flow/world/bundle.ts';
+import { identityOf } from '../workers/flow/world/identities.ts';
+import { viewsOf } from '../workers/flow/world/world.ts';
 
 const source = `
 const note = entity<{ id: string; text: string }>({ name: 'Note', id: (one) => one.id });
@@ -90,18 +90,22 @@ const replay = async (machine: Machine, count: number): Promise<number> => {
   return performance.now() - begun;
 };
 
-const sandboxes: [string, Sandbox][] = [
-  ['thread', createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() })],
-  ['inline', createTrustingSandbox()],
-];
-for (const [name, sandbox] of sandboxes) {
-  const machine = machineOf(sandbox);
-  await runFlows(machine, 2_000, 100, `warm-${name}`);
-  for (const batch of [1, 16, 100]) {
-    const { rate, cpuUs } = await runFlows(machine, batch === 1 ? 3_000 : 30_000 - (30_000 % batch), batch, `${name}-${batch}`);
-    console.log(`${name}: ${Math.round(rate)} flows/s in batches of ${batch}, ${cpuUs.toFixed(0)} µs of CPU each`);
+export const run = async (): Promise<void> => {
+  const sandboxes: [string, Sandbox][] = [
+    ['thread', createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() })],
+    ['inline', createTrustingSandbox()],
+  ];
+  for (const [name, sandbox] of sandboxes) {
+    const machine = machineOf(sandbox);
+    await runFlows(machine, 2_000, 100, `warm-${name}`);
+    for (const batch of [1, 16, 100]) {
+      const { rate, cpuUs } = await runFlows(machine, batch === 1 ? 3_000 : 30_000 - (30_000 % batch), batch, `${name}-${batch}`);
+      console.log(`${name}: ${Math.round(rate)} flows/s in batches of ${batch}, ${cpuUs.toFixed(0)} µs of CPU each`);
+    }
+    await replay(machine, 100);
+    console.log(`${name}: ${(await replay(machine, 1_000)).toFixed(1)} ms to replay a journal of 1,000 operations`);
+    await sandbox.close();
   }
-  await replay(machine, 100);
-  console.log(`${name}: ${(await replay(machine, 1_000)).toFixed(1)} ms to replay a journal of 1,000 operations`);
-  await sandbox.close();
-}
+};
+
+if (import.meta.main) await run();

@@ -1,0 +1,115 @@
+/**
+ * How many flows a second one rest worker starts and reads the result of, when nothing behind it takes time: a flow room
+ * that answers whole batches on a broker in memory, and completes every flow at once.
+ */
+import type { AddressInfo } from 'node:net';
+import { serve, type ServerType } from '@hono/node-server';
+import { Pool } from 'undici';
+import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
+import type { Bus } from '../../src/bus/bus.ts';
+import { topicsOf } from '../../src/bus/topics.ts';
+import { systemClock } from '../../src/host/clock.ts';
+import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
+import { flowToRestStatus } from '../../src/messages/flow-to-rest.status.ts';
+import { answerTo, decode, encode } from '../../src/messages/grammar/envelope.ts';
+import type { OutRecord } from '../../src/messages/grammar/record.ts';
+import { wires } from '../../src/messages/messages.ts';
+import { restToFlowStart } from '../../src/messages/rest-to-flow.start.ts';
+import { createLog, silentLog } from '../../src/observability/log.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
+import { createRequests } from '../../src/shell/create-requests.ts';
+import { createRestWorker } from '../../src/workers/rest/worker.ts';
+import { admin, alice, aliceHash, cpi, userOf } from '../workers/rest/rest-under-test.ts';
+
+const flows = 20_000;
+const callers = 32;
+
+const answerFlows = async (bus: Bus): Promise<void> => {
+  const consumer = bus.consume({ group: 'flow', instance: 'one', topics: [restToFlowStart.topic] });
+  for (;;) {
+    const records = await consumer.poll({ timeoutMs: 60_000, recordsMax: 500 });
+    const out: OutRecord[] = [];
+    for (const record of records) {
+      const decoded = decode(restToFlowStart, record);
+      if (decoded.type !== 'message') continue;
+      const { key: flowId, body } = decoded.delivery;
+      const timestamp = Date.now();
+      out.push(answerTo(decoded.delivery, { type: 'done', value: { type: 'accepted', flowId, timestamp } })!);
+      const status = { holdingIdentityShortHash: body.holdingIdentity.shortHash, clientRequestId: body.clientRequestId, flowId, flowResult: null, flowError: null, timestamp };
+      out.push(encode(flowToRestStatus, { key: flowId, id: `${flowId}/1`, body: { ...status, flowStatus: 'RUNNING' } }));
+      out.push(encode(flowToRestStatus, { key: flowId, id: `${flowId}/2`, body: { ...status, flowStatus: 'COMPLETED', flowResult: '{"greeting":"Hello"}' } }));
+    }
+    if (out.length > 0) await bus.publish(out);
+  }
+};
+
+/** The views of a cluster that does not change. */
+const fixedView = <Body>(key: string, body: Body) => ({ get: (asked: string) => (asked === key ? body : undefined), entries: () => new Map([[key, body]]).entries(), refresh: async () => {} });
+
+type Call = (method: string, path: string, body?: string) => Promise<number>;
+
+const measure = async (label: string, call: Call): Promise<void> => {
+  const latencies: number[] = [];
+  let next = 0;
+  const caller = async (): Promise<void> => {
+    while (next < flows) {
+      const id = `${label}-${next++}`;
+      const from = performance.now();
+      const started = await call('POST', `/api/v5_2/flow/${aliceHash}`, `{"clientRequestId":"${id}","flowClassName":"com.example.Ping","requestBody":{"to":"Bob"}}`);
+      const ended = await call('GET', `/api/v5_2/flow/${aliceHash}/${id}/result?wait=10000`);
+      if (started !== 202 || ended !== 200) throw new Error(`${id}: ${started} ${ended}`);
+      latencies.push(performance.now() - from);
+    }
+  };
+  const from = performance.now();
+  await Promise.all(Array.from({ length: callers }, caller));
+  const seconds = (performance.now() - from) / 1000;
+  latencies.sort((a, b) => a - b);
+  const at = (part: number): string => latencies[Math.floor(latencies.length * part)]!.toFixed(2);
+  console.log(`${label}: ${Math.round(flows / seconds)} start+result/s (${Math.round((2 * flows) / seconds)} requests/s), ${callers} callers, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+};
+
+export const run = async (): Promise<void> => {
+  const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: topicsOf(wires), clock: systemClock, log: silentLog });
+  const bus = broker.connect();
+  void answerFlows(bus).catch(() => {});
+  const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'bench', log: silentLog });
+  const worker = createRestWorker({
+    requests,
+    views: { users: fixedView('admin', userOf('admin', 'admin-password')), cpis: fixedView(cpi.fullChecksum, cpi), virtualNodes: fixedView(aliceHash, alice) },
+    statusFollower: bus,
+    clock: systemClock,
+    log: createLog({ level: 'info', write: () => {} }),
+    metrics: createMetrics(),
+  });
+
+  const headers = { authorization: admin, 'content-type': 'application/json' };
+  const direct: Call = async (method, path, body) => {
+    const response = await worker.fetch(new Request(`http://rest.test${path}`, { method, headers, ...(body === undefined ? {} : { body }) }));
+    await response.text();
+    return response.status;
+  };
+
+  const server = await new Promise<ServerType>((resolve) => {
+    const started = serve({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0 }, () => resolve(started));
+  });
+  // A TCP server has an address of this kind.
+  const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: callers });
+  const overHttp: Call = async (method, path, body) => {
+    const response = await pool.request({ method: method as 'GET', path, headers, body: body ?? null });
+    await response.body.text();
+    return response.statusCode;
+  };
+
+  await measure('warm-up', direct);
+  await measure('fetch', direct);
+  await measure('http', overHttp);
+  await pool.close();
+  server.close();
+  await worker.close();
+  await requests.close();
+  await bus.close();
+  await broker.close();
+};
+
+if (import.meta.main) await run();
