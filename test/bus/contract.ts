@@ -176,6 +176,16 @@ export const describeBus = (name: string, options: { durable: boolean }, start: 
         expect(again.map(({ offset }) => offset)).toEqual([6, 7, 8, 9]);
       });
 
+      test('a commit that lies behind an earlier one does not take it back', async () => {
+        await bus.publish(recordsOf(starts!, 10, () => 'one key'));
+        const first = join('one');
+        const polled = await pollCount(first, 10);
+        await first.commit(behind(polled.slice(0, 8)));
+        await first.commit(behind(polled.slice(0, 3)));
+        await first.close();
+        expect((await pollCount(join('two'), 2)).map(({ offset }) => offset)).toEqual([8, 9]);
+      });
+
       test('a record polled by the former owner and not committed goes to the new owner', async () => {
         await bus.publish(recordsOf(starts!, 40));
         const one = join('a');

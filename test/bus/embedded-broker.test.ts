@@ -52,10 +52,16 @@ describe('what memory no longer holds', () => {
     const none = { cacheCharsMax: 0, coldCacheBytesMax: 0 };
     const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory }, topics: diskTopics, clock: systemClock, log: silentLog, metrics, limits: none });
     const frames = 40;
-    for (let i = 0; i < frames; i++) await broker.append(records.slice(0, 9).map((record, k) => ({ ...record, topic: 'log', partition: k % 3 === 0 ? 1 : 0 })));
+    let published = 0;
+    for (let i = 0; i < frames; i++) {
+      // The second partition has records in every fifth frame only.
+      const some = records.slice(0, 9).filter((_, k) => k % 3 !== 0 || i % 5 === 0);
+      await broker.append(some.map((record, k) => ({ ...record, topic: 'log', partition: k % 3 === 0 && i % 5 === 0 ? 1 : 0 })));
+      published += some.length;
+    }
     const consumer = broker.connect().consume({ group: 'g', instance: 'i', topics: ['log'] });
     let count = 0;
-    while (count < frames * 9) count += (await consumer.poll({ recordsMax: 20, timeoutMs: 0 })).length;
+    while (count < published) count += (await consumer.poll({ recordsMax: 20, timeoutMs: 0 })).length;
     expect(metrics.text()).toContain(`cordage_bus_frames_read_total ${frames}\n`);
     await broker.close();
   });
@@ -71,6 +77,14 @@ describe('what memory no longer holds', () => {
     await broker.close();
   });
 
+  test('may be one frame larger than a read', async () => {
+    const broker = await openOn(directory, { limits: { cacheCharsMax: 0 } });
+    const large = { topic: 'other', key: 'k', value: `large ${'é'.repeat(400_000)}` };
+    await broker.append([large]);
+    expect(valuesOf(await readAll(broker), 'other')).toEqual([large.value]);
+    await broker.close();
+  });
+
   test('keeps headers and times through the disk', async () => {
     const broker = await openOn(directory, { limits });
     const [written] = await broker.append([{ topic: 'other', key: 'k', value: 'v', timestamp: 5, headers: [{ key: 'h', value: 'x' }] }]);
@@ -79,6 +93,21 @@ describe('what memory no longer holds', () => {
     expect(await readAll(reopened)).toEqual([written]);
     await reopened.close();
   });
+});
+
+test('zeros written ahead never land on a frame', async () => {
+  const broker = await openOn(directory, { limits: { zeroAheadBytes: 2_048, segmentBytesMax: 300_000 } });
+  const written: string[] = [];
+  // Frames of about the size of the zeros, so that nearly each one reaches beyond them while the next are under way.
+  for (let i = 0; i < 400; i++) {
+    const value = `${i} ${'z'.repeat((i * 397) % 3_000)}`;
+    await broker.append([{ topic: 'other', key: 'k', value }]);
+    written.push(value);
+  }
+  await broker.close();
+  const reopened = await openOn(directory);
+  expect(valuesOf(await readAll(reopened), 'other')).toEqual(written);
+  await reopened.close();
 });
 
 describe('a disk that takes no more', () => {

@@ -180,6 +180,13 @@ describe('consume', () => {
     expect(await committed()).toBe(3);
   });
 
+  test('commits what it handed out when its consumer is deleted', async () => {
+    await produceSome(3);
+    await consume('one', { headers: { 'Kafka-Auto-Offset-Reset': 'earliest' } });
+    await served.call('POST', '/delete-consumer/group/one');
+    expect(await committed()).toBe(3);
+  });
+
   test('keeps a member for its session time-out, two minutes unless told otherwise', async () => {
     await consume('one');
     await consume('two', { headers: { ...earliest, 'Kafka-Session-Timeout-Ms': '200' } });
