@@ -25,8 +25,14 @@ export const harshFaults: Faults = {
 
 const flowsPerSide = 2;
 const messagesPerFlow = 3;
-/** Turns with faults, then calm ones in which everything must come to its end. */
+/**
+ * Turns with faults at most, then calm ones in which everything must come to its end. When all flows have ended earlier, faults
+ * go on for a while, so that repeats have their chance to do harm.
+ */
 const harshTurns = 600;
+const harshTurnsAfter = 60;
+/** Whether all have ended is looked at this often. */
+const lookTurns = 20;
 const calmTurnsMax = 20_000;
 
 /** Starts the counting flow; gives its id. */
@@ -96,7 +102,10 @@ export const tell = async (seed: number, faults: Faults = harshFaults, { calm = 
     started[1].push(await startFlow(bob, alice.identity.x500Name, `b${i}`));
   }
   let turns = 0;
-  for (; turns < harshTurns && faults !== noFaults; turns++) if (!(await world.turn())) break;
+  for (let end = faults === noFaults ? 0 : harshTurns; turns < end; turns++) {
+    if (!(await world.turn())) break;
+    if (turns % lookTurns === 0 && end === harshTurns && allEnded(world, started)) end = Math.min(harshTurns, turns + harshTurnsAfter);
+  }
   if (calm) world.calm();
   for (const end = turns + calmTurnsMax; turns < end && !allEnded(world, started); turns++) if (!(await world.turn())) break;
   return { world, seed, faults: await faultsOf(world, started), turns, trace: world.trace };
