@@ -376,7 +376,8 @@ export const describeBus = (name: string, options: { durable: boolean }, start: 
       });
     });
 
-    test.runIf(options.durable)('a restart keeps records, latest values and committed offsets', async () => {
+    // What lives in memory promises nothing of a restart.
+    if (options.durable) test('a restart keeps records, latest values and committed offsets', async () => {
       await bus.publish([...recordsOf(starts!, 40), ...recordsOf(cpis!, 10, (i) => `key ${i % 3}`)]);
       const consumer = join('one');
       const polled = await pollCount(consumer, 40);
