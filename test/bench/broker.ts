@@ -16,7 +16,7 @@ import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broke
 import { createBusAccess } from '../../src/bus/http-server-access.ts';
 import { serveBus } from '../../src/bus/http-server-node.ts';
 import { systemClock } from '../../src/host/clock.ts';
-import { createLog, silentLog } from '../../src/observability/log.ts';
+import { silentLog } from '../../src/observability/log.ts';
 
 const topic = 'bench';
 const partitions = 8;
@@ -56,8 +56,7 @@ const startServer = async (name: 'broker' | 'echo', directory: string): Promise<
 const serveBroker = async (directory: string): Promise<void> => {
   const storage = { type: 'disk', directory } as const;
   const limits = { pollRecordsMax: batch };
-  const log = createLog({ level: 'warn' });
-  const broker = await openEmbeddedBroker({ storage, topics: [{ topic, partitions, retention: 'log' }], clock: systemClock, log, limits });
+  const broker = await openEmbeddedBroker({ storage, topics: [{ topic, partitions, retention: 'log' }], clock: systemClock, log: silentLog, limits });
   const server = await serveBus({ broker, access: createBusAccess({ credentials: [credential] }), log: silentLog, hostname: '127.0.0.1', port: 0 });
   process.send?.(server.url);
   process.once('message', () => {
