@@ -1,8 +1,9 @@
 /** The combined form: PostgreSQL, the broker and all seven rooms, for one machine. Everything it must remember is in one folder. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../src/host/embedded-postgres.ts';
+import { writeDurably } from '../src/host/files.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import { openDatabase } from '../src/postgres/database.ts';
 import { applyMigrations } from '../src/workers/db/worker.ts';
@@ -15,12 +16,15 @@ import type { Settings } from './settings.ts';
 /** Connections of one combined process: enough for its loops to overlap, few enough to stay small. */
 const connectionsMax = 12;
 
-/** Made once and kept beside the data that they protect; whoever wants them apart sets the variables. */
+/**
+ * Made once and kept beside the data that they protect; whoever wants them apart sets the variables. On the disk before the first
+ * key is wrapped: keys whose passphrase is lost are lost.
+ */
 const withSecrets = (settings: Settings, directory: string): Settings => {
   const file = join(directory, 'secrets.json');
   if (!existsSync(file)) {
     const draw = (): string => randomBytes(24).toString('base64url');
-    writeFileSync(file, JSON.stringify({ passphrase: draw(), salt: draw(), adminPassword: draw() }), { mode: 0o600, flag: 'wx' });
+    writeDurably(file, JSON.stringify({ passphrase: draw(), salt: draw(), adminPassword: draw() }));
   }
   // Written above.
   const made = JSON.parse(readFileSync(file, 'utf8')) as { passphrase: string; salt: string; adminPassword: string };

@@ -15,7 +15,8 @@ export type PreparedMember = MemberPlan & { readonly shortHash: string; readonly
 const tlsAlias = 'p2p-tls-cert';
 const sessionScheme = 'CORDA.ECDSA.SECP256R1';
 
-const shortHashOf = (name: string, groupId: string): string => {
+/** Of the virtual node that this member is or will be. */
+export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupId'>): string => {
   const parsed = parseX500(name);
   if (parsed.type === 'invalid') throw new Error(`${name} is not an X.500 name: ${parsed.reason}`);
   return holdingIdentityOf(parsed.name, groupId).shortHash;
@@ -27,7 +28,7 @@ const shortHashOf = (name: string, groupId: string): string => {
  */
 export const prepareMember = async (plan: MemberPlan): Promise<PreparedMember> => {
   const { client } = plan;
-  const shortHash = shortHashOf(plan.name, plan.groupId);
+  const shortHash = shortHashOf(plan);
   await client.call('POST', `/hsm/soft/${shortHash}/SESSION_INIT`);
   const key = await client.call('POST', `/key/${shortHash}/alias/${shortHash}-session/category/SESSION_INIT/scheme/${sessionScheme}`);
   const sessionKeyPem = await client.call('GET', `/key/${shortHash}/${textField(key, 'id')}`);

@@ -1,8 +1,9 @@
 /** What `cordage start` remembers between runs: `start.json` in the state directory, readable by its owner only. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { writeDurably } from '../host/files.ts';
 import { freePort, isFree } from './ports.ts';
 
 const clusterPlan = z.object({
@@ -25,11 +26,7 @@ export type StartState = z.infer<typeof startState>;
 
 const fileIn = (directory: string): string => join(directory, 'start.json');
 
-export const saveStartState = (directory: string, state: StartState): void => {
-  const file = fileIn(directory);
-  writeFileSync(`${file}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
-};
+export const saveStartState = (directory: string, state: StartState): void => writeDurably(fileIn(directory), `${JSON.stringify(state, null, 2)}\n`);
 
 const planClusters = async (ports: { rest: number; gateway: number }): Promise<ClusterPlan[]> => {
   const taken: number[] = [];

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runFlow, type MemberPlan } from './network.ts';
+import { runFlow, shortHashOf, type MemberPlan } from './network.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { openStartState, saveStartState, type StartState } from './start-state.ts';
 import { adminLogin, buildNetwork, startClusters, type Clusters } from './two-clusters.ts';
@@ -59,12 +59,6 @@ const greet = async (progress: Progress, [alice, bob]: readonly MemberPlan[], al
   );
 };
 
-const aliceHashOf = async ({ client }: MemberPlan): Promise<string> => {
-  // The contract's VirtualNodes; the first cluster holds Alice alone.
-  const { virtualNodes } = (await client.call('GET', '/virtualnode')) as { virtualNodes: { holdingIdentity: { shortHash: string } }[] };
-  return virtualNodes[0]!.holdingIdentity.shortHash;
-};
-
 const printDirections = (progress: Progress, state: StartState, { processes, members }: Clusters, aliceHash: string): void => {
   progress.say();
   for (const [index, { name, restUrl, gatewayUrl, healthUrl, logFile, pid }] of processes.entries()) {
@@ -97,7 +91,7 @@ const runNetwork = async (progress: Progress, options: StartOptions, state: Star
     await buildNetwork(progress, clusters.members, state, options.directory);
     saveStartState(options.directory, { ...state, networkReady: true });
   }
-  const aliceHash = await aliceHashOf(clusters.members[0]!);
+  const aliceHash = shortHashOf(clusters.members[0]!);
   await greet(progress, clusters.members, aliceHash);
   printDirections(progress, state, clusters, aliceHash);
 };

@@ -47,23 +47,27 @@ const unlessThere = async (work: Promise<unknown>): Promise<void> => {
   }
 };
 
-const buildCpi = async (directory: string, groupPolicy: string): Promise<{ cpi: Uint8Array; signerPem: string }> => {
+type BuiltCpi = { readonly cpi: Uint8Array; readonly signerPem: string; readonly name: string };
+
+const buildCpi = async (directory: string, groupPolicy: string): Promise<BuiltCpi> => {
   const signer = await openSigningKey(join(directory, 'signing-key'));
-  const { cpi } = await buildPackage({ project: sampleProject, groupPolicy, signer });
+  const { cpi, name } = await buildPackage({ project: sampleProject, groupPolicy, signer });
   if (cpi === undefined) throw new Error('the package builder made no CPI although it was given a group policy');
   writeFileSync(join(directory, 'sample.cpi'), cpi);
-  return { cpi, signerPem: signer.certificateChainPem };
+  return { cpi, signerPem: signer.certificateChainPem, name };
 };
 
 /** The checksum of the sample's CPI at this cluster, uploading it where it is not there yet. */
-const provideCpi = async (member: MemberPlan, built: { cpi: Uint8Array; signerPem: string }): Promise<string> => {
+const provideCpi = async (member: MemberPlan, built: BuiltCpi): Promise<string> => {
   try {
     return await uploadCpi(member.client, built.cpi, built.signerPem);
   } catch (error) {
     if (!(error instanceof RestError && error.status === 409)) throw error;
     // The contract's GetCPIsResponse.
-    const { cpis } = (await member.client.call('GET', '/cpi')) as { cpis: { cpiFileChecksum: string }[] };
-    return cpis[0]!.cpiFileChecksum;
+    const { cpis } = (await member.client.call('GET', '/cpi')) as { cpis: { cpiFileChecksum: string; id: { cpiName: string } }[] };
+    const there = cpis.find(({ id }) => id.cpiName === built.name);
+    if (there === undefined) throw error;
+    return there.cpiFileChecksum;
   }
 };
 

@@ -6,11 +6,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
+import { shortHashOf } from '../../src/cli/network.ts';
 import { createProgress } from '../../src/cli/progress.ts';
 import { openStartState } from '../../src/cli/start-state.ts';
 import { adminLogin, buildNetwork, startClusters, type Clusters } from '../../src/cli/two-clusters.ts';
-import { holdingIdentityOf } from '../../src/identity/holding-identity.ts';
-import { parseX500 } from '../../src/identity/x500.ts';
 import { ms, percentile, printTable } from './machine.ts';
 import { traceHops, traceCredential } from './hops.ts';
 import { cpuMs, descendants } from './processes.ts';
@@ -89,9 +88,7 @@ export const run = async (): Promise<void> => {
     try {
       await buildNetwork(progress, clusters.members, state, directory);
       const [alice, bob] = state.clusters;
-      const name = parseX500(alice!.member);
-      if (name.type === 'invalid') throw new Error(name.reason);
-      const caller = openCaller(clusters.processes[0]!.restUrl, alice!.adminPassword, holdingIdentityOf(name.name, state.groupId).shortHash, bob!.member);
+      const caller = openCaller(clusters.processes[0]!.restUrl, alice!.adminPassword, shortHashOf(clusters.members[0]!), bob!.member);
       await measure(clusters, caller);
       await caller.close();
     } finally {
