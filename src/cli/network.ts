@@ -10,10 +10,10 @@ export type MemberPlan = {
   readonly gatewayUrl: string;
 };
 
-export type PreparedMember = MemberPlan & { readonly shortHash: string; readonly sessionKeyPem: string; readonly tlsCertificatePem: string };
+export type PreparedMember = MemberPlan & { readonly shortHash: string; readonly sessionKeyPem: string; readonly ledgerKeyPem: string; readonly tlsCertificatePem: string };
 
 const tlsAlias = 'p2p-tls-cert';
-const sessionScheme = 'CORDA.ECDSA.SECP256R1';
+const keyScheme = 'CORDA.ECDSA.SECP256R1';
 
 /** Of the virtual node that this member is or will be. */
 export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupId'>): string => {
@@ -22,24 +22,30 @@ export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupI
   return holdingIdentityOf(parsed.name, groupId).shortHash;
 };
 
+/** The PEM of a key with the alias that registration looks for; made when it is not there yet. */
+const makeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> => {
+  await client.call('POST', `/hsm/soft/${shortHash}/${category}`);
+  const key = await client.call('POST', `/key/${shortHash}/alias/${shortHash}-${use}/category/${category}/scheme/${keyScheme}`);
+  return String(await client.call('GET', `/key/${shortHash}/${textField(key, 'id')}`));
+};
+
 /**
- * Makes the member's session key and reads the cluster's TLS certificate. Both must exist before the group policy, which
+ * Makes the member's session and ledger keys and reads the cluster's TLS certificate. Both must exist before the group policy, which
  * names them; the virtual node need not, because its short hash (the key's tenant) follows from its name and group.
  */
 export const prepareMember = async (plan: MemberPlan): Promise<PreparedMember> => {
   const { client } = plan;
   const shortHash = shortHashOf(plan);
-  await client.call('POST', `/hsm/soft/${shortHash}/SESSION_INIT`);
-  const key = await client.call('POST', `/key/${shortHash}/alias/${shortHash}-session/category/SESSION_INIT/scheme/${sessionScheme}`);
-  const sessionKeyPem = await client.call('GET', `/key/${shortHash}/${textField(key, 'id')}`);
+  const sessionKeyPem = await makeKey(client, shortHash, 'session', 'SESSION_INIT');
+  const ledgerKeyPem = await makeKey(client, shortHash, 'ledger', 'LEDGER');
   const tlsCertificatePem = await until('the TLS certificate of the cluster', async () => {
     const aliases = await client.call('GET', '/certificate/cluster/p2p-tls');
     return Array.isArray(aliases) && aliases.includes(tlsAlias) ? client.call('GET', `/certificate/cluster/p2p-tls/${tlsAlias}`) : undefined;
   });
-  return { ...plan, shortHash, sessionKeyPem: String(sessionKeyPem), tlsCertificatePem: String(tlsCertificatePem) };
+  return { ...plan, shortHash, sessionKeyPem, ledgerKeyPem, tlsCertificatePem: String(tlsCertificatePem) };
 };
 
-/** Corda's static group policy, with Cordage's addition: each member's session key, so that the network can span clusters. */
+/** Corda's static group policy, with Cordage's addition: each member's session and ledger keys, so that the network can span clusters. */
 export const staticGroupPolicy = (groupId: string, members: readonly PreparedMember[]): string =>
   JSON.stringify(
     {
@@ -50,12 +56,13 @@ export const staticGroupPolicy = (groupId: string, members: readonly PreparedMem
       protocolParameters: {
         sessionKeyPolicy: 'Combined',
         staticNetwork: {
-          members: members.map(({ name, gatewayUrl, sessionKeyPem }) => ({
+          members: members.map(({ name, gatewayUrl, sessionKeyPem, ledgerKeyPem }) => ({
             name,
             memberStatus: 'ACTIVE',
             'endpointUrl-1': gatewayUrl,
             'endpointProtocol-1': 1,
             sessionKeyPem,
+            ledgerKeyPem,
           })),
           groupParameters: {},
         },
@@ -102,7 +109,7 @@ type RegistrationStatus = { registrationStatus: string; reason?: string | null }
 const refusedStatuses = new Set(['DECLINED', 'INVALID', 'FAILED']);
 
 export const registerMember = async ({ client, name }: MemberPlan, shortHash: string): Promise<void> => {
-  await client.call('POST', `/membership/${shortHash}`, { context: { 'corda.key.scheme': sessionScheme } });
+  await client.call('POST', `/membership/${shortHash}`, { context: { 'corda.key.scheme': keyScheme } });
   await until(`the registration of ${name}`, async () => {
     // The contract's RestRegistrationRequestStatus.
     const statuses = (await client.call('GET', `/membership/${shortHash}`)) as RegistrationStatus[];

@@ -1,8 +1,8 @@
 /**
  * `GroupPolicy.json`: which network a CPI joins, and how (Corda's file format 1).
  *
- * A static network lists its members in the policy. Cordage adds two fields of a member: `sessionKeyPem`, the public key that signs
- * its handshakes, and `sessionKeySpec`, its signature spec, so that a static network can span clusters. The policies of an MGM and
+ * A static network lists its members in the policy. Cordage adds fields of a member: `sessionKeyPem`, the public key that signs its
+ * handshakes, `ledgerKeyPem`, the one that flows sign with, and their signature specs `sessionKeySpec` and `ledgerKeySpec`, so that a static network can span clusters. The policies of an MGM and
  * of a dynamic network's members are recognised and checked in form.
  */
 import * as z from 'zod';
@@ -36,6 +36,8 @@ export type StaticMember = {
     readonly publicKey: string;
     readonly spec: string;
   };
+  /** The key that its flows sign with, for members of other clusters to know it. */
+  readonly ledgerKey?: NonNullable<StaticMember['sessionKey']>;
   /** The member's `ext.*` fields, with their names. */
   readonly custom: Readonly<Record<string, string>>;
 };
@@ -173,7 +175,7 @@ type ReadMember = { readonly type: 'member'; readonly member: StaticMember } | {
 type Complain = (reason: string) => void;
 
 const memberStatuses = ['ACTIVE', 'PENDING', 'SUSPENDED'] as const;
-const fieldPattern = /^(name|memberStatus|sessionKeyPem|sessionKeySpec|endpointUrl-\d{1,3}|endpointProtocol-\d{1,3}|ext\..+)$/;
+const fieldPattern = /^(name|memberStatus|sessionKeyPem|sessionKeySpec|ledgerKeyPem|ledgerKeySpec|endpointUrl-\d{1,3}|endpointProtocol-\d{1,3}|ext\..+)$/;
 
 const isEndpointUrl = (text: unknown): text is string => {
   if (typeof text !== 'string' || text.length > 2_000 || !URL.canParse(text)) return false;
@@ -197,20 +199,22 @@ const readEndpoints = (fields: MemberFields, complain: Complain): StaticMember['
   return endpoints;
 };
 
-const readSessionKey = (fields: MemberFields, complain: Complain): StaticMember['sessionKey'] => {
-  const { sessionKeyPem: pem, sessionKeySpec } = fields;
+/** `<use>KeyPem`, and `<use>KeySpec` where it is not the default of the key's scheme. */
+const readNamedKey = (use: 'session' | 'ledger', fields: MemberFields, complain: Complain): StaticMember['sessionKey'] => {
+  const pem = fields[`${use}KeyPem`];
+  const given = fields[`${use}KeySpec`];
   if (pem === undefined) {
-    if (sessionKeySpec !== undefined) complain('sessionKeySpec stands without sessionKeyPem');
+    if (given !== undefined) complain(`${use}KeySpec stands without ${use}KeyPem`);
     return undefined;
   }
   const der = pemBlocks(String(pem), 'PUBLIC KEY')?.[0]?.der;
   const scheme = der === undefined ? undefined : schemeOf(der);
   if (der === undefined || scheme === undefined || specsOf(scheme).length === 0) {
-    complain('sessionKeyPem is not the PEM of a public key that signs (BEGIN PUBLIC KEY)');
+    complain(`${use}KeyPem is not the PEM of a public key that signs (BEGIN PUBLIC KEY)`);
     return undefined;
   }
-  const spec = sessionKeySpec ?? defaultSpec(scheme);
-  if (!specsOf(scheme).some((known) => known === spec)) complain(`sessionKeySpec ${String(spec)} does not go with a ${scheme} key; ${specsOf(scheme).join(', ')} do`);
+  const spec = given ?? defaultSpec(scheme);
+  if (!specsOf(scheme).some((known) => known === spec)) complain(`${use}KeySpec ${String(spec)} does not go with a ${scheme} key; ${specsOf(scheme).join(', ')} do`);
   return { pem: String(pem), publicKey: toBase64url(der), spec: String(spec) };
 };
 
@@ -234,10 +238,11 @@ function readMember(fields: MemberFields): ReadMember {
   const status = memberStatuses.find((known) => known === (fields['memberStatus'] ?? 'ACTIVE'));
   if (status === undefined) complain(`memberStatus is not one of ${memberStatuses.join(', ')}`);
   const endpoints = readEndpoints(fields, complain);
-  const sessionKey = readSessionKey(fields, complain);
+  const sessionKey = readNamedKey('session', fields, complain);
+  const ledgerKey = readNamedKey('ledger', fields, complain);
   const custom = readCustom(fields, complain);
   if (reasons.length > 0 || name.type === 'invalid' || status === undefined) return { type: 'invalid', reasons };
-  return { type: 'member', member: { x500Name: name.name, status, endpoints, ...(sessionKey === undefined ? {} : { sessionKey }), custom } };
+  return { type: 'member', member: { x500Name: name.name, status, endpoints, ...(sessionKey === undefined ? {} : { sessionKey }), ...(ledgerKey === undefined ? {} : { ledgerKey }), custom } };
 }
 
 // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────

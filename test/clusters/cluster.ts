@@ -23,6 +23,7 @@ export type SeparateCluster = {
   readonly client: RestClient;
   readonly restUrl: string;
   readonly gatewayUrl: string;
+  readonly databaseUrl: string;
   /** Starts a process and resolves when it says that it is ready. */
   start(kind: SeparateKind): Promise<void>;
   /** Kills a process with SIGKILL and resolves when it is gone. */
@@ -101,6 +102,7 @@ export const openSeparateCluster = async (options: { name: string; directory: st
   return {
     name,
     restUrl,
+    databaseUrl,
     client: createRestClient(restUrl, 'admin', adminPassword),
     gatewayUrl: `https://localhost:${gatewayPort}`,
     start: async (kind) => {

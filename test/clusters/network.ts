@@ -10,8 +10,8 @@ export type ClusterDoor = Pick<MemberPlan, 'client' | 'gatewayUrl'>;
 
 const sample = fileURLToPath(new URL('../apps/ping-pong', import.meta.url));
 
-/** Builds the sample application and the network; gives Alice's short hash and Bob's name. */
-export const makeNetwork = async (one: ClusterDoor, other: ClusterDoor, directory: string): Promise<{ aliceHash: string; bobName: string }> => {
+/** Builds the sample application and the network; gives the short hashes and Bob's name. */
+export const makeNetwork = async (one: ClusterDoor, other: ClusterDoor, directory: string): Promise<{ aliceHash: string; bobHash: string; bobName: string }> => {
   mkdirSync(directory, { recursive: true });
   const groupId = randomUUID();
   const plan = (name: string, { client, gatewayUrl }: ClusterDoor): MemberPlan => ({ name, groupId, client, gatewayUrl });
@@ -25,5 +25,5 @@ export const makeNetwork = async (one: ClusterDoor, other: ClusterDoor, director
     await createVirtualNode(member, checksum);
     await registerMember(member, member.shortHash);
   }
-  return { aliceHash: members[0]!.shortHash, bobName };
+  return { aliceHash: members[0]!.shortHash, bobHash: members[1]!.shortHash, bobName };
 };

@@ -106,15 +106,20 @@ export const hostedMember = (input: HostedMember): Member => {
 /** A member of another cluster: all we know of it is what the policy says. */
 export const remoteMember = (groupId: string, member: StaticMember & { readonly sessionKey: MemberKey }, serial: number, policyTimestamp: number): Member => {
   const sessionKey = { publicKey: member.sessionKey.publicKey, spec: member.sessionKey.spec };
+  const ledgerKey = member.ledgerKey === undefined ? undefined : { publicKey: member.ledgerKey.publicKey, spec: member.ledgerKey.spec };
   return {
     groupId,
     x500Name: member.x500Name,
     status: member.status,
     serial,
-    memberContext: { ...basicContext(groupId, member, serial), ...keyContext('corda.session.keys.0', sessionKey) },
+    memberContext: {
+      ...basicContext(groupId, member, serial),
+      ...keyContext('corda.session.keys.0', sessionKey),
+      ...(ledgerKey === undefined ? {} : keyContext('corda.ledger.keys.0', ledgerKey)),
+    },
     mgmContext: mgmContext(member.status, serial, policyTimestamp, policyTimestamp),
     endpoints: [...member.endpoints],
     sessionKeys: [sessionKey],
-    ledgerKeys: [],
+    ledgerKeys: ledgerKey === undefined ? [] : [ledgerKey],
   };
 };

@@ -183,15 +183,20 @@ const memberKeyOf = ({ publicKey, scheme }: PublicKeyInfo, spec?: string): Membe
 const notaryDetailsOf = ({ context: { notary } }: Work, { second }: Keys) =>
   notary === undefined ? null : { ...notary, protocolVersions: [...notary.protocolVersions], keyPem: publicKeyPem(second.publicKey) };
 
+/** What is wrong when the policy names another key than ours: nobody elsewhere would believe what ours signs. */
+const otherKeyNamed = (member: Work['member'], use: 'session' | 'ledger', ours: PublicKeyInfo): string | undefined => {
+  const named = use === 'session' ? member.sessionKey : member.ledgerKey;
+  if (named === undefined || named.publicKey === ours.publicKey) return undefined;
+  return (
+    `the group policy names another ${use} key for ${member.x500Name} than the one with the alias ${ours.alias} on this cluster: ` +
+    `the PEM of GET /key/${ours.tenant}/${ours.id} must be its ${use}KeyPem, in the CPI that the virtual node is made from on every cluster`
+  );
+};
+
 const join = (work: Work, keys: Keys): SteppedMember => {
   const { state, progress, facts, member, policy } = work;
-  const named = member.sessionKey;
-  if (named !== undefined && named.publicKey !== keys.session.publicKey) {
-    const reason =
-      `the group policy names another session key for ${member.x500Name} than the one with the alias ${keys.session.alias} on this cluster: ` +
-      `the PEM of GET /key/${keys.session.tenant}/${keys.session.id} must be its sessionKeyPem, in the CPI that the virtual node is made from on every cluster`;
-    return endWork(work, 'INVALID', reason);
-  }
+  const reason = otherKeyNamed(member, 'session', keys.session) ?? (work.context.notary === undefined ? otherKeyNamed(member, 'ledger', keys.second) : undefined);
+  if (reason !== undefined) return endWork(work, 'INVALID', reason);
   const { shortHash, groupId } = facts.virtualNode.holdingIdentity;
   const id = `${progress.registrationId}/join`;
   const record = encode(memberToMemberGroup, {
@@ -206,7 +211,7 @@ const join = (work: Work, keys: Keys): SteppedMember => {
 const approve = (work: Work, keys: Keys): SteppedMember => {
   const { state, progress, context, facts, member, policy, now } = work;
   const sessionKey = memberKeyOf(keys.session, member.sessionKey?.spec);
-  const second = memberKeyOf(keys.second);
+  const second = memberKeyOf(keys.second, context.notary === undefined ? member.ledgerKey?.spec : undefined);
   const info = hostedMember({
     groupId: policy.groupId,
     cpi: facts.network.cpi,
