@@ -190,10 +190,11 @@ describe('a registration that cannot be', () => {
     expect(await published()).toEqual(nothing);
   });
 
-  test('ends INVALID with the remedy when the policy names another session key, publishes nothing, and may be tried again', async () => {
-    await cluster.host(cpiOf(policyOf([listed('Alice', { sessionKeyPem: await newKeyPem() })])), 'Alice');
+  test.each(['session', 'ledger'])('ends INVALID with the remedy when the policy names another %s key, publishes nothing, and may be tried again', async (use) => {
+    await cluster.host(cpiOf(policyOf([listed('Alice', { [`${use}KeyPem`]: await newKeyPem() })])), 'Alice');
     const registration = await cluster.settled('Alice');
-    expect(registration).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringMatching(/GET \/key\/[0-9A-F/]+ .*sessionKeyPem/s) as string });
+    const remedy = new RegExp(`another ${use} key .*GET /key/[0-9A-F/]+ .*${use}KeyPem`, 's');
+    expect(registration).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringMatching(remedy) as string });
     expect(await published()).toEqual(nothing);
     await cluster.host(cpiOf(policyOf([listed('Alice')])), 'Alice');
     expect(await cluster.settled('Alice')).toMatchObject({ registrationStatus: 'APPROVED' });

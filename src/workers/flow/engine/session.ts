@@ -127,7 +127,10 @@ export const answerOfData = (json: string, version: number | null): string => JS
 const endOf = (content: Exclude<SessionMessage['content'], { type: 'data' }>): Pick<EarlyEnd, 'state' | 'end'> =>
   content.type === 'close'
     ? { state: 'closed', end: { code: 'SESSION_CLOSED', message: 'the counterparty closed the session' } }
-    : { state: 'failed', end: { code: 'SESSION_ERROR', message: `the counterparty failed: ${content.code}: ${content.message}` } };
+    : { state: 'failed', end: { code: endCodeOf(content.code), message: `the counterparty failed: ${content.code}: ${content.message}` } };
+
+/** Silence is silence on both sides: which of the two noticed it first must not decide what the flow is told. */
+const endCodeOf = (told: string): SessionEndCode => (told === 'SESSION_TIMEOUT' ? 'SESSION_TIMEOUT' : 'SESSION_ERROR');
 
 const entryOf = (message: SessionMessage, version: number | null): Early | EarlyEnd => {
   const { seq, content } = message;
