@@ -1,4 +1,5 @@
 /** Each room made from the platform: its views, its stores, its worker. What differs between rooms stands here and nowhere else. */
+import { createAddressGuard } from '../src/host/addresses.ts';
 import { createHttpClient } from '../src/host/http-client.ts';
 import { verifyScrypt } from '../src/host/scrypt.ts';
 import { startThread } from '../src/host/threads.ts';
@@ -31,6 +32,7 @@ import { createMemberWorker } from '../src/workers/member/worker.ts';
 import { createRestWorker } from '../src/workers/rest/worker.ts';
 import { databaseOf, settingOf, type Platform } from './platform.ts';
 import { addressOfNode, serveGateway, serveRest } from './servers.ts';
+import { rangesOf } from './settings.ts';
 
 export type OpenRoom = {
   readonly worker: Worker;
@@ -140,7 +142,7 @@ const openGateway = async (platform: Platform): Promise<OpenRoom> => {
     createRequests({ bus, room: 'gateway', answerWire: allToGatewayAnswer, instance, log }),
     views.open(memberToAllGroupParameters),
   ]);
-  const httpClient = createHttpClient();
+  const httpClient = createHttpClient({ addresses: createAddressGuard(rangesOf(settings.CORDAGE_GATEWAY_PRIVATE_RANGES)) });
   const worker = createGatewayWorker({ bus, outbound: { httpClient, groupParameters }, clock, log, metrics });
   const close = async (): Promise<void> => {
     await worker.close();

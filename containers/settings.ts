@@ -1,9 +1,21 @@
 /** What a process is told by its environment. Every name, its meaning and its default stand here; errors name the variable. */
 import * as z from 'zod';
+import { createAddressGuard } from '../src/host/addresses.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(8);
+
+export const rangesOf = (text: string): string[] => text.split(',').map((range) => range.trim()).filter((range) => range !== '');
+
+const areRanges = (text: string): boolean => {
+  try {
+    createAddressGuard(rangesOf(text));
+    return true;
+  } catch {
+    return false;
+  }
+};
 
 export const settingsShape = z.object({
   /** The cluster's name in logs. */
@@ -35,6 +47,11 @@ export const settingsShape = z.object({
   CORDAGE_GATEWAY_PORT: port.default(8080),
   /** Names and addresses, separated by commas, under which other clusters reach the gateway: those of its certificate. */
   CORDAGE_GATEWAY_NAMES: z.string().default('localhost,127.0.0.1'),
+  /**
+   * Ranges of private or special addresses, separated by commas (`10.0.0.0/8,fd00::/8`), that endpoints of members may be in.
+   * Elsewhere in such ranges the gateway never connects, whatever a member list says.
+   */
+  CORDAGE_GATEWAY_PRIVATE_RANGES: z.string().default('').refine(areRanges, 'must be address ranges such as 10.0.0.0/8,fd00::/8'),
   /** `/status`, `/isHealthy`, `/metrics` (Corda's worker port). 0 takes any free port. */
   CORDAGE_HEALTH_HOST: z.string().default('127.0.0.1'),
   CORDAGE_HEALTH_PORT: port.default(7000),

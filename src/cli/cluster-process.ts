@@ -59,6 +59,8 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
       NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
       CORDAGE_REST_PORT: String(options.restPort),
       CORDAGE_GATEWAY_PORT: String(options.gatewayPort),
+      // Both clusters are on this machine.
+      CORDAGE_GATEWAY_PRIVATE_RANGES: '127.0.0.0/8,::1/128',
       CORDAGE_ADMIN_PASSWORD: options.adminPassword,
       CORDAGE_HEALTH_PORT: '0',
       CORDAGE_PARENT_PID: String(process.pid),

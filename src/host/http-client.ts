@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { Pool, errors } from 'undici';
+import { AddressRefused, type AddressGuard } from './addresses.ts';
 
 export type HttpPost = {
   readonly url: string;
@@ -31,6 +32,8 @@ export type HttpClientOptions = {
   readonly connectTimeoutMs?: number;
   /** How long an unused connection is kept. */
   readonly keepAliveMs?: number;
+  /** Which addresses may be connected to; without it, all. A request to any other fails with ADDRESS_REFUSED. */
+  readonly addresses?: AddressGuard;
 };
 
 const defaults = { poolsMax: 500, connectionsPerPool: 2, connectTimeoutMs: 5_000, keepAliveMs: 30_000 } as const;
@@ -43,12 +46,18 @@ const failureOf = (error: unknown): HttpAnswer => {
   return { type: 'failed', code, reason: message };
 };
 
+/** An IPv6 address stands in brackets in a URL (RFC 3986 section 3.2.2). */
+const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '');
+
 export const createHttpClient = (options: HttpClientOptions = {}): HttpClient => {
-  const { poolsMax, connectionsPerPool, connectTimeoutMs, keepAliveMs } = { ...defaults, ...options };
+  const { poolsMax, connectionsPerPool, connectTimeoutMs, keepAliveMs, addresses } = { ...defaults, ...options };
   const pools = new Map<string, Pool>();
 
-  const openPool = ({ origin, hostname }: URL, roots: readonly string[]): Pool =>
-    new Pool(origin, {
+  const openPool = (url: URL, roots: readonly string[]): Pool => {
+    const hostname = hostOf(url);
+    // A name is checked where it is resolved, so that it cannot resolve to one address for the check and to another for us.
+    if (addresses !== undefined && isIP(hostname) !== 0 && !addresses.allows(hostname)) throw new AddressRefused(hostname);
+    return new Pool(url.origin, {
       connections: connectionsPerPool,
       pipelining: 1,
       keepAliveTimeout: keepAliveMs,
@@ -58,10 +67,12 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
         timeout: connectTimeoutMs,
         minVersion: 'TLSv1.3',
         // An address is checked against the certificate's addresses and sends no server name (RFC 6066 section 3).
-        ...(isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? { servername: hostname } : {}),
+        ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
         ...(roots.length === 0 ? {} : { ca: [...roots] }),
+        ...(addresses === undefined ? {} : { lookup: addresses.lookup }),
       },
     });
+  };
   const poolOf = (url: URL, roots: readonly string[]): Pool => {
     const id = `${url.origin} ${createHash('sha256').update(roots.join('\n')).digest('base64')}`;
     const pool = pools.get(id) ?? openPool(url, roots);

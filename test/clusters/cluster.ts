@@ -84,6 +84,7 @@ export const openSeparateCluster = async (options: { name: string; directory: st
     DATABASE_URL: databaseUrl,
     CORDAGE_REST_PORT: String(restPort),
     CORDAGE_GATEWAY_PORT: String(gatewayPort),
+    CORDAGE_GATEWAY_PRIVATE_RANGES: '127.0.0.0/8',
     CORDAGE_HEALTH_PORT: '0',
     CORDAGE_CRYPTO_PASSPHRASE: 'test passphrase',
     CORDAGE_CRYPTO_SALT: 'test salt',

@@ -1,6 +1,7 @@
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
+import { createAddressGuard } from '../../src/host/addresses.ts';
 import { createHttpClient } from '../../src/host/http-client.ts';
 import { listen, type Listener, type ListenOptions } from '../../src/host/http-server.ts';
 import { makeTlsKey } from '../workers/gateway/gateway-fixture.ts';
@@ -121,6 +122,21 @@ describe('the HTTP client', () => {
       expect(await post([nextKey.certificateChainPem])).toMatchObject({ type: 'failed' });
       expect(await post([])).toMatchObject({ type: 'failed' });
     }
+  });
+
+  test('connects to no address that its guard refuses, whether it is named or written out', async () => {
+    let requests = 0;
+    const { port } = await serve({ fetch: () => (requests++, new Response('ok')), tls: key });
+    const post = async (ranges: readonly string[], host: string) => {
+      const client = createHttpClient({ addresses: createAddressGuard(ranges) });
+      closing.push(() => client.close());
+      return await client.post({ url: `https://${host}:${port}`, body: '{}', trustRootsPem: [key.certificateChainPem], timeoutMs: 2_000 });
+    };
+    for (const host of ['localhost', '127.0.0.1', '[::ffff:127.0.0.1]', '2130706433', '0x7f.1']) {
+      expect(await post([], host), host).toMatchObject({ type: 'failed', code: 'ADDRESS_REFUSED' });
+    }
+    expect(requests).toBe(0);
+    for (const host of ['localhost', '127.0.0.1']) expect(await post(['127.0.0.0/8'], host), host).toEqual({ type: 'answered', status: 200 });
   });
 
   test('gives up on an answer that does not come in time', async () => {

@@ -34,7 +34,14 @@ type Waiting = { readonly entry: string; readonly since: number };
 
 const isTaken = (answer: HttpAnswer): boolean => answer.type === 'answered' && answer.status === 200;
 /** The peer will never take this: repeating it would change nothing. */
-const isRefused = (answer: HttpAnswer): boolean => answer.type === 'answered' && answer.status < 500 && answer.status !== 429;
+const isRefused = (answer: HttpAnswer): boolean =>
+  answer.type === 'answered' ? answer.status < 500 && answer.status !== 429 : isForbidden(answer);
+/** We will not connect there: its addresses are inside a network that the operator has not opened. */
+const isForbidden = (answer: HttpAnswer): boolean => answer.type === 'failed' && answer.code === 'ADDRESS_REFUSED';
+const dropReasonOf = (answer: HttpAnswer): DropReason => {
+  if (isForbidden(answer)) return 'address';
+  return isRefused(answer) ? 'refused' : 'unreachable';
+};
 
 export class Destination {
   readonly #options: DestinationOptions;
@@ -117,7 +124,7 @@ export class Destination {
       if (isTaken(answer)) return;
       const dropped = isRefused(answer) || tries === limits.triesMax;
       this.#note(answer, batch.length, dropped);
-      if (dropped) this.#drop(isRefused(answer) ? 'refused' : 'unreachable', batch);
+      if (dropped) this.#drop(dropReasonOf(answer), batch);
       await this.#pauseAfter(answer, tries);
       if (dropped) return;
     }

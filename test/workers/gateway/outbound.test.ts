@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
+import { createAddressGuard, type AddressGuard } from '../../../src/host/addresses.ts';
 import { createHttpClient } from '../../../src/host/http-client.ts';
 import { listen, type Listener, type TlsKey } from '../../../src/host/http-server.ts';
 import { gatewayToLinkManagerLinkIn } from '../../../src/messages/gateway-to-link-manager.link-in.ts';
@@ -24,11 +25,11 @@ const otherKey = await makeTlsKey();
 type Fetch = (request: Request) => Response | Promise<Response>;
 const serve = async (fetch: Fetch, tls: TlsKey = key): Promise<Listener> => keep(await listen({ fetch, hostname: '127.0.0.1', port: 0, tls, limits: { closeMsMax: 100 } }));
 
-const sender = (options: { roots?: readonly string[]; metrics?: Metrics; limits?: object; allowHttp?: boolean } = {}): GatewayWorker & { send(address: string, ...packets: string[]): Promise<void> } => {
-  const { roots = [key.certificateChainPem], metrics = createMetrics(), limits = {}, allowHttp = false } = options;
+const sender = (options: { roots?: readonly string[]; metrics?: Metrics; limits?: object; allowHttp?: boolean; addresses?: AddressGuard } = {}): GatewayWorker & { send(address: string, ...packets: string[]): Promise<void> } => {
+  const { roots = [key.certificateChainPem], metrics = createMetrics(), limits = {}, allowHttp = false, addresses } = options;
   const worker = keep(createGatewayWorker({
     bus: { publish: async () => [] }, clock: systemClock, log: silentLog, metrics, limits: { closeMsMax: 100, ...limits },
-    outbound: { httpClient: createHttpClient(), groupParameters: groupView(roots), allowHttp },
+    outbound: { httpClient: createHttpClient(addresses === undefined ? {} : { addresses }), groupParameters: groupView(roots), allowHttp },
   }));
   return { ...worker, send: async (address, ...packets) => worker.pumps![0]!.pump(packets.map((packet) => linkOut(address, tagOf('a'), packet))) };
 };
@@ -184,5 +185,16 @@ describe('packets for other clusters', () => {
     } }));
     await send(`https://localhost:${again.port}`, 'at last');
     await signal.until(() => seen.includes('at last'));
+  });
+
+  test('to an address inside a network that is not open are dropped and counted, and no connection is tried', async () => {
+    let requests = 0;
+    const listener = await serve(() => (requests++, Response.json({})));
+    const metrics = createMetrics();
+    const { send, close } = sender({ metrics, addresses: createAddressGuard() });
+    await send(`https://127.0.0.1:${listener.port}`, 'one', 'two');
+    await close();
+    expect(metrics.text()).toContain('cordage_gateway_packets_dropped_total{reason="address"} 2');
+    expect(requests).toBe(0);
   });
 });
