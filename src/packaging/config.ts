@@ -24,6 +24,10 @@ export const packageLimits = {
   flowsMax: 1_000,
   /** Bytes of one code unit's bundle: what a sandbox thread compiles in well under a second. */
   bundleBytesMax: 10 * mebi,
+  /** Bytes of a bundle's source map, which holds the author's sources: some three times the bundle. */
+  sourceMapBytesMax: 20 * mebi,
+  /** Bytes of a code unit's schema: a thousand steps of migrations, and some room. */
+  schemaBytesMax: 1 * mebi,
   /** UTF-16 code units of a group policy's text: what `db-to-all.cpi` carries. */
   groupPolicyCharsMax: 500_000,
 } as const;

@@ -10,6 +10,8 @@ import { isEntryName } from './zip.ts';
 export const manifestEntry = 'MANIFEST.json';
 export const signatureEntry = 'signature.jws';
 export const bundleEntry = 'bundle.js';
+export const sourceMapEntry = 'bundle.js.map';
+export const schemaEntry = 'schema.json';
 export const groupPolicyEntry = 'GroupPolicy.json';
 
 /** Version of the package format: the zip, the manifest, the signature, and what a bundle's value is. */

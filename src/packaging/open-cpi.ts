@@ -1,7 +1,8 @@
 /**
  * Opens a CPI: everything about it is checked before anything of it is used.
  *
- * A CPI holds `GroupPolicy.json` and at most one CPB, a CPB holds CPKs, a CPK holds `bundle.js`. Each of the three is signed on its own,
+ * A CPI holds `GroupPolicy.json` and at most one CPB, a CPB holds CPKs, a CPK holds `bundle.js` and, where it has them, its source map and
+ * its schema (docs/packages.md). Each of the three is signed on its own,
  * by one signer or by several, and each signer must be trusted: an operator may wrap a vendor's CPB in a CPI of their own where the
  * cluster trusts both.
  */
@@ -10,8 +11,9 @@ import { packageLimits } from './config.ts';
 import { openContainer, type OpenedContainer } from './container.ts';
 import { parseGroupPolicy, type GroupPolicy } from './group-policy.ts';
 import { invalid, type Invalid } from './invalid.ts';
-import { bundleEntry, groupPolicyEntry, type FlowDeclaration } from './manifest.ts';
+import { bundleEntry, groupPolicyEntry, schemaEntry, sourceMapEntry, type FlowDeclaration } from './manifest.ts';
 import type { Trust } from './signature.ts';
+import type { ZipEntries } from './zip.ts';
 
 /** Corda's identifier of a package. */
 export type PackageId = { readonly name: string; readonly version: string; readonly signerSummaryHash: string };
@@ -23,6 +25,10 @@ export type OpenedCpk = {
   readonly flows: readonly FlowDeclaration[];
   /** UTF-8 of the bundle: a script whose global `cordageApp` is `{ flows }`. */
   readonly bundle: Uint8Array;
+  /** Source map of the bundle: JSON in UTF-8 that nobody has looked into. */
+  readonly sourceMap?: Uint8Array;
+  /** What it keeps in vaults: JSON in UTF-8. */
+  readonly schema?: Uint8Array;
 };
 
 export type OpenedCpb = { readonly type: 'cpb'; readonly hash: string; readonly id: PackageId; readonly cpks: readonly OpenedCpk[] };
@@ -70,14 +76,33 @@ const repeated = (values: readonly string[]): string | undefined => values.find(
 
 // ── CPK ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What a CPK may hold, and how many bytes of it. */
+const cpkParts: ReadonlyMap<string, number> = new Map([
+  [bundleEntry, packageLimits.bundleBytesMax],
+  [sourceMapEntry, packageLimits.sourceMapBytesMax],
+  [schemaEntry, packageLimits.schemaBytesMax],
+]);
+
+const checkParts = (files: ZipEntries): Invalid | undefined => {
+  if (!files.has(bundleEntry)) return invalid('PACKAGE_CONTENT_MISMATCH', `a CPK holds ${bundleEntry}`);
+  for (const [name, content] of files) {
+    const bytesMax = cpkParts.get(name);
+    if (bytesMax === undefined) return invalid('PACKAGE_CONTENT_MISMATCH', `a CPK holds ${[...cpkParts.keys()].join(', ')} and nothing else, not ${name}`);
+    if (content.length > bytesMax) return invalid('PACKAGE_TOO_LARGE', `${name} has more than ${bytesMax} bytes`);
+    if (textOfFile(content) === undefined) return invalid('PACKAGE_CONTENT_MISMATCH', `${name} is not UTF-8`);
+  }
+  return undefined;
+};
+
 const openCpk = async (bytes: Uint8Array, trust: Trust): Promise<{ type: 'cpk'; cpk: OpenedCpk } | Invalid> => {
   const opened = await openContainer(bytes, 'cpk', trust);
   if (opened.type === 'invalid') return opened;
-  const bundle = opened.files.get(bundleEntry);
-  if (bundle === undefined || opened.files.size !== 1) return invalid('PACKAGE_CONTENT_MISMATCH', `a CPK holds ${bundleEntry} and nothing else`);
-  if (bundle.length > packageLimits.bundleBytesMax) return invalid('PACKAGE_TOO_LARGE', `${bundleEntry} has more than ${packageLimits.bundleBytesMax} bytes`);
-  if (textOfFile(bundle) === undefined) return invalid('PACKAGE_CONTENT_MISMATCH', `${bundleEntry} is not UTF-8`);
-  return { type: 'cpk', cpk: { hash: opened.hash, id: idOf(opened), flows: opened.manifest.flows, bundle } };
+  const fault = checkParts(opened.files);
+  if (fault !== undefined) return fault;
+  const part = (name: string): Uint8Array | undefined => opened.files.get(name);
+  const [bundle, sourceMap, schema] = [part(bundleEntry)!, part(sourceMapEntry), part(schemaEntry)];
+  const optional = { ...(sourceMap === undefined ? {} : { sourceMap }), ...(schema === undefined ? {} : { schema }) };
+  return { type: 'cpk', cpk: { hash: opened.hash, id: idOf(opened), flows: opened.manifest.flows, bundle, ...optional } };
 };
 
 // ── CPB ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

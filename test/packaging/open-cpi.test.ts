@@ -257,7 +257,10 @@ describe('what packages hold', () => {
     ['a CPB without code', 'cpb', [], /at least one CPK/],
     ['a CPB with another file', 'cpb', [['a.txt', bundle]], /nothing else, not a.txt/],
     ['a CPK without a bundle', 'cpk', [], /holds bundle.js/],
-    ['a CPK with another file', 'cpk', [['bundle.js', bundle], ['a.txt', bundle]], /holds bundle.js and nothing else/],
+    ['a CPK with another file', 'cpk', [['bundle.js', bundle], ['a.txt', bundle]], /holds bundle.js, bundle.js.map, schema.json and nothing else, not a.txt/],
+    ['a source map that is not UTF-8', 'cpk', [['bundle.js', bundle], ['bundle.js.map', Uint8Array.of(0xff)]], /bundle.js.map is not UTF-8/],
+    ['a source map that is too large', 'cpk', [['bundle.js', bundle], ['bundle.js.map', new Uint8Array(packageLimits.sourceMapBytesMax + 1)]], /PACKAGE_TOO_LARGE.*bundle.js.map/],
+    ['a schema that is too large', 'cpk', [['bundle.js', bundle], ['schema.json', new Uint8Array(packageLimits.schemaBytesMax + 1)]], /PACKAGE_TOO_LARGE.*schema.json/],
     ['a bundle that is not UTF-8', 'cpk', [['bundle.js', Uint8Array.of(0xff)]], /not UTF-8/],
     ['a bundle that is too large', 'cpk', [['bundle.js', new Uint8Array(packageLimits.bundleBytesMax + 1)]], /PACKAGE_TOO_LARGE/],
   ])('is refused: %s', async (_, kind, files, reason) => {

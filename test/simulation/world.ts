@@ -151,7 +151,7 @@ const publishNetwork = async (sides: readonly Side[], keys: readonly PublicKeyIn
     const virtualNode = { holdingIdentity: identity, cpiId, cpiFullChecksum: hash, cpkHashes: [hash], ...statuses, ...connection, version: 1, timestamp };
     await cluster.host(virtualNode);
     await cluster.bus.publish([
-      encode(dbToFlowCpk, { key: `${hash}/0`, id: 'setup', body: { hash, index: 0, count: 1, bytes: toBase64url(bundle) } }),
+      encode(dbToFlowCpk, { key: `${hash}/0`, id: 'setup', body: { hash, index: 0, count: 1, sourceMapCount: 0, bytes: toBase64url(bundle) } }),
       encode(dbToAllCpi, { key: hash, id: 'setup', body: { id: cpiId, fullChecksum: hash, groupId, groupPolicy: '{}', cpks: [{ hash, id: cpiId, flows, timestamp }], timestamp } }),
       encode(dbToAllVirtualNode, { ...node, body: virtualNode }),
       encode(memberToLinkManagerHostedIdentity, { ...node, body: { holdingIdentity: identity, sessionKey: { id: keys[index]!.id, publicKey: keys[index]!.publicKey, spec: 'EdDSA' } } }),

@@ -3,7 +3,7 @@ import { FlattenedSign } from 'jose';
 import { decodePem } from '../../cipher/pem.ts';
 import { toBase64url, utf8 } from '../../cipher/bytes.ts';
 import { hashOf } from '../container.ts';
-import { bundleEntry, formatVersion, groupPolicyEntry, manifestEntry, signatureEntry, writeManifest, type FlowDeclaration, type Manifest, type ManifestEntry } from '../manifest.ts';
+import { bundleEntry, formatVersion, groupPolicyEntry, manifestEntry, schemaEntry, signatureEntry, sourceMapEntry, writeManifest, type FlowDeclaration, type Manifest, type ManifestEntry } from '../manifest.ts';
 import { signatureType, type SignatureAlgorithm } from '../signature.ts';
 import { writeZip, type ZipEntries } from '../zip.ts';
 
@@ -43,10 +43,19 @@ export const cpkFileName = ({ name, version }: PackageName): string => `${name}-
 export const cpbFileName = ({ name, version }: PackageName): string => `${name}-${version}.cpb`;
 export const cpiFileName = ({ name, version }: PackageName): string => `${name}-${version}.cpi`;
 
-export type CpkContent = PackageName & { readonly bundle: Uint8Array; readonly flows: readonly FlowDeclaration[] };
+export type CpkContent = PackageName & {
+  readonly bundle: Uint8Array;
+  /** Source map (version 3) of the bundle, JSON in UTF-8. */
+  readonly sourceMap?: Uint8Array;
+  /** Entities, indexes and migrations, JSON in UTF-8. */
+  readonly schema?: Uint8Array;
+  readonly flows: readonly FlowDeclaration[];
+};
 
-export const writeCpk = async ({ name, version, bundle, flows }: CpkContent, signer: Signer): Promise<Uint8Array> => {
+export const writeCpk = async ({ name, version, bundle, sourceMap, schema, flows }: CpkContent, signer: Signer): Promise<Uint8Array> => {
   const files = new Map([[bundleEntry, bundle]]);
+  if (sourceMap !== undefined) files.set(sourceMapEntry, sourceMap);
+  if (schema !== undefined) files.set(schemaEntry, schema);
   return writeContainer({ formatVersion, kind: 'cpk', name, version, entries: await entriesOf(files), flows: [...flows] }, files, signer);
 };
 

@@ -62,8 +62,8 @@ export type UploadRepository = {
 };
 
 export type CpiId = CpiMetadata['id'];
-/** The code of one CPK, ready to be cut into chunks. */
-export type CpkCode = { readonly hash: string; readonly code: Uint8Array };
+/** The code of one CPK and its source map, ready to be cut into chunks. */
+export type CpkCode = { readonly hash: string; readonly code: Uint8Array; readonly sourceMap: Uint8Array | null };
 
 export type CpiRepository = {
   /** Whoever else would write CPIs waits until this transaction ends, so that what was looked up stays true. */

@@ -24,5 +24,5 @@ export const openUpload = async (bytes: Uint8Array, options: OpenOptions): Promi
   const cpi = metadataOf(opened, options.now);
   const chars = cpiRecord(cpi).value.length;
   if (chars > recordValueCharsMax) return invalidCpi(`what the CPI declares (group policy and flows) takes ${chars} characters; ${recordValueCharsMax} are the most`);
-  return { type: 'opened', cpi, code: opened.cpks.map(({ hash, bundle }) => ({ hash, code: bundle })) };
+  return { type: 'opened', cpi, code: opened.cpks.map(({ hash, bundle, sourceMap = null }) => ({ hash, code: bundle, sourceMap })) };
 };

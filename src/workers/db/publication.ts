@@ -1,8 +1,10 @@
 /** The records by which db tells the cluster what it keeps. Their ids follow from what they say, so a repeat is the same record. */
-import { toBase64url } from '../../cipher/bytes.ts';
+import { toBase64url, toHex, utf8 } from '../../cipher/bytes.ts';
+import { sha256 } from '../../cipher/digest.ts';
 import { dbToAllCpi, type CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { cpkChunkBytesMax, dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
+import { dbToGatewayCertificate, type TlsCertificate } from '../../messages/db-to-gateway.certificate.ts';
 import { dbToRestUser, type User } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -24,14 +26,25 @@ export const virtualNodeRecord = (node: VirtualNode): OutRecord => {
   return say(dbToAllVirtualNode, shortHash, `virtual-node/${shortHash}/${node.version}`, node);
 };
 
-/** The code of a CPK in chunks; an empty bundle is one empty chunk. */
-export const cpkRecords = ({ hash, code }: CpkCode): OutRecord[] => {
-  const count = Math.max(1, Math.ceil(code.length / cpkChunkBytesMax));
-  return Array.from({ length: count }, (_, index) => {
-    const bytes = toBase64url(code.subarray(index * cpkChunkBytesMax, (index + 1) * cpkChunkBytesMax));
-    return encode(dbToFlowCpk, { key: `${hash}/${index}`, id: `cpk/${hash}/${index}`, body: { hash, index, count, bytes } });
-  });
+/** An empty bundle is one empty chunk. */
+const chunkCountOf = (bytes: Uint8Array): number => Math.max(1, Math.ceil(bytes.length / cpkChunkBytesMax));
+
+/** The code of a CPK in chunks, after its source map: who sees the code has all. */
+export const cpkRecords = ({ hash, code, sourceMap }: CpkCode): OutRecord[] => {
+  const sourceMapCount = sourceMap === null ? 0 : chunkCountOf(sourceMap);
+  const chunks = (place: string, part: Uint8Array): OutRecord[] => {
+    const count = chunkCountOf(part);
+    return Array.from({ length: count }, (_, index) => {
+      const bytes = toBase64url(part.subarray(index * cpkChunkBytesMax, (index + 1) * cpkChunkBytesMax));
+      return encode(dbToFlowCpk, { key: `${place}/${index}`, id: `cpk/${place}/${index}`, body: { hash, index, count, sourceMapCount, bytes } });
+    });
+  };
+  return [...(sourceMap === null ? [] : chunks(`${hash}/map`, sourceMap)), ...chunks(hash, code)];
 };
+
+/** A certificate is drawn anew with each issue, so its text names the version. */
+export const certificateRecord = (certificate: TlsCertificate): OutRecord =>
+  say(dbToGatewayCertificate, certificate.alias, `certificate/${certificate.alias}/${toHex(sha256(utf8(certificate.pem)))}`, certificate);
 
 /** The salt is drawn anew with each password, so it names the version of the user. */
 export const userRecord = (user: User): OutRecord => say(dbToRestUser, user.login, `user/${user.login}/${user.password.salt}`, user);

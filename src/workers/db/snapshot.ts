@@ -27,24 +27,28 @@ const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
 /** As `encode` writes it. */
 const isRemoval = (value: string): boolean => value.endsWith('"body":null}');
 
-/** How many chunks the CPK has, out of the record of one. */
-const chunkCountOf = (value: string): string => /"count":(\d+)/.exec(value.slice(0, 1_000))?.[1] ?? '0';
+/** How many chunks the CPK has, of its code and of its source map, out of the record of one. */
+const chunkCountsOf = (value: string): string => {
+  const [, count = '0', sourceMapCount = '0'] = /"count":(\d+),"sourceMapCount":(\d+)/.exec(value.slice(0, 1_000)) ?? [];
+  return `${count}/${sourceMapCount}`;
+};
 
-/** What the topics hold now. CPK chunks never change, so instead of their bytes only their count is remembered. */
+/** What the topics hold now. CPK chunks never change, so instead of their bytes only their counts are remembered. */
 const readTopics = async (follower: Follower): Promise<Map<string, string>> => {
   await follower.ready;
   const latest = new Map<string, string>();
   for (const record of await follower.drain()) {
     if (isRemoval(record.value)) latest.delete(placeOf(record));
-    else latest.set(placeOf(record), record.topic === dbToFlowCpk.topic ? chunkCountOf(record.value) : record.value);
+    else latest.set(placeOf(record), record.topic === dbToFlowCpk.topic ? chunkCountsOf(record.value) : record.value);
   }
   return latest;
 };
 
 const isComplete = (hash: string, latest: ReadonlyMap<string, string>): boolean => {
-  const chunk = (index: number): string | undefined => latest.get(placeOf({ topic: dbToFlowCpk.topic, key: `${hash}/${index}` }));
-  const count = Number(chunk(0) ?? 0);
-  return count > 0 && Array.from({ length: count }, (_, index) => chunk(index)).every((found) => found !== undefined);
+  const chunk = (key: string): string | undefined => latest.get(placeOf({ topic: dbToFlowCpk.topic, key }));
+  const [count, sourceMapCount] = (chunk(`${hash}/0`) ?? '0/0').split('/').map(Number) as [number, number];
+  const all = (place: string, length: number): boolean => Array.from({ length }, (_, index) => chunk(`${place}/${index}`)).every((found) => found !== undefined);
+  return count > 0 && all(hash, count) && all(`${hash}/map`, sourceMapCount);
 };
 
 /** Everything the database has to say, code first. Code is the bulk of it, so only what the topic lacks is read. */

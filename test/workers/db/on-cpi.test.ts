@@ -67,6 +67,20 @@ describe('upload', () => {
     expect((await ask({ type: 'list' }))[0]!.outcome).toEqual({ type: 'done', value: { cpis: [cpi] } });
   });
 
+  test('a source map travels beside the code, before it', async () => {
+    const sourceMap = JSON.stringify({ version: 3, sources: ['flows.ts'], mappings: 'A'.repeat(cpkChunkBytesMax) });
+    const { status, effects } = await upload(await makeCpi({ signer: trusted.signer, sourceMap }));
+    expect(status).toEqual(ok);
+    const chunks = effects.slice(0, 3).map((record) => ({ key: record.key, ...read(dbToFlowCpk, record).body }));
+    const [{ hash }] = chunks as [(typeof chunks)[0]];
+    expect(chunks.map(({ key, index, count, sourceMapCount }) => [key, index, count, sourceMapCount])).toEqual([
+      [`${hash}/map/0`, 0, 2, 2],
+      [`${hash}/map/1`, 1, 2, 2],
+      [`${hash}/0`, 0, 1, 2],
+    ]);
+    expect(textOf(new Uint8Array(chunks.slice(0, 2).flatMap(({ bytes }) => [...fromBase64url(bytes)])))).toBe(sourceMap);
+  });
+
   test('chunks in any order, any of them twice, make the same CPI', async () => {
     const file = await makeCpi({ signer: trusted.signer });
     const uploadId = randomUUID();

@@ -126,7 +126,7 @@ describe('snapshot', () => {
   beforeAll(() =>
     transactOn(database, async (tx) => {
       await tx.cpis.put(cpi, testCode(cpi));
-      await tx.cpis.put(large, [{ hash: large.cpks[0]!.hash, code }]);
+      await tx.cpis.put(large, [{ hash: large.cpks[0]!.hash, code, sourceMap: code }]);
       await tx.virtualNodes.create(node);
     }),
   );
@@ -136,7 +136,7 @@ describe('snapshot', () => {
     await publishSnapshot({ database, bus: first.bus, log: silentLog });
     expect((await viewOf(dbToAllCpi)).get(cpi.fullChecksum)).toEqual(cpi);
     expect((await viewOf(dbToAllVirtualNode)).get(node.holdingIdentity.shortHash)).toEqual(node);
-    expect([...(await viewOf(dbToFlowCpk)).keys()].filter((key) => key.startsWith(large.cpks[0]!.hash))).toHaveLength(3);
+    expect([...(await viewOf(dbToFlowCpk)).keys()].filter((key) => key.startsWith(large.cpks[0]!.hash))).toHaveLength(6);
     const topics = first.published.map((place) => place.split(' ')[0]);
     expect(topics.lastIndexOf(dbToFlowCpk.topic)).toBeLessThan(topics.indexOf(dbToAllCpi.topic));
     const second = counting();
@@ -148,15 +148,15 @@ describe('snapshot', () => {
     await publishSnapshot({ database, bus, log: silentLog });
     const stranger = testCpi(22);
     const hash = large.cpks[0]!.hash;
-    await bus.publish([cpiRecord(stranger), virtualNodeRecord({ ...node, version: 7 }), { topic: dbToFlowCpk.topic, key: `${hash}/1`, value: '{"v":1,"id":"x","body":null}' }]);
+    await bus.publish([cpiRecord(stranger), virtualNodeRecord({ ...node, version: 7 }), { topic: dbToFlowCpk.topic, key: `${hash}/map/1`, value: '{"v":1,"id":"x","body":null}' }]);
     const { bus: watched, published } = counting();
     await publishSnapshot({ database, bus: watched, log: silentLog });
     expect(published.sort()).toEqual(
-      [`${dbToAllCpi.topic} ${stranger.fullChecksum}`, `${dbToAllVirtualNode.topic} ${node.holdingIdentity.shortHash}`, ...[0, 1, 2].map((index) => `${dbToFlowCpk.topic} ${hash}/${index}`)].sort(),
+      [`${dbToAllCpi.topic} ${stranger.fullChecksum}`, `${dbToAllVirtualNode.topic} ${node.holdingIdentity.shortHash}`, ...[0, 1, 2].flatMap((index) => [`${dbToFlowCpk.topic} ${hash}/${index}`, `${dbToFlowCpk.topic} ${hash}/map/${index}`])].sort(),
     );
     expect((await viewOf(dbToAllCpi)).has(stranger.fullChecksum)).toBe(false);
     expect((await viewOf(dbToAllVirtualNode)).get(node.holdingIdentity.shortHash)).toEqual(node);
-    expect([...(await viewOf(dbToFlowCpk)).keys()]).toContain(`${hash}/1`);
+    expect([...(await viewOf(dbToFlowCpk)).keys()]).toContain(`${hash}/map/1`);
   });
 
   test('says the same as the handlers did', async () => {

@@ -21,7 +21,7 @@ export const testCpi = (count: number, changes: Partial<CpiMetadata> = {}): CpiM
   ...changes,
 });
 
-export const testCode = (cpi: CpiMetadata) => cpi.cpks.map(({ hash }) => ({ hash, code: new TextEncoder().encode(`code of ${hash}`) }));
+export const testCode = (cpi: CpiMetadata) => cpi.cpks.map(({ hash }) => ({ hash, code: new TextEncoder().encode(`code of ${hash}`), sourceMap: null }));
 
 let count = 0;
 

@@ -2,7 +2,7 @@
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../../messages/db-to-rest.user.ts';
-import type { CertificateRepository, CpiId, CpiRepository, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { CertificateRepository, CpiId, CpiRepository, CpkCode, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
 
@@ -55,20 +55,20 @@ const createUploads = (undo: Undo): UploadRepository => {
 const keyOf = ({ name, version, signerSummaryHash }: CpiId): string => JSON.stringify([name, version, signerSummaryHash]);
 
 const createCpis = (undo: Undo, cpis: Map<string, CpiMetadata>): CpiRepository => {
-  const code = new Map<string, Uint8Array>();
+  const code = new Map<string, CpkCode>();
   return {
     lock: async () => {},
     findById: async (id) => cpis.get(keyOf(id)),
     findByChecksum: async (prefix) => [...cpis.values()].filter(({ fullChecksum }) => fullChecksum.startsWith(prefix)),
     list: async () => [...cpis.values()].sort((one, other) => other.timestamp - one.timestamp || (one.fullChecksum < other.fullChecksum ? -1 : 1)),
     put: async (cpi, cpks) => {
-      for (const { hash, code: bundle } of cpks) if (!code.has(hash)) undo.set(code, hash, bundle);
+      for (const cpk of cpks) if (!code.has(cpk.hash)) undo.set(code, cpk.hash, cpk);
       undo.set(cpis, keyOf(cpi.id), cpi);
     },
     findCode: async (hashes) =>
       hashes.flatMap((hash) => {
-        const bundle = code.get(hash);
-        return bundle === undefined ? [] : [{ hash, code: bundle }];
+        const cpk = code.get(hash);
+        return cpk === undefined ? [] : [cpk];
       }),
   };
 };

@@ -39,8 +39,8 @@ const putCpk = async (sql: Sql, { hash, id, flows, timestamp }: CpkMetadata, cod
   const bundle = code.find((one) => one.hash === hash);
   if (bundle === undefined) throw new Error(`the code of CPK ${hash} was not handed in`);
   await sql`
-    insert into config.cpk (hash, name, version, signer_summary_hash, flows, code, stored_at)
-    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${JSON.stringify(flows)}::text::json, ${bundle.code}, ${new Date(timestamp)})
+    insert into config.cpk (hash, name, version, signer_summary_hash, flows, code, source_map, stored_at)
+    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${JSON.stringify(flows)}::text::json, ${bundle.code}, ${bundle.sourceMap}, ${new Date(timestamp)})
     on conflict (hash) do nothing`;
 };
 
@@ -79,5 +79,5 @@ export const createPostgresCpis = (sql: Sql): CpiRepository => ({
     for (const cpk of cpi.cpks) await putCpk(sql, cpk, code);
     await putCpi(sql, cpi);
   },
-  findCode: async (hashes) => sql<CpkCode[]>`select hash, code from config.cpk where hash = any(${[...hashes]}::text[])`,
+  findCode: async (hashes) => sql<CpkCode[]>`select hash, code, source_map as "sourceMap" from config.cpk where hash = any(${[...hashes]}::text[])`,
 });
