@@ -9,6 +9,7 @@ import { allToRestAnswer } from '../src/messages/all-to-rest.answer.ts';
 import { dbToAllCpi } from '../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../src/messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../src/messages/db-to-flow.cpk.ts';
+import { dbToGatewayCertificate } from '../src/messages/db-to-gateway.certificate.ts';
 import { dbToRestUser } from '../src/messages/db-to-rest.user.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import { memberToAllGroupParameters } from '../src/messages/member-to-all.group-parameters.ts';
@@ -138,9 +139,10 @@ const openLinkManager = async (platform: Platform): Promise<OpenRoom> => {
 
 const openGateway = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
-  const [requests, groupParameters] = await Promise.all([
+  const [requests, groupParameters, certificates] = await Promise.all([
     createRequests({ bus, room: 'gateway', answerWire: allToGatewayAnswer, instance, log }),
     views.open(memberToAllGroupParameters),
+    views.open(dbToGatewayCertificate),
   ]);
   const httpClient = createHttpClient({ addresses: createAddressGuard(rangesOf(settings.CORDAGE_GATEWAY_PRIVATE_RANGES)) });
   const worker = createGatewayWorker({ bus, outbound: { httpClient, groupParameters }, clock, log, metrics });
@@ -149,7 +151,7 @@ const openGateway = async (platform: Platform): Promise<OpenRoom> => {
     await httpClient.close();
     await requests.close();
   };
-  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, requests, settings, clock, log }) };
+  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, requests, certificates, settings, clock, log }) };
 };
 
 const openers: Readonly<Record<Room, (platform: Platform) => Promise<OpenRoom>>> = {

@@ -1,12 +1,9 @@
 /** The doors of rest and gateway on Node: HTTP and HTTPS listeners, and what only Node can tell them. */
 import type { IncomingMessage } from 'node:http';
-import type { Clock } from '../src/host/clock.ts';
 import { listen, type Listener } from '../src/host/http-server.ts';
 import type { NodeWebSockets } from '../src/host/web-socket.ts';
 import { cpiBytesMax } from '../src/messages/rest-to-db.cpi.ts';
-import type { Log } from '../src/observability/log.ts';
-import type { Requests } from '../src/shell/requests.ts';
-import { obtainTlsKey, type GatewayWorker } from '../src/workers/gateway/worker.ts';
+import { openTlsKeys, type GatewayWorker, type TlsKeysOptions } from '../src/workers/gateway/worker.ts';
 import type { RestWorker } from '../src/workers/rest/worker.ts';
 import type { Settings } from './settings.ts';
 
@@ -29,10 +26,22 @@ export const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker
     websocket: { server: webSockets.server },
   });
 
-type GatewayDoor = { worker: GatewayWorker; requests: Requests; settings: Settings; clock: Clock; log: Log };
+type GatewayDoor = Pick<TlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & { worker: GatewayWorker; settings: Settings };
 
-/** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process. */
-export const serveGateway = async ({ worker, requests, settings, clock, log }: GatewayDoor): Promise<Listener> => {
-  const tls = await obtainTlsKey({ requests, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(','), clock, log });
-  return listen({ fetch: worker.fetch, hostname: settings.CORDAGE_GATEWAY_HOST, port: settings.CORDAGE_GATEWAY_PORT, tls });
+/** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
+export const serveGateway = async ({ worker, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
+  const keys = await openTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
+  const listener = await listen({ fetch: worker.fetch, hostname: settings.CORDAGE_GATEWAY_HOST, port: settings.CORDAGE_GATEWAY_PORT, tls: keys.current() });
+  keys.onChange((tls) => {
+    try {
+      listener.replaceCertificates(tls);
+    } catch (error) {
+      from.log.error('gateway.certificates-refused', { error, next: 'the certificates before them are served' });
+    }
+  });
+  const close = async (): Promise<void> => {
+    await keys.close();
+    await listener.close();
+  };
+  return { url: listener.url, port: listener.port, close };
 };

@@ -1,7 +1,9 @@
 /** Serves a `fetch` handler on Node's HTTP server, with TLS 1.3 where a certificate is given. */
 import { createServer as createPlainServer, type IncomingMessage, type Server as PlainServer, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import { X509Certificate } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server';
 
 export type TlsKey = { readonly certificateChainPem: string; /** PKCS#8. */ readonly privateKeyPem: string };
@@ -12,7 +14,8 @@ export type ListenOptions = {
   readonly hostname: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly tls?: TlsKey;
+  /** One or more: the first whose certificate names the host that a client asks for (SNI, RFC 6066 section 3), else the first. */
+  readonly tls?: readonly TlsKey[];
   /** A longer body is answered 413, whether its length was told or not. */
   readonly bodyBytesMax?: number;
   readonly websocket?: { readonly server: WebSocketServerLike };
@@ -46,8 +49,8 @@ const bodyBytesMaxDefault = 16 * 1024 * 1024;
 export type Listener = {
   readonly url: string;
   readonly port: number;
-  /** New connections get this certificate; open ones keep theirs. */
-  replaceCertificate(tls: TlsKey): void;
+  /** New connections get these certificates; open ones keep theirs. When one cannot be used, all stay as they were. */
+  replaceCertificates(tls: readonly TlsKey[]): void;
   /** Takes no more requests, waits for those under way, then cuts. */
   close(): Promise<void>;
 };
@@ -79,7 +82,47 @@ const listenErrorOf = (error: unknown, hostname: string, port: number): ListenEr
   }
 };
 
-const secureContext = ({ certificateChainPem, privateKeyPem }: TlsKey) => ({ cert: certificateChainPem, key: privateKeyPem, minVersion: 'TLSv1.3' as const });
+// ── Certificates ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const pairOf = ({ certificateChainPem, privateKeyPem }: TlsKey) => ({ cert: certificateChainPem, key: privateKeyPem, minVersion: 'TLSv1.3' as const });
+
+/** What serves a host: its leaf to know it by, and the context that OpenSSL wants. */
+type Served = { readonly leaf: X509Certificate; readonly context: SecureContext };
+
+const certificateFault = (error: unknown): ListenError =>
+  new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+
+const servedOf = (tls: readonly TlsKey[]): readonly Served[] => {
+  if (tls.length === 0) throw new ListenError('LISTEN_CERTIFICATE', 'a TLS server needs a certificate');
+  try {
+    return tls.map((key) => ({
+      leaf: new X509Certificate(key.certificateChainPem),
+      context: createSecureContext(pairOf(key)),
+    }));
+  } catch (error) {
+    throw certificateFault(error);
+  }
+};
+
+/** Chosen at each handshake, so that a change needs no restart. */
+const createCertificates = (tls: readonly TlsKey[]) => {
+  let served = servedOf(tls);
+  return {
+    replace: (next: readonly TlsKey[]): void => {
+      served = servedOf(next);
+    },
+    /** @param host what the client names; empty where it names none. */
+    contextFor: (host: string): SecureContext => (served.find(({ leaf }) => host !== '' && leaf.checkHost(host) !== undefined) ?? served[0]!).context,
+  };
+};
+type Certificates = ReturnType<typeof createCertificates>;
+
+const tlsOptions = (tls: readonly TlsKey[], certificates: Certificates, limits: HttpServerLimits) => ({
+  // For clients that name no host; the others come through the callback.
+  ...pairOf(tls[0]!),
+  SNICallback: (host: string, done: (error: Error | null, context?: SecureContext) => void): void => done(null, certificates.contextFor(host)),
+  handshakeTimeout: limits.tlsHandshakeMsMax,
+});
 
 // ── Bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,8 +164,8 @@ const boundBody = (fetch: ListenOptions['fetch'], bytesMax: number): Fetch => as
 
 // ── The server ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const createServer = (options: ListenOptions, limits: HttpServerLimits): PlainServer | TlsServer => {
-  const { tls, bodyBytesMax = bodyBytesMaxDefault, websocket } = options;
+const createServer = (options: ListenOptions, limits: HttpServerLimits, certificates: Certificates | undefined): PlainServer | TlsServer => {
+  const { tls = [], bodyBytesMax = bodyBytesMaxDefault, websocket } = options;
   const serverOptions = {
     headersTimeout: limits.headersMsMax,
     requestTimeout: limits.requestMsMax,
@@ -130,16 +173,12 @@ const createServer = (options: ListenOptions, limits: HttpServerLimits): PlainSe
     noDelay: true,
   };
   const shared = { fetch: boundBody(options.fetch, bodyBytesMax), ...(websocket === undefined ? {} : { websocket }) };
-  try {
-    const server =
-      tls === undefined
-        ? createAdaptorServer({ ...shared, createServer: createPlainServer, serverOptions })
-        : createAdaptorServer({ ...shared, createServer: createTlsServer, serverOptions: { ...serverOptions, ...secureContext(tls), handshakeTimeout: limits.tlsHandshakeMsMax } });
-    // Which of its server types it made follows from the `createServer` given.
-    return server as PlainServer | TlsServer;
-  } catch (error) {
-    throw new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
+  const server =
+    certificates === undefined
+      ? createAdaptorServer({ ...shared, createServer: createPlainServer, serverOptions })
+      : createAdaptorServer({ ...shared, createServer: createTlsServer, serverOptions: { ...serverOptions, ...tlsOptions(tls, certificates, limits) } });
+  // Which of its server types it made follows from the `createServer` given.
+  return server as PlainServer | TlsServer;
 };
 
 const bind = (server: PlainServer | TlsServer, hostname: string, port: number): Promise<void> =>
@@ -169,7 +208,8 @@ const closeGently = (server: PlainServer | TlsServer, closeMsMax: number): Promi
 export const listen = async (options: ListenOptions): Promise<Listener> => {
   const { hostname, port, tls } = options;
   const limits = { ...httpServerLimits, ...options.limits };
-  const server = createServer(options, limits);
+  const certificates = tls === undefined ? undefined : createCertificates(tls);
+  const server = createServer(options, limits, certificates);
   server.maxConnections = limits.connectionsMax;
   let closing = false;
   server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
@@ -184,13 +224,10 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${host}:${taken}`,
     port: taken,
-    replaceCertificate: (next) => {
-      if (!('setSecureContext' in server)) throw new ListenError('LISTEN_CERTIFICATE', 'the server was opened without TLS');
-      try {
-        server.setSecureContext(secureContext(next));
-      } catch (error) {
-        throw new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-      }
+    replaceCertificates: (next) => {
+      if (certificates === undefined || !('setSecureContext' in server)) throw new ListenError('LISTEN_CERTIFICATE', 'the server was opened without TLS');
+      certificates.replace(next);
+      server.setSecureContext(pairOf(next[0]!));
     },
     close: () => {
       closing = true;

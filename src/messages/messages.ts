@@ -13,6 +13,7 @@ import { cryptoToDbCertificate } from './crypto-to-db.certificate.ts';
 import { dbToAllCpi } from './db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from './db-to-flow.cpk.ts';
+import { dbToGatewayCertificate } from './db-to-gateway.certificate.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
 import { flowToFlowSession } from './flow-to-flow.session.ts';
@@ -50,6 +51,7 @@ export const wires: readonly Wire<any, any>[] = [
   dbToAllCpi,
   dbToAllVirtualNode,
   dbToFlowCpk,
+  dbToGatewayCertificate,
   dbToRestUser,
   flowToDbEntity,
   flowToFlowWake,

@@ -11,7 +11,7 @@ import type { InRecord } from '../messages/grammar/record.ts';
 import type { Wire } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
 import { backOffMs, shellConfigDefault } from './config.ts';
-import type { View } from './view.ts';
+import type { ChangingView } from './view.ts';
 
 export type OpenViewOptions<Body> = {
   readonly bus: Bus;
@@ -21,7 +21,7 @@ export type OpenViewOptions<Body> = {
   readonly random?: () => number;
 };
 
-export type OpenView<Body> = View<Body> & { close(): Promise<void> };
+export type OpenView<Body> = ChangingView<Body> & { close(): Promise<void> };
 
 /** Applies records to the map; what cannot be read leaves the key as it was. */
 const createReader = <Body>(wire: Wire<Body, any>, log: Log, bodies: Map<string, Body>) => (records: readonly InRecord[]): void => {
@@ -121,7 +121,13 @@ export const openView = async <Body>({ bus, wire, log, clock = systemClock, rand
   const follower = bus.follow({ topics: [wire.topic], from: 'earliest' });
   await follower.ready;
   const bodies = new Map<string, Body>();
-  const reader = new ViewReader(follower, createReader(wire, log, bodies), { clock, log: log.with({ view: wire.topic }), random });
+  const listeners = new Set<() => void>();
+  const read = createReader(wire, log, bodies);
+  const apply = (records: readonly InRecord[]): void => {
+    read(records);
+    if (records.length > 0) for (const listener of listeners) listener();
+  };
+  const reader = new ViewReader(follower, apply, { clock, log: log.with({ view: wire.topic }), random });
   try {
     await reader.refresh();
   } catch (error) {
@@ -133,6 +139,12 @@ export const openView = async <Body>({ bus, wire, log, clock = systemClock, rand
     get: (key) => bodies.get(key),
     entries: () => bodies.entries(),
     refresh: () => reader.refresh(),
+    onChange: (listener) => {
+      // A function of its own, so that two calls with the same listener are two.
+      const own = (): void => listener();
+      listeners.add(own);
+      return () => void listeners.delete(own);
+    },
     close: () => reader.close(),
   };
 };

@@ -17,7 +17,7 @@ const serve = async (options: Partial<ListenOptions> & Pick<ListenOptions, 'fetc
 };
 const [key, nextKey] = [await makeTlsKey(), await makeTlsKey()];
 
-const certificateOf = (port: number, versions: { minVersion?: 'TLSv1.2'; maxVersion?: 'TLSv1.2' } = {}): Promise<string> =>
+const certificateOf = (port: number, versions: { minVersion?: 'TLSv1.2'; maxVersion?: 'TLSv1.2'; servername?: string } = {}): Promise<string> =>
   new Promise((resolve, reject) => {
     const socket = connectTls({ host: '127.0.0.1', port, servername: 'localhost', rejectUnauthorized: false, ...versions }, () => {
       const { raw } = socket.getPeerCertificate();
@@ -30,24 +30,34 @@ const derOf = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g, '');
 
 describe('the HTTP server', () => {
   test('speaks TLS 1.3 and nothing older', async () => {
-    const { port } = await serve({ fetch: () => new Response('ok'), tls: key });
+    const { port } = await serve({ fetch: () => new Response('ok'), tls: [key] });
     expect(await certificateOf(port)).toBe(derOf(key.certificateChainPem));
     await expect(certificateOf(port, { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })).rejects.toThrow();
   });
 
   test('takes a new certificate without a restart, and keeps the old one when the new is bad', async () => {
-    const listener = await serve({ fetch: () => new Response('ok'), tls: key });
-    listener.replaceCertificate(nextKey);
+    const listener = await serve({ fetch: () => new Response('ok'), tls: [key] });
+    listener.replaceCertificates([nextKey]);
     expect(await certificateOf(listener.port)).toBe(derOf(nextKey.certificateChainPem));
-    expect(() => listener.replaceCertificate({ certificateChainPem: 'nonsense', privateKeyPem: 'nonsense' })).toThrow(expect.objectContaining({ code: 'LISTEN_CERTIFICATE' }));
+    expect(() => listener.replaceCertificates([nextKey, { certificateChainPem: 'nonsense', privateKeyPem: 'nonsense' }])).toThrow(expect.objectContaining({ code: 'LISTEN_CERTIFICATE' }));
     expect(await certificateOf(listener.port)).toBe(derOf(nextKey.certificateChainPem));
+  });
+
+  test('serves each host with the certificate that names it, and who names none or another with the first', async () => {
+    const named = await makeTlsKey(['one.example', '*.two.example']);
+    const listener = await serve({ fetch: () => new Response('ok'), tls: [key, named] });
+    for (const servername of ['one.example', 'a.two.example']) expect(await certificateOf(listener.port, { servername }), servername).toBe(derOf(named.certificateChainPem));
+    for (const servername of ['localhost', 'two.example', '']) expect(await certificateOf(listener.port, { servername }), servername).toBe(derOf(key.certificateChainPem));
+    listener.replaceCertificates([named, nextKey]);
+    expect(await certificateOf(listener.port, { servername: 'localhost' })).toBe(derOf(nextKey.certificateChainPem));
+    expect(await certificateOf(listener.port, { servername: '' })).toBe(derOf(named.certificateChainPem));
   });
 
   test('says why it cannot listen and what to do', async () => {
     const { port } = await serve({ fetch: () => new Response('ok') });
     await expect(listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port })).rejects.toMatchObject({ code: 'LISTEN_PORT_TAKEN', message: expect.stringContaining('another port') });
     await expect(listen({ fetch: () => new Response('ok'), hostname: '203.0.113.7', port: 0 })).rejects.toMatchObject({ code: 'LISTEN_ADDRESS_UNKNOWN' });
-    await expect(listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port: 0, tls: { certificateChainPem: '', privateKeyPem: 'x' } })).rejects.toMatchObject({ code: 'LISTEN_CERTIFICATE' });
+    await expect(listen({ fetch: () => new Response('ok'), hostname: '127.0.0.1', port: 0, tls: [{ certificateChainPem: '', privateKeyPem: 'x' }] })).rejects.toMatchObject({ code: 'LISTEN_CERTIFICATE' });
   });
 
   test('bounds a body whose length is told and one whose length is not', async () => {
@@ -113,7 +123,7 @@ describe('the HTTP client', () => {
   });
 
   test('trusts the roots it is given, for a name and for an address', async () => {
-    const { port } = await serve({ fetch: () => new Response('', { status: 503, headers: { 'retry-after': '7' } }), tls: key });
+    const { port } = await serve({ fetch: () => new Response('', { status: 503, headers: { 'retry-after': '7' } }), tls: [key] });
     const client = createHttpClient();
     closing.push(() => client.close());
     for (const host of ['localhost', '127.0.0.1']) {
@@ -126,7 +136,7 @@ describe('the HTTP client', () => {
 
   test('connects to no address that its guard refuses, whether it is named or written out', async () => {
     let requests = 0;
-    const { port } = await serve({ fetch: () => (requests++, new Response('ok')), tls: key });
+    const { port } = await serve({ fetch: () => (requests++, new Response('ok')), tls: [key] });
     const post = async (ranges: readonly string[], host: string) => {
       const client = createHttpClient({ addresses: createAddressGuard(ranges) });
       closing.push(() => client.close());
@@ -140,7 +150,7 @@ describe('the HTTP client', () => {
   });
 
   test('gives up on an answer that does not come in time', async () => {
-    const { port } = await serve({ fetch: () => new Promise<Response>(() => {}), tls: key, limits: { closeMsMax: 20 } });
+    const { port } = await serve({ fetch: () => new Promise<Response>(() => {}), tls: [key], limits: { closeMsMax: 20 } });
     const client = createHttpClient();
     closing.push(() => client.close());
     const answer = await client.post({ url: `https://localhost:${port}`, body: '{}', trustRootsPem: [key.certificateChainPem], timeoutMs: 100 });

@@ -62,7 +62,7 @@ describe('the gateway', () => {
     await writeFile(join(directory, 'roots.pem'), tls.certificateChainPem);
     let arrive = (_packets: unknown): void => {};
     const arrived = new Promise<unknown>((resolve) => { arrive = resolve; });
-    const peer = await listen({ hostname: '127.0.0.1', port: 0, tls, fetch: async (request) => (arrive(await request.json()), Response.json({})) });
+    const peer = await listen({ hostname: '127.0.0.1', port: 0, tls: [tls], fetch: async (request) => (arrive(await request.json()), Response.json({})) });
     const bus = site.broker.connect();
     await bus.publish([encode(linkManagerToGatewayLinkOut, { key: tagOf('g'), id: 'one', body: { address: `https://localhost:${peer.port}`, groupId, tag: tagOf('g'), packet: 'p' } })]);
     const sender = await startOnDeno('gateway', { ...site.environmentFor('gateway'), CORDAGE_GATEWAY_OUTBOUND: 'on', DENO_CERT: join(directory, 'roots.pem') });

@@ -56,6 +56,21 @@ describe('a view', () => {
     );
   });
 
+  test('it tells its listeners, once they are there and as long as they stay, that something changed', async () => {
+    const shapes = await view();
+    let told = 0;
+    const stop = shapes.onChange(() => told++);
+    await bus.publish([shape('line', 1), shape('square', 4)]);
+    await shapes.refresh();
+    expect(told).toBe(1);
+    await shapes.refresh();
+    expect(told).toBe(1);
+    stop();
+    await bus.publish([shape('line', 2)]);
+    await shapes.refresh();
+    expect(told).toBe(1);
+  });
+
   test('it follows by itself', async () => {
     const seen = Promise.withResolvers<void>();
     const spied: Bus = {

@@ -1,14 +1,16 @@
 /**
- * gateway-to-crypto.tls-key: the cluster's TLS key and certificate, made once, given to every gateway that asks. The key leaves sealed
- * to the asker's ephemeral key, with the wire's topic as context; the certificate is told to db once for each generation.
+ * gateway-to-crypto.tls-key: the cluster's TLS key and certificate, made once, given to every gateway that asks; or the key of a
+ * certificate that an operator imported. A key leaves sealed to the asker's ephemeral key, with the wire's topic as context; our own
+ * certificate is told to db once for each generation.
  */
 import { deriveId } from '../../identity/derive.ts';
-import { fromBase64url } from '../../cipher/bytes.ts';
+import { fromBase64url, toBase64url } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
 import { sealTo } from '../../cipher/sealed.ts';
+import { keyIdOf } from '../../cipher/signature.ts';
 import { cryptoToDbCertificate } from '../../messages/crypto-to-db.certificate.ts';
 import { gatewayToCryptoTlsKey } from '../../messages/gateway-to-crypto.tls-key.ts';
-import { encode, type Refusal } from '../../messages/grammar/envelope.ts';
+import { encode, type Outcome, type Refusal } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
@@ -20,6 +22,8 @@ import { makeCertificate, normalHost } from './tls-certificate.ts';
 
 type Body = BodyOf<typeof gatewayToCryptoTlsKey>;
 type Reply = ReplyOf<typeof gatewayToCryptoTlsKey>;
+type Asked = Pick<Body, 'ephemeralPublicKey'>;
+type Wanted<Type extends Body['wanted']['type']> = Extract<Body['wanted'], { type: Type }>;
 
 const tenant = 'p2p';
 const wantedKey = { tenant, category: 'TLS', alias: 'p2p-tls', scheme: 'CORDA.ECDSA.SECP256R1' } as const;
@@ -67,30 +71,54 @@ const certificateRecord = ({ alias, generation, pem }: Certificate): OutRecord =
     body: { usage: 'p2p-tls', alias, pem },
   });
 
-const answerOne = async (making: KeyMaking, tx: CryptoTx, key: WrappedSigningKey, body: Body, now: number): Promise<Answered<Reply>> => {
-  const hosts = body.hostNames.map(normalHost);
-  const foreign = body.hostNames[hosts.indexOf(undefined)];
+const sealKey = async (making: KeyMaking, tx: CryptoTx, key: WrappedSigningKey, ephemeralPublicKey: string): Promise<Outcome<Reply>> => {
+  try {
+    const reader = fromBase64url(ephemeralPublicKey);
+    const sealed = await making.ring.withPrivateKey(tx, key, (pkcs8) => sealTo(reader, pkcs8.reveal(), gatewayToCryptoTlsKey.topic, making.chance));
+    return { type: 'done', value: { sealed } };
+  } catch (error) {
+    if (!(error instanceof CipherError)) throw error;
+    return refused('CRYPTO_EPHEMERAL_KEY', `the ephemeral public key is not one: ${error.message}`);
+  }
+};
+
+const answerOwn = async (making: KeyMaking, tx: CryptoTx, key: WrappedSigningKey, { ephemeralPublicKey, hostNames }: Asked & Wanted<'own'>, now: number): Promise<Answered<Reply>> => {
+  const hosts = hostNames.map(normalHost);
+  const foreign = hostNames[hosts.indexOf(undefined)];
   if (foreign !== undefined) return { outcome: refused('CRYPTO_HOST_NAME', `"${foreign}" is neither a host name nor an IP address`) };
   // Checked above: none is undefined.
   const { certificate, made } = await obtainCertificate(making, tx, key, hosts as string[], now);
-  try {
-    const reader = fromBase64url(body.ephemeralPublicKey);
-    const sealed = await making.ring.withPrivateKey(tx, key, (pkcs8) => sealTo(reader, pkcs8.reveal(), gatewayToCryptoTlsKey.topic, making.chance));
-    const value = { certificateChainPem: certificate.pem, sealed };
-    return { outcome: { type: 'done', value }, effects: made ? [certificateRecord(certificate)] : [] };
-  } catch (error) {
-    if (!(error instanceof CipherError)) throw error;
-    return { outcome: refused('CRYPTO_EPHEMERAL_KEY', `the ephemeral public key is not one: ${error.message}`), effects: made ? [certificateRecord(certificate)] : [] };
+  const outcome = await sealKey(making, tx, key, ephemeralPublicKey);
+  return {
+    outcome: outcome.type === 'done' ? { type: 'done', value: { ...outcome.value, certificateChainPem: certificate.pem } } : outcome,
+    effects: made ? [certificateRecord(certificate)] : [],
+  };
+};
+
+/** Only keys that were made for TLS leave, whatever public key is named. */
+const answerOfCertificate = async (making: KeyMaking, tx: CryptoTx, { ephemeralPublicKey, publicKey }: Asked & Wanted<'of-certificate'>): Promise<Outcome<Reply>> => {
+  const spki = fromBase64url(publicKey);
+  const [key] = await tx.signingKeys.findByIds([{ tenant, id: keyIdOf(spki) }]);
+  if (key === undefined || key.category !== wantedKey.category || toBase64url(key.publicKey) !== publicKey) {
+    return refused('CRYPTO_KEY_NOT_FOUND', `no key of tenant ${tenant} in category ${wantedKey.category} has this public key; make it with POST /key/${tenant}/alias/<alias>/category/TLS/scheme/<scheme>, and have its CSR signed`);
   }
+  return await sealKey(making, tx, key, ephemeralPublicKey);
 };
 
 export const createOnTlsKey = (making: KeyMaking): Answering<Body, Reply, CryptoTx> => ({
   wire: gatewayToCryptoTlsKey,
   answer: async (requests, tx, now) => {
-    const key = await obtainTlsKey(making, tx, now);
+    const isOwnWanted = requests.some(({ body }) => body.wanted.type === 'own');
+    const own = isOwnWanted ? await obtainTlsKey(making, tx, now) : undefined;
     const answers: Answered<Reply>[] = [];
     // One after another: each may have to add its names to the certificate of the one before.
-    for (const { body } of requests) answers.push('type' in key ? { outcome: key } : await answerOne(making, tx, key, body, now));
+    for (const { body } of requests) {
+      const { ephemeralPublicKey, wanted } = body;
+      if (wanted.type === 'of-certificate') answers.push({ outcome: await answerOfCertificate(making, tx, { ephemeralPublicKey, ...wanted }) });
+      // Obtained above, since one is wanted.
+      else if ('type' in own!) answers.push({ outcome: own });
+      else answers.push(await answerOwn(making, tx, own!, { ephemeralPublicKey, ...wanted }, now));
+    }
     return answers;
   },
 });

@@ -1,11 +1,12 @@
 /** Reads a PEM certificate chain (RFC 7468, RFC 5280) that an operator imports: one certificate, or each signed by the next. */
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
+import { toBase64url } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
 import { decodePem, type PemBlock } from '../../cipher/pem.ts';
 import { certificateChainMax } from './config.ts';
 
-export type CertificateChain = { readonly type: 'chain'; readonly certificates: readonly x509.X509Certificate[] } | { readonly type: 'invalid'; readonly reason: string };
+export type CertificateChain = { readonly type: 'chain'; readonly certificates: readonly x509.X509Certificate[]; /** SubjectPublicKeyInfo of the leaf, base64url. */ readonly publicKey: string } | { readonly type: 'invalid'; readonly reason: string };
 
 const invalid = (reason: string): CertificateChain => ({ type: 'invalid', reason });
 
@@ -55,5 +56,6 @@ export const readCertificateChain = async (pem: string): Promise<CertificateChai
     }
     certificates.push(certificate);
   }
-  return { type: 'chain', certificates };
+  // There is a block, and so a certificate.
+  return { type: 'chain', certificates, publicKey: toBase64url(new Uint8Array(certificates[0]!.publicKey.rawData)) };
 };

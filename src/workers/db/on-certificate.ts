@@ -6,6 +6,7 @@ import { restToDbCertificate } from '../../messages/rest-to-db.certificate.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
 import { readCertificateChain } from './certificate-chain.ts';
 import type { DbTx } from './db-tx.ts';
+import { certificateRecord } from './publication.ts';
 import { boundedReply } from './reply.ts';
 
 type Body = BodyOf<typeof restToDbCertificate>;
@@ -16,12 +17,13 @@ const invalid = (message: string): Refusal => ({ type: 'refused', code: 'DB_CERT
 /** What PostgreSQL can keep as text and a path of REST can carry. */
 const isAlias = (alias: string): boolean => /^[^\p{Cc}\p{Cs}/\\]{1,255}$/u.test(alias);
 
-const importChain = async (tx: DbTx, { usage, alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Outcome<Reply>> => {
-  if (!isAlias(alias)) return invalid('the alias holds a control character or a slash');
+const importChain = async (tx: DbTx, { usage, alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Answered<Reply>> => {
+  if (!isAlias(alias)) return { outcome: invalid('the alias holds a control character or a slash') };
   const chain = await readCertificateChain(pem);
-  if (chain.type === 'invalid') return invalid(`the certificate chain "${alias}" cannot be read: ${chain.reason}`);
+  if (chain.type === 'invalid') return { outcome: invalid(`the certificate chain "${alias}" cannot be read: ${chain.reason}`) };
   await tx.certificates.put({ usage, alias, pem }, now);
-  return { type: 'done', value: {} };
+  const effects = usage === 'p2p-tls' ? [certificateRecord({ alias, pem, publicKey: chain.publicKey })] : [];
+  return { outcome: { type: 'done', value: {} }, effects };
 };
 
 const get = async (tx: DbTx, { usage, alias }: Extract<Body, { type: 'get' }>): Promise<Outcome<Reply>> => {
@@ -30,16 +32,16 @@ const get = async (tx: DbTx, { usage, alias }: Extract<Body, { type: 'get' }>): 
   return { type: 'refused', code: 'DB_CERTIFICATE_NOT_FOUND', message: `there is no certificate "${alias}" for ${usage}` };
 };
 
-const answerOne = async (tx: DbTx, body: Body, now: number): Promise<Outcome<Reply>> => {
+const answerOne = async (tx: DbTx, body: Body, now: number): Promise<Answered<Reply>> => {
   switch (body.type) {
     case 'import':
       return importChain(tx, body, now);
     case 'list': {
       const certificates = await tx.certificates.list(body.usage);
-      return boundedReply({ aliases: certificates.map(({ alias }) => alias) });
+      return { outcome: boundedReply({ aliases: certificates.map(({ alias }) => alias) }) };
     }
     case 'get':
-      return get(tx, body);
+      return { outcome: await get(tx, body) };
   }
 };
 
@@ -49,7 +51,7 @@ export const onRestCertificate: Answering<Body, Reply, DbTx> = {
   storesAnswers: false,
   answer: async (requests, tx, now) => {
     const answered: Answered<Reply>[] = [];
-    for (const { body } of requests) answered.push({ outcome: await answerOne(tx, body, now) });
+    for (const { body } of requests) answered.push(await answerOne(tx, body, now));
     return answered;
   },
 };
@@ -61,10 +63,10 @@ export const onCryptoCertificate: Answering<BodyOf<typeof cryptoToDbCertificate>
   answer: async (requests, tx, now) => {
     const answered: Answered<object>[] = [];
     for (const { body } of requests) {
-      const outcome = await importChain(tx, { type: 'import', ...body }, now);
+      const imported = await importChain(tx, { type: 'import', ...body }, now);
       // A certificate of our own that cannot be read is a fault of ours: it is parked with its reason.
-      if (outcome.type === 'refused') throw new Error(`crypto sent a bad certificate: ${outcome.message}`);
-      answered.push({ outcome });
+      if (imported.outcome.type === 'refused') throw new Error(`crypto sent a bad certificate: ${imported.outcome.message}`);
+      answered.push(imported);
     }
     return answered;
   },

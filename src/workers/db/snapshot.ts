@@ -6,6 +6,7 @@ import type { Bus, Follower } from '../../bus/bus.ts';
 import { dbToAllCpi } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
+import { dbToGatewayCertificate, type TlsCertificate } from '../../messages/db-to-gateway.certificate.ts';
 import { dbToRestUser } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -14,12 +15,13 @@ import type { Log } from '../../observability/log.ts';
 import type { Database } from '../../postgres/database.ts';
 import type { DbTx } from './db-tx.ts';
 import { createPostgresDbTx } from './postgres/db-tx.ts';
-import { cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
+import { readCertificateChain } from './certificate-chain.ts';
+import { certificateRecord, cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
 
 export type SnapshotOptions = { readonly database: Database; readonly bus: Bus; readonly log: Log };
 
 /** Each with a body of its own, of which only the key matters here. */
-const wires: readonly Wire<any, any>[] = [dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser];
+const wires: readonly Wire<any, any>[] = [dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToGatewayCertificate];
 
 type Place = Pick<OutRecord, 'topic' | 'key'>;
 const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
@@ -51,6 +53,16 @@ const isComplete = (hash: string, latest: ReadonlyMap<string, string>): boolean 
   return count > 0 && all(hash, count) && all(`${hash}/map`, sourceMapCount);
 };
 
+const readTlsCertificates = async (tx: DbTx): Promise<TlsCertificate[]> => {
+  const certificates: TlsCertificate[] = [];
+  for (const { alias, pem } of await tx.certificates.list('p2p-tls')) {
+    const chain = await readCertificateChain(pem);
+    // It could be read when it was imported.
+    if (chain.type === 'chain') certificates.push({ alias, pem, publicKey: chain.publicKey });
+  }
+  return certificates;
+};
+
 /** Everything the database has to say, code first. Code is the bulk of it, so only what the topic lacks is read. */
 const readDatabase = async (tx: DbTx, latest: ReadonlyMap<string, string>): Promise<OutRecord[]> => {
   const cpis = await tx.cpis.list();
@@ -58,7 +70,8 @@ const readDatabase = async (tx: DbTx, latest: ReadonlyMap<string, string>): Prom
   const code = await tx.cpis.findCode(hashes.filter((hash) => !isComplete(hash, latest)));
   const nodes = await tx.virtualNodes.list();
   const users = await tx.users.list();
-  return [...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord)];
+  const certificates = await readTlsCertificates(tx);
+  return [...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord), ...certificates.map(certificateRecord)];
 };
 
 /** Records of keys that the database does not know: of another database, or of a CPI that was replaced. */
@@ -83,7 +96,7 @@ export const publishSnapshot = async ({ database, bus, log }: SnapshotOptions): 
   const follower = bus.follow({ topics: wires.map(({ topic }) => topic), from: 'earliest' });
   try {
     await database.transact(async (sql) => {
-      await sql`lock table config.cpi, config.virtual_node, rbac.account in share mode`;
+      await sql`lock table config.cpi, config.virtual_node, config.certificate, rbac.account in share mode`;
       const latest = await readTopics(follower);
       const current = await readDatabase(createPostgresDbTx(sql), latest);
       const changed = current.filter((record) => latest.get(placeOf(record)) !== record.value);

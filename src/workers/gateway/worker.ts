@@ -2,7 +2,8 @@
  * The gateway: the HTTPS door between clusters.
  *
  * - **hears** link-manager-to-gateway.link-out (packets to send), gateway-to-gateway.packet over HTTPS (packets that come),
- *   all-to-gateway.answer through its requests; the view member-to-all.group-parameters for what each group trusts
+ *   all-to-gateway.answer through its requests; the views member-to-all.group-parameters for what each group trusts and
+ *   db-to-gateway.certificate for what it serves with
  * - **says** gateway-to-link-manager.link-in, gateway-to-crypto.tls-key, gateway-to-gateway.packet over HTTPS
  * - **owns** nothing: what waits in memory is repeated by the link manager
  * - **never** reads what a session has sealed; waits for a destination that does not answer; runs only on Node: `fetch` is the same
@@ -20,7 +21,7 @@ import { gatewayLimits, type GatewayLimits } from './config.ts';
 import { createInbound } from './inbound.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
 
-export { obtainTlsKey, type ObtainTlsKeyOptions } from './obtain-tls-key.ts';
+export { openTlsKeys, type TlsKeys, type TlsKeysOptions } from './tls-keys.ts';
 export { GatewayError } from './gateway-error.ts';
 
 /** The way out; left away where a platform has no loop to run it in. */

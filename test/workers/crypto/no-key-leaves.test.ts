@@ -67,8 +67,8 @@ test('no answer, effect or log line holds a private or wrapping key, the sealed 
   const found = await room.value(allToCryptoKey, { type: 'find', tenant });
   await room.ask(allToCryptoSign, found.keys.flatMap(({ id }) => [{ tenant, keyId: id, data }, { tenant, keyId: id, category: 'TLS' as const, data }]));
   const gateway = await generateX25519();
-  const reply = await room.value(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(gateway.publicKey), hostNames: ['localhost'] });
-  await room.refusal(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(new Uint8Array(32)), hostNames: ['localhost'] });
+  const reply = await room.value(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(gateway.publicKey), wanted: { type: 'own', hostNames: ['localhost'] } });
+  await room.refusal(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(new Uint8Array(32)), wanted: { type: 'own', hostNames: ['localhost'] } });
 
   // What goes wrong is logged by the shell, with the error's own words.
   const log = createLog({ level: 'debug', write: (line) => room.said.push(line) });

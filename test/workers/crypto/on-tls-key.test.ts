@@ -1,4 +1,4 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { request, createServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +10,7 @@ import { generateX25519 } from '../../../src/cipher/agreement.ts';
 import { toBase64url } from '../../../src/cipher/bytes.ts';
 import { encodePem } from '../../../src/cipher/pem.ts';
 import { openSealed } from '../../../src/cipher/sealed.ts';
-import { keyIdOf } from '../../../src/cipher/signature.ts';
+import { generateKeyPair, keyIdOf } from '../../../src/cipher/signature.ts';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { cryptoToDbCertificate } from '../../../src/messages/crypto-to-db.certificate.ts';
 import { gatewayToCryptoTlsKey } from '../../../src/messages/gateway-to-crypto.tls-key.ts';
@@ -39,9 +39,9 @@ type TlsKey = { readonly certificate: string; readonly key: string };
 /** Asks as a gateway does: a fresh ephemeral key, then the sealed key opened with it. */
 const tlsKeyFor = async (room: Room, ...hostNames: string[]): Promise<TlsKey> => {
   const own = await generateX25519();
-  const reply = await room.value(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(own.publicKey), hostNames });
+  const reply = await room.value(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(own.publicKey), wanted: { type: 'own', hostNames } });
   const pkcs8 = await openSealed(own.privateKey, reply.sealed, gatewayToCryptoTlsKey.topic);
-  return { certificate: reply.certificateChainPem, key: encodePem('PRIVATE KEY', pkcs8) };
+  return { certificate: reply.certificateChainPem!, key: encodePem('PRIVATE KEY', pkcs8) };
 };
 
 const certificatesSaid = (room: Room): string[] =>
@@ -106,6 +106,27 @@ describe.each([
   });
 });
 
+test('the key of an imported certificate is given by its public key, and only keys made for TLS leave', async () => {
+  const room = await openRoom({ keys: await memoryKeys() });
+  const tenants = [['p2p', 'TLS'], ['p2p', 'SESSION_INIT'], ['A11CE0000001', 'TLS']] as const;
+  const made: string[] = [];
+  for (const [tenant, category] of tenants) {
+    await room.ask(allToCryptoKey, [{ type: 'assign-hsm', tenant, category }]);
+    const { keys } = await room.value(allToCryptoKey, { type: 'generate', tenant, alias: `${category}-imported`, category, scheme: 'CORDA.ECDSA.SECP256R1' });
+    made.push(keys[0]!.publicKey);
+  }
+  const asker = await generateX25519();
+  const ask = (publicKey: string) => ({ ephemeralPublicKey: toBase64url(asker.publicKey), wanted: { type: 'of-certificate' as const, publicKey } });
+  const reply = await room.value(gatewayToCryptoTlsKey, ask(made[0]!));
+  expect(reply.certificateChainPem).toBeUndefined();
+  const pkcs8 = await openSealed(asker.privateKey, reply.sealed, gatewayToCryptoTlsKey.topic);
+  const publicKey = createPublicKey(createPrivateKey(encodePem('PRIVATE KEY', pkcs8))).export({ format: 'der', type: 'spki' });
+  expect(publicKey.toString('base64url')).toBe(made[0]);
+  const unknown = toBase64url((await generateKeyPair('CORDA.ECDSA.SECP256R1')).publicKey);
+  for (const other of [made[1]!, made[2]!, unknown, 'AAAA']) expect(await room.refusal(gatewayToCryptoTlsKey, ask(other)), other).toBe('CRYPTO_KEY_NOT_FOUND');
+  await room.close();
+});
+
 test('the certificate is what the design says', async () => {
   const room = await openRoom({ keys: await memoryKeys() });
   const { certificate, key } = await tlsKeyFor(room, 'gateway.example', '10.0.0.1', '::1');
@@ -168,7 +189,7 @@ test('TLS 1.3 works with it: one way and mutual, for the hosts it names and no o
 test('host names that are none, and ephemeral keys that are none, are refused', async () => {
   const room = await openRoom({ keys: await memoryKeys() });
   const { publicKey } = await generateX25519();
-  const ask = (hostName: string, key: Uint8Array = publicKey) => room.refusal(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(key), hostNames: [hostName] });
+  const ask = (hostName: string, key: Uint8Array = publicKey) => room.refusal(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(key), wanted: { type: 'own', hostNames: [hostName] } });
   for (const bad of ['a b', '*', 'a..b', '-a.example', '1.2.3', '256.1.1.1', ':::', 'a,CN=b', 'a\u0000b']) expect(await ask(bad), bad).toBe('CRYPTO_HOST_NAME');
   expect(await ask('localhost', new Uint8Array(32))).toBe('CRYPTO_EPHEMERAL_KEY');
   await room.close();

@@ -132,7 +132,7 @@ describe.each([
     // The first worker stands still for ever once the transaction is committed: nothing of that batch is sent.
     await start((point) => (point === 'saved' ? (crash!(), new Promise(() => {})) : undefined));
     const { publicKey } = await generateX25519();
-    await bus.publish([request(gatewayToCryptoTlsKey, 'tls', { ephemeralPublicKey: toBase64url(publicKey), hostNames: ['localhost'] })]);
+    await bus.publish([request(gatewayToCryptoTlsKey, 'tls', { ephemeralPublicKey: toBase64url(publicKey), wanted: { type: 'own', hostNames: ['localhost'] } })]);
     await crashed;
     await start();
     const [answer] = await answers(1);

@@ -1,6 +1,8 @@
+import { X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cryptoToDbCertificate } from '../../../src/messages/crypto-to-db.certificate.ts';
+import { dbToGatewayCertificate } from '../../../src/messages/db-to-gateway.certificate.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
 import type { Database } from '../../../src/postgres/database.ts';
@@ -8,7 +10,7 @@ import { readCertificateChain } from '../../../src/workers/db/certificate-chain.
 import { onCryptoCertificate, onRestCertificate } from '../../../src/workers/db/on-certificate.ts';
 import { issue, type Issued } from '../../packaging/keys.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
-import { answerBatch, codeOf, request } from './requests.ts';
+import { answerBatch, codeOf, read, request } from './requests.ts';
 
 let server: TestServer;
 let database: Database;
@@ -63,6 +65,23 @@ describe('certificates', () => {
   test('the certificate that crypto made for the cluster is shown to operators', async () => {
     await answerBatch(onCryptoCertificate, { transact }, request(cryptoToDbCertificate, { usage: 'p2p-tls', alias: 'p2p-tls-cert', pem: root.pem }));
     expect(await ask({ type: 'get', usage: 'p2p-tls', alias: 'p2p-tls-cert' })).toEqual([{ type: 'done', value: { pem: root.pem } }]);
+  });
+
+  test('gateways are told of TLS certificates, with the key they were issued for, and of no others', async () => {
+    const told = async (usage: 'p2p-tls' | 'rest-tls' | 'p2p-session', pem: string) => {
+      const answered = await answerBatch(onRestCertificate, { transact }, request(restToDbCertificate, { type: 'import', usage, alias: 'told', pem }));
+      return answered.flatMap(({ effects = [] }) => effects).map((record) => read(dbToGatewayCertificate, record));
+    };
+    expect(await told('rest-tls', leaf.chainPem)).toEqual([]);
+    expect(await told('p2p-session', leaf.chainPem)).toEqual([]);
+    expect(await told('p2p-tls', 'nonsense')).toEqual([]);
+    const [first, ...more] = await told('p2p-tls', leaf.chainPem);
+    const publicKey = new X509Certificate(leaf.pem).publicKey.export({ format: 'der', type: 'spki' }).toString('base64url');
+    expect(more).toEqual([]);
+    expect(first).toMatchObject({ key: 'told', body: { alias: 'told', pem: leaf.chainPem, publicKey } });
+    // A repeat is the same record, another certificate is another.
+    expect((await told('p2p-tls', leaf.chainPem))[0]!.id).toBe(first!.id);
+    expect((await told('p2p-tls', root.pem))[0]!.id).not.toBe(first!.id);
   });
 
   test('whatever text is imported, it is read or refused', async () => {

@@ -23,7 +23,7 @@ const key = await makeTlsKey();
 const otherKey = await makeTlsKey();
 
 type Fetch = (request: Request) => Response | Promise<Response>;
-const serve = async (fetch: Fetch, tls: TlsKey = key): Promise<Listener> => keep(await listen({ fetch, hostname: '127.0.0.1', port: 0, tls, limits: { closeMsMax: 100 } }));
+const serve = async (fetch: Fetch, tls: TlsKey = key): Promise<Listener> => keep(await listen({ fetch, hostname: '127.0.0.1', port: 0, tls: [tls], limits: { closeMsMax: 100 } }));
 
 const sender = (options: { roots?: readonly string[]; metrics?: Metrics; limits?: object; allowHttp?: boolean; addresses?: AddressGuard } = {}): GatewayWorker & { send(address: string, ...packets: string[]): Promise<void> } => {
   const { roots = [key.certificateChainPem], metrics = createMetrics(), limits = {}, allowHttp = false, addresses } = options;
@@ -178,7 +178,7 @@ describe('packets for other clusters', () => {
     await send(`https://localhost:${port}`, 'in vain');
     const signal = createSignal();
     const seen: string[] = [];
-    const again = keep(await listen({ hostname: '127.0.0.1', port, tls: key, fetch: async (request) => {
+    const again = keep(await listen({ hostname: '127.0.0.1', port, tls: [key], fetch: async (request) => {
       seen.push(...((await request.json()) as PacketRequest).packets.map(({ packet }) => packet));
       signal.notify();
       return Response.json({});
