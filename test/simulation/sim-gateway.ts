@@ -7,11 +7,11 @@ import type { Metrics } from '../../src/observability/metrics.ts';
 import type { View } from '../../src/shell/view.ts';
 import type { Worker } from '../../src/shell/worker.ts';
 import { createGatewayWorker } from '../../src/workers/gateway/worker.ts';
-import type { SimBus } from './sim-bus.ts';
+import type { StepBus } from '../../src/testing/step-bus.ts';
 import type { SimNetwork } from './sim-network.ts';
 
 export type SimGatewayOptions = {
-  readonly bus: SimBus;
+  readonly bus: StepBus;
   readonly network: SimNetwork;
   readonly origin: string;
   readonly clock: Clock;

@@ -22,7 +22,7 @@ import { createRandom, type Random } from './random.ts';
 import { createSimClock, skewed, type SimClock } from './sim-clock.ts';
 import { createSimCluster, simulatedRooms, type SimCluster, type SimulatedRoom } from './sim-cluster.ts';
 import { createSimNetwork, type NetworkFaults, type SimNetwork } from './sim-network.ts';
-import type { BusFaults } from './sim-bus.ts';
+import type { BusFaults } from '../../src/testing/step-bus.ts';
 
 export type Faults = BusFaults & NetworkFaults & {
   /** Per point of each batch: the room crashes there and is made anew. */

@@ -10,7 +10,7 @@ const floors: readonly (readonly string[])[] = [
   ['src/bus', 'src/postgres'],
   ['src/shell', 'src/flow-sdk'],
   [...rooms.map((room) => `src/workers/${room}`), 'src/console'],
-  ['edge', 'containers'],
+  ['edge', 'containers', 'src/testing'],
   // Starts the processes of containers/.
   ['src/cli'],
 ];

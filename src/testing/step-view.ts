@@ -1,11 +1,11 @@
-/** A view that reads the simulated bus itself: no loop of its own, so the scheduler alone decides what happens. */
-import { decode } from '../../src/messages/grammar/envelope.ts';
-import type { Wire } from '../../src/messages/grammar/wire.ts';
-import type { View } from '../../src/shell/view.ts';
-import type { SimBus } from './sim-bus.ts';
+/** A view that reads the step bus itself: no loop of its own, so the scheduler alone decides what happens. */
+import { decode } from '../messages/grammar/envelope.ts';
+import type { Wire } from '../messages/grammar/wire.ts';
+import type { View } from '../shell/view.ts';
+import type { StepBus } from './step-bus.ts';
 
 /** Caught up when it is made, as a real one is when it is handed to a worker; after that it lags until it is refreshed. */
-export const createSimView = <Body>(bus: SimBus, wire: Wire<Body, any>): View<Body> => {
+export const createStepView = <Body>(bus: StepBus, wire: Wire<Body, any>): View<Body> => {
   const bodies = new Map<string, Body>();
   const read = (): void => {
     bodies.clear();

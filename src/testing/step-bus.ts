@@ -1,17 +1,31 @@
 /**
- * The bus of the simulation: in memory, never waiting, with faults drawn from the seed.
+ * A bus that moves when it is told to: in memory, never waiting. The test harness runs on a calm one, the simulation on one whose
+ * faults are drawn from a seed.
  *
  * It keeps the port's promises (B1–B5) and uses every freedom they leave: a publish may fail before or after the records
  * are there, a commit may be lost, a rebalance delivers again what was not committed, at any moment.
  */
-import { BusError, type Bus, type Consumer, type Follower } from '../../src/bus/bus.ts';
-import { streamOf, type InRecord, type OutRecord } from '../../src/messages/grammar/record.ts';
-import type { Clock } from '../../src/host/clock.ts';
-import type { Random } from './random.ts';
+import { BusError, type Bus, type Consumer, type Follower } from '../bus/bus.ts';
+import { streamOf, type InRecord, type OutRecord } from '../messages/grammar/record.ts';
+import type { Clock } from '../host/clock.ts';
 
+/** What decides where the port leaves a choice. */
+export type BusChance = {
+  /** True with this probability. */
+  chance(probability: number): boolean;
+  /** An integer in [0, bound). */
+  below(bound: number): number;
+};
+
+/** Nothing goes wrong, and a poll takes all it may. */
+export const calmChance: BusChance = { chance: () => false, below: (bound) => bound - 1 };
+
+/** Probabilities. */
 export type BusFaults = { readonly publishFails: number; readonly publishFailsLate: number; readonly commitLost: number };
 
-export type SimBus = Bus & {
+export const noBusFaults: BusFaults = { publishFails: 0, publishFailsLate: 0, commitLost: 0 };
+
+export type StepBus = Bus & {
   /** Records no group consumer has yet polled. */
   waiting(group: string, topics: readonly string[]): number;
   records(topic: string): readonly InRecord[];
@@ -27,9 +41,9 @@ const partitionOf = (key: string): number => {
 
 type Group = { readonly committed: Map<string, number>; readonly position: Map<string, number>; generation: number };
 
-export type SimBusOptions = { readonly clock: Clock; readonly random: Random; readonly faults: BusFaults; readonly onAppend?: (record: InRecord) => void };
+export type StepBusOptions = { readonly clock: Clock; readonly random: BusChance; readonly faults: BusFaults; readonly onAppend?: (record: InRecord) => void };
 
-export const createSimBus = (options: SimBusOptions): SimBus => {
+export const createStepBus = (options: StepBusOptions): StepBus => {
   const { clock, random, faults } = options;
   const logs = new Map<string, InRecord[]>();
   const groups = new Map<string, Group>();
