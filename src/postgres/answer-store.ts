@@ -8,7 +8,7 @@ import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
 import type { Database, TransactionSql } from './database.ts';
 import { DatabaseError } from './database-error.ts';
-import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
+import { jsonArraySql, jsonColumn, schemaName, textArray } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
   readonly database: Database;
@@ -35,14 +35,12 @@ const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
 
 const answersIn = (sql: TransactionSql, schema: string): StoredAnswers => {
   const insert = async (answers: readonly StoredAnswer[]): Promise<void> => {
-    const size = sizeFor(answers.length);
-    const parameters: Parameter[] = [];
-    const rows = answers.map(({ requestId, outcome, effects }) => [requestId, JSON.stringify(outcome), JSON.stringify(effects)]);
-    pushRows(parameters, rows, 3, size);
-    const values = valuesText(['text', 'text', 'text'], size, 1);
     const text = `insert into ${schema}.answer (request_id, outcome, effects)
-      select * from (values ${values}) as v (request_id, outcome, effects) where request_id is not null`;
-    await sql.unsafe(text, parameters, { prepare: true });
+      select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)})`;
+    const ids = textArray(answers.map(({ requestId }) => requestId));
+    const outcomes = jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome)));
+    const effects = jsonColumn(answers.map(({ effects: owed }) => JSON.stringify(owed)));
+    await sql.unsafe(text, [ids, outcomes, effects], { prepare: true });
   };
   return {
     find: async (requestIds) => {

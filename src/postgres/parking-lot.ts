@@ -1,11 +1,10 @@
 /** The parking lot in PostgreSQL (table: `tables.ts`). Key, value and reason came from outside and are kept as JSON strings. */
 import type { ParkedRecord, ParkingLot } from '../shell/store.ts';
 import type { PostgresStoreOptions } from './state-store.ts';
-import { pushRows, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
+import { jsonArraySql, jsonColumn, numberArray, schemaName, textArray, type Parameter } from './statement.ts';
 
 type Row = { id: string; topic: string; partition: number; offset: string; key: string; value: string; reason: string; parked_at: string };
 
-const types = ['text', 'text', 'integer', 'bigint', 'text', 'text', 'text', 'bigint'] as const;
 /** Records in one statement; each may be a megabyte. */
 const recordsPerParkMax = 16;
 
@@ -23,16 +22,20 @@ const parkedOf = ({ id, topic, partition, offset, key, value, reason, parked_at 
   parkedAt: Number(parked_at),
 });
 
-const rowOf = ({ id, topic, partition, offset, key, value, reason, parkedAt }: ParkedRecord): Parameter[] => [
-  id,
-  topic,
-  partition,
-  offset,
-  JSON.stringify(key),
-  JSON.stringify(value),
-  JSON.stringify(reason),
-  parkedAt,
-];
+/** In the order of the table's columns. */
+const columnsOf = (records: readonly ParkedRecord[]): Parameter[] => {
+  const texts = (name: 'key' | 'value' | 'reason'): string => jsonColumn(records.map((record) => JSON.stringify(record[name])));
+  return [
+    textArray(records.map(({ id }) => id)),
+    textArray(records.map(({ topic }) => topic)),
+    numberArray(records.map(({ partition }) => partition)),
+    numberArray(records.map(({ offset }) => offset)),
+    texts('key'),
+    texts('value'),
+    texts('reason'),
+    numberArray(records.map(({ parkedAt }) => parkedAt)),
+  ];
+};
 
 export const createPostgresParkingLot = ({ database, schema: schemaText }: PostgresStoreOptions): ParkingLot => {
   const schema = schemaName(schemaText);
@@ -43,14 +46,11 @@ export const createPostgresParkingLot = ({ database, schema: schemaText }: Postg
     return rows.map(parkedOf);
   };
   const parkSome = async (records: readonly ParkedRecord[]): Promise<void> => {
-    const size = sizeFor(records.length);
-    const parameters: Parameter[] = [];
-    pushRows(parameters, records.map(rowOf), types.length, size);
     await query(
       `insert into ${schema}.parked (${columns})
-       select * from (values ${valuesText(types, size, 1)}) as v (${columns}) where id is not null
+       select * from unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], ${jsonArraySql(5)}, ${jsonArraySql(6)}, ${jsonArraySql(7)}, $8::bigint[])
        on conflict (id) do nothing`,
-      parameters,
+      columnsOf(records),
     );
   };
   return {

@@ -10,7 +10,7 @@ import type { StateChange, StateStore, StoredState } from '../shell/store.ts';
 import type { StoredItem } from '../shell/worker.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Database } from './database.ts';
-import { pushRows, rowsMax, schemaName, sizeFor, textArray, valuesText, type Parameter } from './statement.ts';
+import { jsonArraySql, jsonColumn, numberArray, rowsMax, schemaName, textArray, type Parameter } from './statement.ts';
 
 export type PostgresStoreOptions = { readonly database: Database; readonly schema: string };
 
@@ -20,10 +20,6 @@ type ItemRow = { key: string; position: string; value: string };
 /** Bounds of one save's statement: keys, and UTF-16 code units of all its texts together. */
 const changesPerSaveMax = 1_024;
 const charsPerSaveMax = 32_000_000;
-
-const changeTypes = ['text', 'bigint', 'text', 'text', 'text', 'bigint', 'text', 'text'] as const;
-const addedTypes = ['text', 'bigint', 'text'] as const;
-const removedTypes = ['text', 'bigint'] as const;
 
 const stateOf = ({ key, version, head, handled, owed, due_at }: StateRow): StoredState => ({
   key,
@@ -35,65 +31,104 @@ const stateOf = ({ key, version, head, handled, owed, due_at }: StateRow): Store
   dueAt: due_at === null ? null : Number(due_at),
 });
 
-/** A save's changes as cells. */
-type Cells = { readonly changes: Parameter[][]; readonly added: Parameter[][]; readonly removed: Parameter[][]; readonly removesKeys: boolean };
+type Item = { readonly key: string; readonly position: number; readonly text: string };
+type Place = Omit<Item, 'text'>;
 
-const cellsOf = (changes: readonly StateChange[]): Cells => {
-  const cells: Cells = {
-    changes: [],
-    added: [],
-    removed: [],
-    removesKeys: changes.some(({ head }) => head === null),
-  };
-  for (const { key, versionBefore, head, handled, owed, itemsAdded, itemsRemoved, dueAt, scope, status } of changes) {
-    const headText = head === null ? null : JSON.stringify(head);
-    const owedText = owed.length === 0 ? '[]' : JSON.stringify(owed);
-    cells.changes.push([key, versionBefore, headText, JSON.stringify(handled), owedText, dueAt, scope, status]);
-    for (const { position, value } of itemsAdded) cells.added.push([key, position, JSON.stringify(value)]);
-    for (const position of itemsRemoved) cells.removed.push([key, position]);
-  }
-  return cells;
+/** A save's changes with their JSON texts. */
+type Texts = {
+  readonly changes: readonly StateChange[];
+  readonly heads: readonly string[];
+  readonly handled: readonly string[];
+  readonly owed: readonly string[];
+  readonly added: readonly Item[];
+  readonly removed: readonly Place[];
 };
 
-/** Which lists a statement has, and how long they are; 0 where there is none. */
-type Shape = { readonly changes: number; readonly added: number; readonly removed: number; readonly removesKeys: boolean };
+const textsOf = (changes: readonly StateChange[]): Texts => ({
+  changes,
+  // A head of `null` is written as NULL.
+  heads: changes.map(({ head }) => JSON.stringify(head)),
+  handled: changes.map(({ handled }) => JSON.stringify(handled)),
+  owed: changes.map(({ owed }) => (owed.length === 0 ? '[]' : JSON.stringify(owed))),
+  added: changes.flatMap(({ key, itemsAdded }) => itemsAdded.map(({ position, value }) => ({ key, position, text: JSON.stringify(value) }))),
+  removed: changes.flatMap(({ key, itemsRemoved }) => itemsRemoved.map((position) => ({ key, position }))),
+});
+
+const charsOf = ({ heads, handled, owed, added }: Texts): number => {
+  let chars = 0;
+  for (const texts of [heads, handled, owed]) for (const text of texts) chars += text.length;
+  for (const { text } of added) chars += text.length;
+  return chars;
+};
+
+const fits = (texts: Texts): boolean =>
+  texts.changes.length <= 1 ||
+  (texts.changes.length <= changesPerSaveMax && texts.added.length <= rowsMax && texts.removed.length <= rowsMax && charsOf(texts) <= charsPerSaveMax);
+
+/** Which parts a statement has; the others would cost a little each time. */
+type Shape = { readonly adds: boolean; readonly cuts: boolean; readonly removesKeys: boolean };
+
+const shapeOf = ({ changes, added, removed }: Texts): Shape => ({
+  adds: added.length > 0,
+  cuts: removed.length > 0,
+  removesKeys: changes.some(({ head }) => head === null),
+});
+
+const parametersOf = ({ changes, heads, handled, owed, added, removed }: Texts): Parameter[] => {
+  const parameters: Parameter[] = [
+    textArray(changes.map(({ key }) => key)),
+    numberArray(changes.map(({ versionBefore }) => versionBefore)),
+    jsonColumn(heads),
+    jsonColumn(handled),
+    jsonColumn(owed),
+    numberArray(changes.map(({ dueAt }) => dueAt)),
+    textArray(changes.map(({ scope }) => scope)),
+    textArray(changes.map(({ status }) => status ?? '')),
+  ];
+  if (added.length > 0) {
+    parameters.push(textArray(added.map(({ key }) => key)), numberArray(added.map(({ position }) => position)), jsonColumn(added.map(({ text }) => text)));
+  }
+  if (removed.length > 0) parameters.push(textArray(removed.map(({ key }) => key)), numberArray(removed.map(({ position }) => position)));
+  return parameters;
+};
 
 /** Not a plain `in`, which would become a nested loop over both lists; this is looked up in a hash table. */
 const isAmong = (key: string, keys: string): string => `coalesce(${key} in (select key from ${keys}), false)`;
 
-const saveText = (schema: string, { changes, added, removed, removesKeys }: Shape): string => {
-  let next = 1;
-  const list = (types: readonly string[], rows: number): string => {
-    const text = valuesText(types, rows, next);
-    next += types.length * rows;
-    return text;
-  };
+/** The parameters stand in the order of `parametersOf`. */
+const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string => {
   const parts = [
-    `change (key, version_before, head, handled, owed, due_at, scope, status) as (values ${list(changeTypes, changes)})`,
+    `change (key, version_before, head, handled, owed, due_at, scope, status) as (
+      select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[]))`,
+    // Columns with an index keep their values where they can: then only the row is written, and no index.
     `updated as (
       update ${schema}.state as s
-      set version = s.version + 1, head = c.head, handled = c.handled, owed = c.owed, due_at = c.due_at, scope = c.scope, status = c.status, updated_at = now()
-      from change as c where s.key = c.key and s.version = c.version_before
+      set version = s.version + 1, head = c.head, handled = c.handled, owed = c.owed, due_at = c.due_at, scope = c.scope, status = c.status,
+        born_at = case when s.removed_at is null or c.head is null then s.born_at else clock_timestamp() end,
+        removed_at = case when c.head is null then clock_timestamp() end
+      from change as c where c.version_before > 0 and s.key = c.key and s.version = c.version_before
       returning s.key, s.head is null as removed)`,
     `inserted as (
-      insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status)
-      select key, 1, head, handled, owed, due_at, scope, status from change where version_before = 0
+      insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status, born_at, removed_at)
+      select key, 1, head, handled, owed, due_at, scope, status, clock_timestamp(), case when head is null then clock_timestamp() end
+      from change where version_before = 0
       on conflict (key) do nothing
       returning key, head is null as removed)`,
     `saved as (select key, removed from updated union all select key, removed from inserted)`,
   ];
-  if (added > 0) {
+  if (adds) {
     parts.push(
-      `added (key, position, value) as (values ${list(addedTypes, added)})`,
+      `added (key, position, value) as (select * from unnest($9::text[], $10::bigint[], ${jsonArraySql(11)}))`,
       `put as (
         insert into ${schema}.item (key, position, value)
-        select key, position, value from added where ${isAmong('key', 'saved')}
+        select key, position, coalesce(value, 'null') from added where ${isAmong('key', 'saved')}
         on conflict (key, position) do update set value = excluded.value)`,
     );
   }
-  if (removed > 0) {
+  if (cuts) {
+    const next = adds ? 12 : 9;
     parts.push(
-      `removed (key, position) as (values ${list(removedTypes, removed)})`,
+      `removed (key, position) as (select * from unnest($${next}::text[], $${next + 1}::bigint[]))`,
       `cut as (
         delete from ${schema}.item as i using removed as r
         where i.key = r.key and i.position = r.position and ${isAmong('r.key', 'saved where not removed')})`,
@@ -103,16 +138,6 @@ const saveText = (schema: string, { changes, added, removed, removesKeys }: Shap
   return `with ${parts.join(',\n')}\nselect key from saved`;
 };
 
-const charsOf = ({ changes, added }: Cells): number => {
-  let chars = 0;
-  for (const row of [...changes, ...added]) for (const cell of row) if (typeof cell === 'string') chars += cell.length;
-  return chars;
-};
-
-const fits = (changes: readonly StateChange[], cells: Cells): boolean =>
-  changes.length <= 1 ||
-  (changes.length <= changesPerSaveMax && cells.added.length <= rowsMax && cells.removed.length <= rowsMax && charsOf(cells) <= charsPerSaveMax);
-
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
   changes.toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
 
@@ -121,7 +146,7 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
   const textFor = (shape: Shape): string => {
-    const id = `${shape.changes}/${shape.added}/${shape.removed}/${shape.removesKeys}`;
+    const id = `${shape.adds}/${shape.cuts}/${shape.removesKeys}`;
     let text = texts.get(id);
     if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
     return text;
@@ -130,32 +155,26 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     // The columns of each statement are those of its row type.
     (await database.byKey(text, parameters)) as readonly Row[];
 
-  const saveCells = async (cells: Cells): Promise<string[]> => {
-    const sizeOf = (rows: readonly unknown[]): number => (rows.length === 0 ? 0 : sizeFor(rows.length));
-    const shape: Shape = {
-      changes: sizeOf(cells.changes),
-      added: sizeOf(cells.added),
-      removed: sizeOf(cells.removed),
-      removesKeys: cells.removesKeys,
-    };
-    const parameters: Parameter[] = [];
-    pushRows(parameters, cells.changes, changeTypes.length, shape.changes);
-    pushRows(parameters, cells.added, addedTypes.length, shape.added);
-    pushRows(parameters, cells.removed, removedTypes.length, shape.removed);
-    const rows = await query<{ key: string }>(textFor(shape), parameters);
-    return rows.map(({ key }) => key);
-  };
   /** What is too large for one statement goes in halves: each key is still saved in one piece. */
   const save = async (changes: readonly StateChange[]): Promise<string[]> => {
     if (changes.length === 0) return [];
-    const cells = cellsOf(changes);
-    if (fits(changes, cells)) return saveCells(cells);
+    const made = textsOf(changes);
+    if (fits(made)) {
+      const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
+      return rows.map(({ key }) => key);
+    }
     const middle = changes.length >> 1;
     return [...(await save(changes.slice(0, middle))), ...(await save(changes.slice(middle)))];
   };
 
   const columns = 'key, version, head, handled, owed, due_at';
-  const byScope = `select ${columns} from ${schema}.state where head is not null and scope = $1`;
+  const page = (status: string): string =>
+    `select ${columns}, born_at from ${schema}.state where scope = $1 and status = ${status} and removed_at is null order by born_at desc limit $2`;
+  // One index serves both lists: the words of a scope are few, so they are stepped through, and a page of each is merged.
+  const word = (after: string): string => `(select status from ${schema}.state where scope = $1 ${after} order by status limit 1)`;
+  const everyStatus = `with recursive word (status) as (
+      ${word('')} union all select ${word('and status > word.status')} from word where word.status is not null)
+    select page.* from word cross join lateral (${page('word.status')}) as page order by born_at desc limit $2`;
   return {
     load: async (keys) => {
       const rows = await query<StateRow>(`select ${columns} from ${schema}.state where key = any($1::text[])`, [textArray(keys)]);
@@ -178,16 +197,13 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       return { keys, nextDueAt: timed[keys.length]?.dueAt ?? null };
     },
     list: async ({ scope, status, countMax }) => {
-      const rows =
-        status === undefined
-          ? await query<StateRow>(`${byScope} order by updated_at desc limit $2`, [scope, countMax])
-          : await query<StateRow>(`${byScope} and status = $2 order by updated_at desc limit $3`, [scope, status, countMax]);
+      const rows = await (status === undefined ? query<StateRow>(everyStatus, [scope, countMax]) : query<StateRow>(page('$3'), [scope, countMax, status]));
       return rows.map(stateOf);
     },
     sweep: async (before, countMax) => {
-      const old = `select key from ${schema}.state where head is null and updated_at < to_timestamp($1::float8 / 1000) order by updated_at limit $2`;
+      const old = `select key from ${schema}.state where removed_at < to_timestamp($1::float8 / 1000) order by removed_at limit $2`;
       // Checked again: a key may have been born anew in between.
-      const text = `delete from ${schema}.state where head is null and key in (${old}) returning 1`;
+      const text = `delete from ${schema}.state where removed_at is not null and key in (${old}) returning 1`;
       return (await query(text, [before, countMax])).length;
     },
   };

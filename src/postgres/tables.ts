@@ -24,23 +24,24 @@ export const stateTablesSql = (schema: string): string => {
   const name = schemaName(schema);
   return `create schema if not exists ${name};
 
--- One row a key. A head of null is a tombstone. due_at in milliseconds since the epoch.
+-- One row a key. A head of null is a tombstone. due_at in milliseconds since the epoch. An update that changes no column of an
+-- index writes no index (if its page has room, hence the fill factor): so nothing that changes at each step stands in one.
 create table ${name}.state (
   key text collate "C" primary key,
   version bigint not null,
-  head text,
-  handled text not null,
-  owed text not null,
   due_at bigint,
   scope text,
-  status text,
-  updated_at timestamptz not null default now()
-) with (fillfactor = 80, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
+  status text not null,
+  born_at timestamptz not null,
+  removed_at timestamptz,
+  handled text not null,
+  owed text not null,
+  head text
+) with (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
 alter table ${name}.state alter head set storage external, alter handled set storage external, alter owed set storage external;
 create index state_due on ${name}.state (due_at, key) where due_at is not null;
-create index state_scope_status on ${name}.state (scope, status, updated_at desc) where scope is not null;
-create index state_scope on ${name}.state (scope, updated_at desc) where scope is not null;
-create index state_tombstone on ${name}.state (updated_at) where head is null;
+create index state_scope on ${name}.state (scope, status, born_at desc) where scope is not null;
+create index state_removed on ${name}.state (removed_at) where removed_at is not null;
 
 create table ${name}.item (
   key text collate "C" not null,

@@ -17,8 +17,8 @@ type Row = {
   readonly status: string | null;
   /** Milliseconds since the epoch. */
   readonly updatedAt: number;
-  /** Breaks ties of `updatedAt`: counts saves. */
-  readonly turn: number;
+  /** Which birth of a key this was, counted over all keys. */
+  readonly birth: number;
 };
 
 // What was written by JSON.stringify reads back with the same shape.
@@ -34,7 +34,7 @@ const stateOf = (key: string, row: Row): StoredState => ({
   dueAt: row.dueAt,
 });
 
-const rowOf = (change: StateChange, updatedAt: number, turn: number): Row => ({
+const rowOf = (change: StateChange, updatedAt: number, birth: number): Row => ({
   version: change.versionBefore + 1,
   head: change.head === null ? null : JSON.stringify(change.head),
   handled: JSON.stringify(change.handled),
@@ -43,7 +43,7 @@ const rowOf = (change: StateChange, updatedAt: number, turn: number): Row => ({
   scope: change.scope,
   status: change.status,
   updatedAt,
-  turn,
+  birth,
 });
 
 const saveItems = (items: Map<string, Map<number, string>>, change: StateChange): void => {
@@ -63,7 +63,7 @@ export type MemoryStoreOptions = { readonly now?: () => number };
 export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = {}): StateStore => {
   const rows = new Map<string, Row>();
   const items = new Map<string, Map<number, string>>();
-  let turn = 0;
+  let births = 0;
   return {
     load: async (keys) =>
       keys.flatMap((key) => {
@@ -74,8 +74,10 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
     save: async (changes) => {
       const saved = new Set<string>();
       for (const change of changes) {
-        if ((rows.get(change.key)?.version ?? 0) !== change.versionBefore) continue;
-        rows.set(change.key, rowOf(change, now(), ++turn));
+        const before = rows.get(change.key);
+        if ((before?.version ?? 0) !== change.versionBefore) continue;
+        const livesOn = before !== undefined && (before.head !== null || change.head === null);
+        rows.set(change.key, rowOf(change, now(), livesOn ? before.birth : ++births));
         saveItems(items, change);
         saved.add(change.key);
       }
@@ -90,7 +92,7 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
     list: async ({ scope, status, countMax }) =>
       [...rows]
         .filter(([, row]) => row.head !== null && row.scope === scope && (status === undefined || row.status === status))
-        .sort(([, one], [, other]) => other.updatedAt - one.updatedAt || other.turn - one.turn)
+        .sort(([, one], [, other]) => other.birth - one.birth)
         .slice(0, countMax)
         .map(([key, row]) => stateOf(key, row)),
     sweep: async (before, countMax) => {

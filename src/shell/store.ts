@@ -58,7 +58,7 @@ export type StateStore = {
   save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;
   /** Keys due at or before `now`, earliest first, and the time of the next one after them. */
   due(now: number, countMax: number): Promise<{ readonly keys: readonly { key: string; dueAt: number }[]; readonly nextDueAt: number | null }>;
-  /** Heads by scope and status, newest change first. */
+  /** Heads by scope and status, the newest born first. */
   list(filter: { readonly scope: string; readonly status?: string; readonly countMax: number }): Promise<readonly StoredState[]>;
   /** Deletes tombstones made before this time, at most so many; returns how many. */
   sweep(before: number, countMax: number): Promise<number>;

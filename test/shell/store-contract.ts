@@ -128,15 +128,16 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       expect(await store.due(1_000, 4)).toEqual({ keys: [due('soonest'), due('sooner'), due('soon'), due('late')], nextDueAt: null });
     });
 
-    test('lists are by scope and status, the newest change first, bounded', async () => {
+    test('lists are by scope and status, the newest born first, bounded', async () => {
       const store = await open();
       for (const key of ['a', 'b', 'c']) await store.save([change(key, 0, { scope: 's', status: key === 'b' ? 'DONE' : 'RUNNING', head: key })]);
       await store.save([change('x', 0, { scope: 'other', status: 'RUNNING' })]);
       await store.save([change('a', 1, { scope: 's', status: 'RUNNING', head: 'a again' })]);
       const heads = async (filter: { status?: string; countMax: number }) => (await store.list({ scope: 's', ...filter })).map(({ head }) => head);
-      expect(await heads({ countMax: 10 })).toEqual(['a again', 'c', 'b']);
-      expect(await heads({ countMax: 2 })).toEqual(['a again', 'c']);
-      expect(await heads({ status: 'RUNNING', countMax: 10 })).toEqual(['a again', 'c']);
+      expect(await heads({ countMax: 10 })).toEqual(['c', 'b', 'a again']);
+      expect(await heads({ countMax: 2 })).toEqual(['c', 'b']);
+      expect(await heads({ status: 'RUNNING', countMax: 10 })).toEqual(['c', 'a again']);
+      expect(await heads({ status: 'RUNNING', countMax: 1 })).toEqual(['c']);
       expect(await heads({ status: 'NONE', countMax: 10 })).toEqual([]);
     });
 
