@@ -1,11 +1,23 @@
 /** What a tree of processes has used, by /proc (Linux). */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Fields of /proc/<pid>/stat from the third on; `undefined` when the process has gone. */
+const statOf = (pid: number | string): readonly string[] | undefined => {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+};
 
 /** The process and all its descendants. */
 export const descendants = (pid: number): number[] => {
-  const table = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n').map((line) => line.trim().split(/\s+/).map(Number));
-  const below = (parent: number): number[] => [parent, ...table.filter(([, ppid]) => ppid === parent).flatMap(([child]) => below(child!))];
+  const parents = readdirSync('/proc').flatMap((name) => {
+    const parent = /^\d+$/.test(name) ? statOf(name)?.[1] : undefined;
+    return parent === undefined ? [] : [{ pid: Number(name), parent: Number(parent) }];
+  });
+  const below = (one: number): number[] => [one, ...parents.filter(({ parent }) => parent === one).flatMap((child) => below(child.pid))];
   return below(pid);
 };
 
@@ -15,8 +27,8 @@ export const pssMiB = (pid: number): number => Number(/^Pss:\s+(\d+) kB/m.exec(r
 /** Clock ticks a second: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
 
-/** Milliseconds of processor time (user and system) of a process, with its children that have ended. */
+/** Milliseconds of processor time (user and system) of a process, with its children that have ended; 0 when it has gone. */
 export const cpuMs = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ').map(Number);
-  return ([11, 12, 13, 14].reduce((sum, field) => sum + fields[field]!, 0) / ticksPerSecond) * 1000;
+  const fields = statOf(pid) ?? [];
+  return ([11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field] ?? 0), 0) / ticksPerSecond) * 1000;
 };

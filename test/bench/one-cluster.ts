@@ -1,0 +1,102 @@
+/** One combined cluster as a user starts it, with one virtual node that runs the application of the benchmarks. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Agent, request } from 'undici';
+import { startCluster, type ClusterProcess } from '../../src/cli/cluster-process.ts';
+import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi } from '../../src/cli/network.ts';
+import { freePort } from '../../src/cli/ports.ts';
+import { createRestClient } from '../../src/cli/rest-client.ts';
+import { adminLogin } from '../../src/cli/two-clusters.ts';
+import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
+import { buildPackage } from '../../src/packaging/build.ts';
+import { cpuMs, descendants } from './processes.ts';
+import type { Scratch } from './scratch.ts';
+
+const member = 'CN=Alice, O=Alice Corp, L=London, C=GB';
+const project = fileURLToPath(new URL('./app', import.meta.url));
+
+export type OneCluster = {
+  readonly shortHash: string;
+  readonly adminPassword: string;
+  readonly process: ClusterProcess;
+  /** The state folder of the cluster. */
+  readonly directory: string;
+};
+
+type Options = { readonly directory: string; readonly restPort: number; readonly gatewayPort: number; readonly adminPassword: string };
+
+const begin = ({ closing }: Scratch, options: Options): Promise<ClusterProcess> => {
+  const started = startCluster({ name: 'alice', ...options });
+  // Before it is ready too: an interruption during the start must end it.
+  closing.add(() => started.then((one) => one.stop(), () => {}));
+  return started;
+};
+
+export const startOneCluster = async (scratch: Scratch): Promise<OneCluster & { restart(): Promise<OneCluster> }> => {
+  const directory = join(scratch.directory, 'alice');
+  mkdirSync(directory);
+  const restPort = await freePort(18_888);
+  const options = { directory, restPort, gatewayPort: await freePort(18_080, [restPort]), adminPassword: randomBytes(12).toString('base64url') };
+  const process = await begin(scratch, options);
+  const shortHash = await install(process, scratch.directory, options.adminPassword);
+  const cluster = { shortHash, adminPassword: options.adminPassword, directory };
+  return { ...cluster, process, restart: async () => ({ ...cluster, process: await begin(scratch, options) }) };
+};
+
+/** The steps that an operator takes: keys, package, virtual node, registration. */
+const install = async (process: ClusterProcess, directory: string, adminPassword: string): Promise<string> => {
+  const client = createRestClient(process.restUrl, adminLogin, adminPassword);
+  const plan = { name: member, groupId: randomUUID(), client, gatewayUrl: process.gatewayUrl };
+  const prepared = await prepareMember(plan);
+  const signer = await openSigningKey(join(directory, 'signing-key'));
+  const { cpi } = await buildPackage({ project, groupPolicy: staticGroupPolicy(plan.groupId, [prepared]), signer });
+  const checksum = await uploadCpi(client, cpi!, signer.certificateChainPem);
+  await createVirtualNode(plan, checksum);
+  await registerMember(plan, prepared.shortHash);
+  return prepared.shortHash;
+};
+
+/** The cluster's own PostgreSQL, by what the server writes into its folder (fourth line of postmaster.pid: the port). */
+export const databaseUrlOf = ({ directory }: OneCluster): string => {
+  const password = readFileSync(join(directory, 'postgres', 'password'), 'utf8').trim();
+  const port = readFileSync(join(directory, 'postgres', 'data', 'postmaster.pid'), 'utf8').split('\n')[3];
+  return `postgres://cordage:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
+};
+
+/** Processor time so far of the cluster's own process and of its PostgreSQL, in milliseconds. */
+export const clusterCpuMs = ({ process: { pid } }: OneCluster): Record<string, number> => ({
+  cluster: cpuMs(pid),
+  PostgreSQL: descendants(pid).filter((one) => one !== pid).reduce((sum, one) => sum + cpuMs(one), 0),
+});
+
+export type Flows = {
+  start(flowClassName: string, clientRequestId: string, requestBody?: unknown): Promise<void>;
+  /** Waits for COMPLETED; gives the result. */
+  complete(clientRequestId: string): Promise<unknown>;
+  close(): Promise<void>;
+};
+
+/** An ordinary REST client, authenticated, on keep-alive connections. */
+export const openFlows = ({ process: { restUrl }, shortHash, adminPassword }: OneCluster, connections: number): Flows => {
+  const dispatcher = new Agent({ connections, keepAliveTimeout: 60_000 });
+  const headers = { authorization: `Basic ${btoa(`${adminLogin}:${adminPassword}`)}`, 'content-type': 'application/json', accept: 'application/json' };
+  const base = `${restUrl}/api/v5_2/flow/${shortHash}`;
+  return {
+    start: async (flowClassName, clientRequestId, requestBody = {}) => {
+      const { statusCode, body } = await request(base, { method: 'POST', dispatcher, headers, body: JSON.stringify({ clientRequestId, flowClassName, requestBody }) });
+      const text = await body.text();
+      if (statusCode !== 202) throw new Error(`the start of ${clientRequestId} answered ${statusCode}: ${text}`);
+    },
+    complete: async (clientRequestId) => {
+      const { statusCode, body } = await request(`${base}/${clientRequestId}/result?wait=30000`, { dispatcher, headers });
+      const text = await body.text();
+      // The contract's FlowResultResponse.
+      const answer = statusCode === 200 ? (JSON.parse(text) as { flowStatus: string; json: unknown }) : undefined;
+      if (answer?.flowStatus !== 'COMPLETED') throw new Error(`the result of ${clientRequestId} answered ${statusCode}: ${text}`);
+      return answer.json;
+    },
+    close: () => dispatcher.close(),
+  };
+};
