@@ -1,7 +1,8 @@
 /** What flow code may do: the context that every flow is given, and the sessions it holds with counterparties. */
-import type { Entity } from './entity.ts';
+import type { FlowCrypto } from './crypto.ts';
+import type { FlowDatabase } from './database.ts';
 import type { Protocol, SubFlow } from './flow.ts';
-import type { MemberInfo, Signature } from './operations.ts';
+import type { FlowMembers } from './members.ts';
 import type { StandardSchema } from './standard-schema.ts';
 
 /**
@@ -136,51 +137,6 @@ export type FlowSession = {
   sendAndReceive<T>(value: unknown, schema: StandardSchema<T>): Promise<T>;
   /** Says that this side has finished. Afterwards every operation of the session but `close` fails with SESSION_CLOSED. */
   close(): Promise<void>;
-};
-
-/** The vault of this virtual node. Each call is one transaction, done when it is durable; at most 1,000 entities a call. */
-export type FlowDatabase = {
-  /** Stores new entities, all or none. Errors: DB_ENTITY_EXISTS, DB_REFUSED, VALUE_NOT_JSON. */
-  persist<T extends object>(entity: Entity<T>, ...values: T[]): Promise<void>;
-  /** Stores entities, replacing those whose id is there. Errors: DB_REFUSED, VALUE_NOT_JSON. */
-  merge<T extends object>(entity: Entity<T>, ...values: T[]): Promise<void>;
-  /** Removes entities by id; answers how many were there. Errors: DB_REFUSED. */
-  remove<T extends object>(entity: Entity<T>, ...ids: string[]): Promise<number>;
-  /** The entity with this id. Errors: DB_ENTITY_INVALID, DB_REFUSED. */
-  find<T extends object>(entity: Entity<T>, id: string): Promise<T | undefined>;
-  /** The entities with these ids that exist, in no promised order. Errors: DB_ENTITY_INVALID, DB_REFUSED. */
-  findAll<T extends object>(entity: Entity<T>, ids: readonly string[]): Promise<T[]>;
-  /**
-   * Entities whose top-level fields equal those of `where`, in order of id. `countMax` is 100 unless given, 1,000 at most. `after`
-   * of a page, when it is there, asks for the next one. Errors: DB_ENTITY_INVALID, DB_REFUSED.
-   */
-  query<T extends object>(entity: Entity<T>, where: EntityFilter<T>, page?: EntityPage): Promise<EntityQueryResult<T>>;
-};
-
-export type EntityFilter<T> = { readonly [Field in keyof T]?: Extract<T[Field], string | number | boolean | null> };
-export type EntityPage = { readonly countMax?: number; readonly after?: string };
-export type EntityQueryResult<T> = { readonly values: T[]; readonly after?: string };
-
-/** Keys of this virtual node, which never leave the crypto worker. */
-export type FlowCrypto = {
-  /**
-   * Signs bytes, or the UTF-8 of a text (150,000 bytes at most). By default with the node's first ledger key, or else its
-   * first session key, and with the signature spec of that key's scheme. The answer is text throughout (base64url), so that it
-   * can be sent and stored. Errors: CRYPTO_KEY_NOT_FOUND, CRYPTO_REFUSED, OPERATION_INVALID for empty data.
-   */
-  sign(data: Uint8Array | string, options?: { readonly keyId?: string; readonly spec?: string }): Promise<Signature>;
-  /**
-   * Whether a signature over these bytes (or the UTF-8 of this text) is right for the public key it names. Whose key that is, is
-   * for you to check: compare it with the keys in `ctx.members.find(…)`.
-   */
-  verify(data: Uint8Array | string, signature: Signature): Promise<boolean>;
-};
-
-export type FlowMembers = {
-  /** The member of this group with that X.500 name, in any attribute order; `undefined` where there is none. */
-  find(x500Name: string): Promise<MemberInfo | undefined>;
-  /** All active members of this group, in order of name. */
-  all(): Promise<readonly MemberInfo[]>;
 };
 
 /** Writes to the worker's log, silent during replay. Fields must be JSON. Never log secrets. */

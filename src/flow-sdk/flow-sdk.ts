@@ -10,17 +10,9 @@ export { CounterpartyDataError, FlowPlatformError } from './errors.ts';
 export type { FlowErrorCode } from './errors.ts';
 export { parse, responderFlow, startableFlow, subFlow } from './flow.ts';
 export type { Flow, FlowDeclaration, Protocol, ResponderFlow, StartableFlow, SubFlow } from './flow.ts';
-export type {
-  EntityFilter,
-  EntityPage,
-  EntityQueryResult,
-  FlowContext,
-  FlowCrypto,
-  FlowDatabase,
-  FlowLog,
-  FlowMembers,
-  FlowSession,
-  LogFields,
-} from './flow-context.ts';
+export type { FlowCrypto } from './crypto.ts';
+export type { EntityFilter, EntityPage, EntityQueryResult, FlowDatabase } from './database.ts';
+export type { FlowContext, FlowLog, FlowSession, LogFields } from './flow-context.ts';
+export type { FlowMembers } from './members.ts';
 export type { JsonValue, MemberInfo, MemberKey, Signature } from './operations.ts';
 export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts';
