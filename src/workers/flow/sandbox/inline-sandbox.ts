@@ -11,11 +11,13 @@ export type InlineSandboxOptions = {
   readonly limits: FiberLimits;
   /** Default: `setImmediate`. A simulator hands in its own. */
   readonly macrotask?: FiberPowers['macrotask'];
+  /** What makes an app of a bundle. Default: the bundle is run as it is. */
+  readonly evaluate?: (code: string) => unknown;
 };
 
 export const createInlineSandbox = (options: InlineSandboxOptions): Sandbox => {
-  const { limits, macrotask = (callback) => void setImmediate(callback) } = options;
-  const room = createFiberRoom({ macrotask, evaluate: (_compartment, code) => evaluateScript(code) }, limits);
+  const { limits, macrotask = (callback) => void setImmediate(callback), evaluate = evaluateScript } = options;
+  const room = createFiberRoom({ macrotask, evaluate: (_compartment, code) => evaluate(code) }, limits);
   const flows = new Set<string>();
   // Fibers share the macrotask queue, so two calls take turns.
   let last: Promise<unknown> = Promise.resolve();
