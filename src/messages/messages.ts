@@ -33,7 +33,9 @@ import { memberToMemberGroup } from './member-to-member.group.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
+import { restToFlowKill } from './rest-to-flow.kill.ts';
 import { restToFlowQuery } from './rest-to-flow.query.ts';
+import { restToFlowRedrive } from './rest-to-flow.redrive.ts';
 import { restToFlowStart } from './rest-to-flow.start.ts';
 import { restToMemberLookup } from './rest-to-member.lookup.ts';
 import { restToMemberRegistration } from './rest-to-member.registration.ts';
@@ -68,7 +70,9 @@ export const wires: readonly Wire<any, any>[] = [
   restToDbCertificate,
   restToDbCpi,
   restToDbVirtualNode,
+  restToFlowKill,
   restToFlowQuery,
+  restToFlowRedrive,
   restToFlowStart,
   restToMemberLookup,
   restToMemberRegistration,

@@ -96,9 +96,11 @@ export const outcome = z.discriminatedUnion('type', [
     code: z.string().max(100),
     message: z.string().max(10_000),
     details: z.record(z.string(), z.string()).optional(),
+    /** Where asking again can help, or nothing can; absent: the request itself is refused. */
+    fault: z.enum(['transient', 'fatal']).optional(),
   }),
 ]);
-export type Refusal = { type: 'refused'; code: string; message: string; details?: Record<string, string> | undefined };
+export type Refusal = { type: 'refused'; code: string; message: string; details?: Record<string, string> | undefined; fault?: 'transient' | 'fatal' | undefined };
 export type Outcome<Value = unknown> = { type: 'done'; value: Value } | Refusal;
 
 export const answer = z.object({ requestId: z.string().max(300), outcome });

@@ -42,6 +42,8 @@ export const flowStatus = z.object({
   flowResult: z.string().nullable(),
   flowError: z.object({ type: z.string(), message: z.string() }).nullable(),
   timestamp: timestampMs,
+  /** When this run of the flow began: a flow that was driven again, or an id that is used anew, begins its statuses anew. */
+  since: timestampMs.optional(),
 });
 export type FlowStatus = z.infer<typeof flowStatus>;
 

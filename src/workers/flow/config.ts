@@ -36,6 +36,20 @@ export type FlowLimits = {
   readonly sessionTimeoutMs: number;
   /** Milliseconds for which a message may be under way (Corda: session.p2pTTL). */
   readonly messageTtlMs: number;
+  /** Milliseconds after which a request that nobody answered is asked again, later each time. */
+  readonly requestRepeatMs: number;
+  /** Milliseconds of the grid on which such times stand: coarse, so that the index of due times is seldom written. */
+  readonly requestGridMs: number;
+  /** Milliseconds after which such a request is refused to the code (Corda: maxRetryWindowDuration). */
+  readonly requestWindowMs: number;
+  /** How often a request is asked again that a room could not do now, and how long it waits in between (Corda: 5; 1 to 16 s). */
+  readonly retriesMax: number;
+  readonly retryDelayMsMin: number;
+  readonly retryDelayMsMax: number;
+  /** Milliseconds for which the counterparties of a flow are not told that its code could not go on: the time to mend it. */
+  readonly redriveHoldMs: number;
+  /** Milliseconds for which an ended flow and its journal are kept (Corda: flowStatusCleanupTimeMs). */
+  readonly endedKeepMs: number;
   /** Log lines of one turn, and UTF-16 code units of one line. */
   readonly logLinesMax: number;
   readonly logCharsMax: number;
@@ -62,6 +76,14 @@ export const flowLimitsDefault: FlowLimits = {
   sessionUnreadMax: 1_000,
   sessionTimeoutMs: 1_800_000,
   messageTtlMs: 300_000,
+  requestRepeatMs: 30_000,
+  requestGridMs: 10_000,
+  requestWindowMs: 300_000,
+  retriesMax: 5,
+  retryDelayMsMin: 1_000,
+  retryDelayMsMax: 16_000,
+  redriveHoldMs: 1_800_000,
+  endedKeepMs: 7 * 24 * 60 * 60 * 1_000,
   logLinesMax: 100,
   logCharsMax: 2_000,
   queryCharsMax: 400_000,

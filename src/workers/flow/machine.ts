@@ -11,19 +11,24 @@ import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { FlowLimits } from './config.ts';
 import { flushDraft, note, openDraft } from './engine/draft.ts';
 import type { Draft } from './engine/draft.ts';
+import { obey } from './engine/command.ts';
 import type { FlowEvent } from './engine/event.ts';
 import type { Facts } from './engine/facts.ts';
-import { dueAtOf, hasEnded } from './engine/head.ts';
+import { dueAtOf, hasEnded, isOnHold, removedAt } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { messagesOf } from './engine/journal.ts';
 import type { JournalItem } from './engine/journal.ts';
+import { killFlow, releaseHold } from './engine/lifecycle.ts';
+import { isDue } from './engine/request.ts';
 import { runRounds } from './engine/rounds.ts';
 import { silenceAt } from './engine/session.ts';
 import type { ViewedFacts } from './facts.ts';
 import { createMemory } from './memory.ts';
 import type { Memory } from './memory.ts';
 import { onAnswer, takeAnswered } from './on-answer.ts';
+import { onKill } from './on-kill.ts';
 import { onReceive, takeReceived, takeUndelivered } from './on-receive.ts';
+import { onRedrive } from './on-redrive.ts';
 import { onStart, takeStart } from './on-start.ts';
 import { onWake } from './on-wake.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
@@ -43,14 +48,19 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
   const memory = createMemory(sandbox, limits.flowsLiveMax);
   const report = createReport(log, metrics);
   return {
-    hearings: [onStart, onReceive, onAnswer],
+    hearings: [onStart, onReceive, onAnswer, onKill, onRedrive],
     wake: onWake,
     prepare: facts.prepare,
-    needsItems: (key, head) => head !== undefined && !hasEnded(head) && !memory.holds(key, head.itemCount),
+    needsItems: (key, head, events) => {
+      if (head === undefined) return false;
+      if (hasEnded(head)) return head.resume !== undefined && events.some(isRedrive);
+      return !memory.holds(key, head.itemCount) || asksAgain(head, events);
+    },
     step: async (inputs, now) => {
       const drafts = inputs.map((input) => draftOf(input, now, limits, memory));
       try {
         drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
+        for (const draft of drafts) overrule(draft, facts);
         await runRounds(drafts, { sandbox, facts, roundsMax: limits.roundsMax });
         for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
       } catch (error) {
@@ -66,6 +76,12 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
     forget: (keys) => memory.forget(keys),
   };
 };
+
+const isRedrive = ({ type }: FlowEvent): boolean => type === 'redrive';
+
+/** Whether a request is to be made again, which takes a replay. */
+const asksAgain = ({ pending }: FlowHead, events: readonly FlowEvent[]): boolean =>
+  events.some((event) => event.type === 'wake' && pending.some((one) => isDue(one, event.dueAt)));
 
 const draftOf = ({ key, head, items }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
   // Items come for a flow that memory does not hold, or not at this point.
@@ -91,16 +107,32 @@ const takeEvent = (draft: Draft, event: FlowEvent, facts: Facts): void => {
       return takeUndelivered(draft, event.messageId, event.reason);
     case 'answer':
       return takeAnswered(draft, event.requestId, event.outcome);
+    case 'kill':
+    case 'redrive':
+      return obey(draft, event);
     case 'wake':
       return note(draft, 'debug', 'flow-woken', { flowId: draft.key });
   }
 };
 
+/** What decides over a flow whatever its events were: the maintenance of its virtual node (Corda kills as events arrive), and the end of its hold. */
+const overrule = (draft: Draft, facts: Facts): void => {
+  const { head } = draft;
+  if (head === undefined) return;
+  if (hasEnded(head)) return releaseHold(draft);
+  const { shortHash } = head.identity;
+  if (facts.virtualNode(shortHash)?.flowOperationalStatus !== 'INACTIVE') return;
+  draft.later = undefined;
+  killFlow(draft, `virtual node ${shortHash} is in maintenance`);
+};
+
 const outputOf = (draft: Draft): StepOutput<FlowHead, JournalItem> => {
-  const { head, before, later, added, effects, limits } = draft;
+  const { head, before, later, added, effects, limits, now } = draft;
   if (later !== undefined) return { type: 'later', reason: later };
-  if (head === undefined || head === before) return { type: 'next', head: undefined, effects };
-  const dueAt = dueAtOf(head, (session) => silenceAt(session, limits.sessionTimeoutMs));
+  if (head === undefined) return { type: 'next', head, effects };
+  if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, limits.endedKeepMs)) return { type: 'next', head: null, effects };
+  if (head === before) return { type: 'next', head: undefined, effects };
+  const dueAt = dueAtOf(head, { keepMs: limits.endedKeepMs, silenceAt: (session) => silenceAt(session, limits.sessionTimeoutMs) });
   return {
     type: 'next',
     head,

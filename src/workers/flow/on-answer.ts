@@ -4,13 +4,12 @@ import type { Answer, Outcome } from '../../messages/grammar/envelope.ts';
 import type { Hearing } from '../../shell/worker.ts';
 import type { Draft } from './engine/draft.ts';
 import type { FlowEvent } from './engine/event.ts';
-import { operationOf, outcomeOf } from './engine/external.ts';
-import { takeAnswer } from './engine/operation.ts';
+import { operationOf } from './engine/external.ts';
+import { takeAnswer } from './engine/request.ts';
 
 export const onAnswer: Hearing<Answer, FlowEvent> = {
   wire: allToFlowAnswer,
   toEvent: ({ body }) => ({ type: 'answer', requestId: body.requestId, outcome: body.outcome }),
 };
 
-export const takeAnswered = (draft: Draft, requestId: string, outcome: Outcome): void =>
-  takeAnswer(draft, operationOf(draft.key, requestId), (kind) => outcomeOf(kind, outcome));
+export const takeAnswered = (draft: Draft, requestId: string, outcome: Outcome): void => takeAnswer(draft, operationOf(draft.key, requestId), outcome);

@@ -17,7 +17,7 @@ import { note, putSession } from './engine/draft.ts';
 import type { Draft } from './engine/draft.ts';
 import type { FlowEvent, MessageEvent } from './engine/event.ts';
 import type { Facts } from './engine/facts.ts';
-import { hasEnded, sessionOf } from './engine/head.ts';
+import { hasEnded, isOnHold, sessionOf } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { beginFlow } from './engine/lifecycle.ts';
 import { chooseResponder } from './engine/protocol.ts';
@@ -64,7 +64,7 @@ const takeForFlow = (draft: Draft, head: FlowHead, event: MessageEvent, message:
   if (!isOurs || session === undefined || session.counterparty !== source || session.role === message.sender) {
     return refuse(draft, event, 'the message does not belong to a session of this flow with this source');
   }
-  if (hasEnded(head)) {
+  if (hasEnded(head) && !isOnHold(head)) {
     // The peer was told of our end; should that have been lost, it learns it now.
     if (message.seq > session.received) sayUnknown(draft, event, message);
     return note(draft, 'debug', 'flow-session-message-late', { flowId: draft.key, sessionId: message.sessionId });
@@ -163,7 +163,7 @@ export const takeUndelivered = (draft: Draft, messageId: string, reason: string)
   const { head } = draft;
   const [sessionId, , seq] = messageId.split('/');
   const session = head === undefined || sessionId === undefined ? undefined : sessionOf(head, sessionId);
-  if (head === undefined || hasEnded(head) || session === undefined || messageId !== messageIdOf(session.id, session.role, Number(seq))) {
+  if (head === undefined || (hasEnded(head) && !isOnHold(head)) || session === undefined || messageId !== messageIdOf(session.id, session.role, Number(seq))) {
     return note(draft, 'debug', 'flow-undelivered-ignored', { flowId: draft.key, messageId });
   }
   note(draft, 'info', 'flow-session-undelivered', { flowId: draft.key, messageId, reason });

@@ -3,14 +3,14 @@ import type { FlowStatus } from '../../messages/grammar/shapes.ts';
 
 export const isoTime = (timestampMs: number): string => new Date(timestampMs).toISOString();
 
-/** A result is shown when the flow completed, an error when it failed, else neither. */
+/** A result is shown when the flow completed, an error when it failed or was killed, else neither. */
 export const statusBody = (status: FlowStatus) => ({
   holdingIdentityShortHash: status.holdingIdentityShortHash,
   clientRequestId: status.clientRequestId,
   flowId: status.flowId,
   flowStatus: status.flowStatus,
   flowResult: status.flowStatus === 'COMPLETED' ? status.flowResult : null,
-  flowError: status.flowStatus === 'FAILED' ? status.flowError : null,
+  flowError: status.flowStatus === 'FAILED' || status.flowStatus === 'KILLED' ? status.flowError : null,
   timestamp: isoTime(status.timestamp),
 });
 

@@ -3,8 +3,9 @@
  *
  * - **S1** once `tracking()` has resolved, every status published afterwards is noted, until `lost()`;
  * - **S2** a status that `known` gives is the latest, or the next one is on its way here: after it, waiting needs no query;
- * - **S3** a flow never goes back: a repeat or an older status is not noted (at-least-once delivery);
- * - **S4** `lost()` forgets every flow that has not ended and tells all listeners to ask again.
+ * - **S3** a flow never goes back: a repeat or an older status is not noted (at-least-once delivery). A flow that was driven
+ *   again, or whose id is used anew after its retention, begins anew, at a later `since`;
+ * - **S4** `lost()` forgets every flow that may still change, the failed ones too, and tells all listeners to ask again.
  */
 import type { FlowStatus, FlowStatusName } from '../../messages/grammar/shapes.ts';
 import type { RestLimits } from './config.ts';
@@ -34,6 +35,13 @@ const ranks: Record<FlowStatusName, number> = { START_REQUESTED: 0, RUNNING: 1, 
 export const rankOf = (status: FlowStatusName): number => ranks[status];
 export const hasEnded = ({ flowStatus }: FlowStatus): boolean => ranks[flowStatus] === 2;
 
+/** Whether the second status may follow the first (S3). */
+const mayFollow = (before: FlowStatus, status: FlowStatus): boolean => {
+  const was = before.since ?? status.since ?? 0;
+  const is = status.since ?? was;
+  return is > was || (is === was && rankOf(status.flowStatus) > rankOf(before.flowStatus));
+};
+
 const idOf = (shortHash: string, clientRequestId: string): string => `${shortHash}/${clientRequestId}`;
 const charsOf = ({ flowResult, flowError }: FlowStatus): number => (flowResult?.length ?? 0) + (flowError?.message.length ?? 0);
 
@@ -58,8 +66,8 @@ const createKept = (limits: RestLimits) => {
         drop(oldest);
       }
     },
-    dropUnended: (): void => {
-      for (const [id, status] of kept) if (!hasEnded(status)) drop(id);
+    dropUnsettled: (): void => {
+      for (const [id, status] of kept) if (!hasEnded(status) || status.flowStatus === 'FAILED') drop(id);
     },
   };
 };
@@ -101,7 +109,7 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       if (status.clientRequestId === null) return;
       const id = idOf(status.holdingIdentityShortHash, status.clientRequestId);
       const before = kept.get(id);
-      if (before !== undefined && rankOf(before.flowStatus) >= rankOf(status.flowStatus)) return;
+      if (before !== undefined && !mayFollow(before, status)) return;
       kept.set(id, status);
       for (const listener of listeners.get(id) ?? []) listener(status);
     },
@@ -113,7 +121,7 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       epoch++;
       if (isTracking) tracking = Promise.withResolvers<void>();
       isTracking = false;
-      kept.dropUnended();
+      kept.dropUnsettled();
       for (const hearing of listeners.values()) for (const listener of hearing) listener(undefined);
     },
   };

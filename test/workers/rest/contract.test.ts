@@ -12,7 +12,11 @@ const ours = createOpenApi(routes) as unknown as { paths: Record<string, Json>; 
 
 /** Everything in which our document says more than the contract. This list grows only with features Corda lacks. */
 const additions = {
-  operations: ['get /flow/{holdingidentityshorthash}/{clientrequestid}/events'],
+  operations: [
+    'get /flow/{holdingidentityshorthash}/{clientrequestid}/events',
+    'post /flow/{holdingidentityshorthash}/{clientrequestid}/kill',
+    'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
+  ],
   parameters: [
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',

@@ -30,6 +30,8 @@ export type Draft = {
   ready: Ready[];
   /** Signatures to be checked before the next round. */
   verifications: Verification[];
+  /** Operations whose requests are to be made again, by replay: the journal does not keep them. */
+  recall: number[];
   readonly added: Stored[];
   readonly effects: OutRecord[];
   outbox: Posted[];
@@ -53,6 +55,7 @@ export const openDraft = (of: DraftOf): Draft => ({
   starting: undefined,
   ready: [],
   verifications: [],
+  recall: [],
   added: [],
   effects: [],
   outbox: [],
@@ -105,7 +108,7 @@ export const putSession = (draft: Draft, head: FlowHead, session: Session, outgo
 export const tellStatus = (draft: Draft, head: FlowHead, change: Partial<FlowStatus> = {}): void => {
   if (head.kind !== 'rest') return;
   const body = { ...flowStatusOf(head), ...change };
-  draft.effects.push(encode(flowToRestStatus, { key: head.flowId, id: `${head.flowId}/${body.flowStatus}`, body }));
+  draft.effects.push(encode(flowToRestStatus, { key: head.flowId, id: `${head.flowId}/${head.since}/${body.flowStatus}`, body }));
 };
 
 // ── The end of the step ──────────────────────────────────────────────────────────────────────────────────────────────

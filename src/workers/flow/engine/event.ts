@@ -22,9 +22,22 @@ export type MessageEvent = {
   readonly message: SessionMessage | undefined;
 };
 
+/** REST commands a flow that is there. */
+export type CommandEvent = {
+  readonly type: 'kill' | 'redrive';
+  readonly key: string;
+  readonly id: string;
+  readonly replyTo?: ReturnAddress;
+  readonly shortHash: string;
+  readonly clientRequestId: string;
+  /** Login of the caller. */
+  readonly by: string;
+};
+
 export type FlowEvent =
   | StartEvent
   | MessageEvent
+  | CommandEvent
   | { readonly type: 'undelivered'; readonly messageId: string; readonly reason: string }
   | { readonly type: 'answer'; readonly requestId: string; readonly outcome: Outcome }
-  | { readonly type: 'wake' };
+  | { readonly type: 'wake'; /** Milliseconds since the epoch: the time that has come. */ readonly dueAt: number };

@@ -24,7 +24,7 @@ export const operationOf = (flowId: string, requestId: string): number | undefin
   return owner === flowId && op !== undefined && /^\d{1,9}$/.test(op) && more.length === 0 ? Number(op) : undefined;
 };
 
-type Asker = { readonly flowId: string; readonly op: number; readonly identity: FlowIdentity };
+export type Asker = { readonly flowId: string; readonly op: number; readonly identity: FlowIdentity };
 
 const envelopeOf = ({ flowId, op }: Asker) => ({ id: requestIdOf(flowId, op), replyTo: { topic: allToFlowAnswer.topic, key: flowId } });
 

@@ -2,20 +2,26 @@
  * The head of a flow: all that a step must know of it without its journal. It is rewritten at each step, so it holds what is
  * open and nothing of what is past.
  *
- *     (start, first session message) ──▶ RUNNING ──▶ COMPLETED | FAILED
+ *     (start, first session message) ──▶ RUNNING ──▶ COMPLETED | FAILED | KILLED ──(kept for a while)──▶ removed
+ *                                           ▲                      │
+ *                                           └─────── redriven ─────┘ where `resume` is there
  *
  * Invariants:
- * - **H1** an ended flow never runs again and its head changes no more;
+ * - **H1** an ended flow never runs again and its head changes no more, unless it can be driven again: then it still takes what
+ *   its sessions hear, until it is, or until its hold is over;
  * - **H2** `pending` holds exactly the operations that the fiber waits for and that are not complete;
- * - **H3** `itemCount` is the position of the next item: it grows with the journal, so equal counts mean equal journals.
+ * - **H3** `itemCount` is the position of the next item: it grows with the journal, so equal counts mean equal journals;
+ * - **H4** `resume` is there only while no counterparty was told that the flow has failed.
  */
 import type { FlowStatus, FlowStatusName } from '../../../messages/grammar/shapes.ts';
 import type { OperationKind } from '../../../flow-sdk/operations.ts';
+import type { FiberStart } from '../sandbox/sandbox.ts';
+import type { Ready } from './draft.ts';
 import type { Session } from './session.ts';
 
 export type FlowIdentity = { readonly x500Name: string; readonly groupId: string; readonly shortHash: string; readonly fullHash: string };
 
-export type FlowError = { readonly type: 'FLOW_FAILED' | 'PLATFORM_ERROR'; readonly message: string };
+export type FlowError = { readonly type: 'FLOW_FAILED' | 'PLATFORM_ERROR' | 'FLOW_KILLED'; readonly message: string };
 
 /** The code a flow was started with, and stays with. */
 export type PinnedCode = {
@@ -27,9 +33,30 @@ export type PinnedCode = {
 
 export type Pending =
   /** Awaits an answer to the request that operation `op` made. */
-  | { readonly op: number; readonly type: 'external'; readonly kind: OperationKind }
+  | External
   | { readonly op: number; readonly type: 'receive'; readonly sessionId: string }
   | { readonly op: number; readonly type: 'sleep'; readonly until: number };
+
+export type External = {
+  readonly op: number;
+  readonly type: 'external';
+  readonly kind: OperationKind;
+  /** Milliseconds since the epoch: when it was asked first, and when it is asked again. */
+  readonly askedAt: number;
+  readonly againAt: number;
+  /** How often the room answered that it could not do it now. */
+  readonly tries: number;
+};
+
+/** What a flow needs to go on where the platform failed it, beside its journal. */
+export type Resume = {
+  /** Completions that the code had not been given. */
+  readonly ready: readonly Ready[];
+  /** Set when the code had not begun. */
+  readonly starting: FiberStart | null;
+  /** Milliseconds since the epoch: until then counterparties are not told; `null` where there is nobody to tell. */
+  readonly heldUntil: number | null;
+};
 
 export type FlowHead = {
   readonly v: 1;
@@ -44,7 +71,7 @@ export type FlowHead = {
   readonly startedBy: string;
   readonly flowClassName: string;
   readonly code: PinnedCode;
-  readonly status: Extract<FlowStatusName, 'RUNNING' | 'COMPLETED' | 'FAILED'>;
+  readonly status: Exclude<FlowStatusName, 'START_REQUESTED'>;
   readonly result: string | null;
   readonly error: FlowError | null;
   readonly sessions: readonly Session[];
@@ -56,10 +83,19 @@ export type FlowHead = {
   readonly context: Readonly<Record<string, string>>;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
+  /** When this run began: at the start, or when the flow was driven again. */
+  readonly since: number;
   readonly updatedAt: number;
+  /** Of a flow that failed by the platform's fault and may go on. */
+  readonly resume?: Resume;
+  /** The request that killed it or drove it again last: by it a repeat is told from another. */
+  readonly commandId?: string;
 };
 
 export const hasEnded = (head: FlowHead): boolean => head.status !== 'RUNNING';
+
+/** Whether its counterparties do not know yet that it has failed. */
+export const isOnHold = ({ resume }: FlowHead): boolean => resume !== undefined && resume.heldUntil !== null;
 
 /** The compartment a flow runs in: flows of one CPK at one virtual node. */
 export const compartmentOf = (head: FlowHead): string => `${head.code.cpkHash}/${head.identity.shortHash}`;
@@ -73,6 +109,7 @@ export const flowStatusOf = (head: FlowHead): FlowStatus => ({
   flowResult: head.result,
   flowError: head.error,
   timestamp: head.updatedAt,
+  since: head.since,
 });
 
 export const sessionOf = (head: FlowHead, sessionId: string): Session | undefined => head.sessions.find(({ id }) => id === sessionId);
@@ -82,11 +119,22 @@ export const withSession = (head: FlowHead, session: Session): FlowHead => ({
   sessions: head.sessions.map((one) => (one.id === session.id ? session : one)),
 });
 
-/** When the flow wants to be woken: its earliest sleep or the earliest silence of a session. */
-export const dueAtOf = (head: FlowHead, silenceAt: (session: Session) => number | undefined): number | undefined => {
-  if (hasEnded(head)) return undefined;
-  const sleeps = head.pending.flatMap((one) => (one.type === 'sleep' ? [one.until] : []));
-  const silences = head.sessions.flatMap((session) => silenceAt(session) ?? []);
-  const times = [...sleeps, ...silences];
-  return times.length === 0 ? undefined : Math.min(...times);
+/** How long an ended flow is kept, and how long a silent session lives. */
+export type Lifetimes = { readonly keepMs: number; readonly silenceAt: (session: Session) => number | undefined };
+
+/** When an ended flow is removed. */
+export const removedAt = (head: FlowHead, keepMs: number): number => head.updatedAt + keepMs;
+
+/** When the flow wants to be woken: for what it waits, for what it asks again, for a session's silence, or for its own end. */
+export const dueAtOf = (head: FlowHead, { keepMs, silenceAt }: Lifetimes): number | undefined => {
+  if (hasEnded(head)) return Math.min(head.resume?.heldUntil ?? Infinity, removedAt(head, keepMs));
+  let due = Infinity;
+  for (const pending of head.pending) due = Math.min(due, pendingDueAt(pending));
+  for (const session of head.sessions) due = Math.min(due, silenceAt(session) ?? Infinity);
+  return due === Infinity ? undefined : due;
+};
+
+const pendingDueAt = (pending: Pending): number => {
+  if (pending.type === 'sleep') return pending.until;
+  return pending.type === 'external' ? pending.againAt : Infinity;
 };

@@ -15,15 +15,16 @@ import { parseX500 } from '../../../identity/x500.ts';
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import { keyIdOf } from '../../../cipher/signature.ts';
 import { fromBase64url } from '../../../cipher/bytes.ts';
-import type { Ask } from '../sandbox/sandbox.ts';
-import { addPending, complete, note, putSession } from './draft.ts';
+import type { Ask, Recalled } from '../sandbox/sandbox.ts';
+import { addPending, complete, putSession } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { entityRequest, refused, signParams, signRequest } from './external.ts';
-import type { EntityKind, Request } from './external.ts';
+import type { Asker, EntityKind, Request } from './external.ts';
 import type { Facts } from './facts.ts';
 import { sessionOf } from './head.ts';
 import type { FlowHead } from './head.ts';
 import type { TurnOutcome } from './journal.ts';
+import { request } from './request.ts';
 import { closeSession, failSession, isOver, openSession, readNext, sendData } from './session.ts';
 import type { Session } from './session.ts';
 import { sizeFault } from './session-record.ts';
@@ -41,6 +42,9 @@ export const issue = (draft: Draft, ask: Ask, facts: Facts): void => {
   perform(draft, draft.head, { op, kind: ask.kind, params }, facts);
 };
 
+/** Operations that other rooms perform. */
+type ExternalKind = EntityKind | 'crypto.sign';
+
 type Operation<Kind extends OperationKind = OperationKind> = { readonly op: number; readonly kind: Kind; readonly params: unknown };
 
 const perform = (draft: Draft, head: FlowHead, operation: Operation, facts: Facts): void => {
@@ -57,9 +61,8 @@ const perform = (draft: Draft, head: FlowHead, operation: Operation, facts: Fact
     case 'db.remove':
     case 'db.find':
     case 'db.query':
-      return performEntity(draft, head, { op, kind, params });
     case 'crypto.sign':
-      return performSign(draft, head, operation, facts);
+      return request(draft, head, op, kind, requestOf(head, { op, kind, params }, facts));
     case 'crypto.verify':
       draft.verifications.push({ op, params });
       return;
@@ -178,29 +181,29 @@ const completeReceive = (draft: Draft, head: FlowHead, op: number, sessionId: st
 
 // ── Other rooms ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const request = (draft: Draft, head: FlowHead, op: number, kind: OperationKind, made: Request | TurnOutcome): void => {
-  if (made.type !== 'request') return complete(draft, head, op, made);
-  draft.effects.push(made.record);
-  addPending(draft, head, { op, type: 'external', kind });
-};
-
-const performEntity = (draft: Draft, head: FlowHead, { op, kind, params }: Operation<EntityKind>): void => {
+/** The request that an operation makes of another room; the same whenever it is made again (Q1). */
+const requestOf = (head: FlowHead, { op, kind, params }: Operation<ExternalKind>, facts: Facts): Request | TurnOutcome => {
   const asker = { flowId: head.flowId, op, identity: head.identity };
+  if (kind === 'crypto.sign') return signingOf(head, asker, params, facts);
   // The parameters of every operation are an object; another value is refused by the schema all the same.
-  request(draft, head, op, kind, entityRequest(asker, kind, (params ?? {}) as object));
+  return entityRequest(asker, kind, (params ?? {}) as object);
 };
 
-const performSign = (draft: Draft, head: FlowHead, { op, kind, params }: Operation, facts: Facts): void => {
+/** Makes a request again that a replay has found. */
+export const remake = (draft: Draft, { op, kind, params }: Recalled, facts: Facts): Request | TurnOutcome =>
+  // Only operations that asked another room are pending as such.
+  requestOf(draft.head!, { op, kind: kind as ExternalKind, params: JSON.parse(params) }, facts);
+
+const signingOf = (head: FlowHead, asker: Asker, params: unknown, facts: Facts): Request | TurnOutcome => {
   const parsed = signParams.safeParse(params);
-  if (!parsed.success) return complete(draft, head, op, invalid(kind, parsed.error));
+  if (!parsed.success) return invalid('crypto.sign', parsed.error);
   const { data, spec } = parsed.data;
   const keyId = parsed.data.keyId ?? ownKeyId(head, facts);
   if (keyId === undefined) {
     const name = head.identity.x500Name;
-    return complete(draft, head, op, refused('CRYPTO_KEY_NOT_FOUND', `${name} has published no key in its member info; name a key with keyId, or register the member with keys`));
+    return refused('CRYPTO_KEY_NOT_FOUND', `${name} has published no key in its member info; name a key with keyId, or register the member with keys`);
   }
-  const asker = { flowId: head.flowId, op, identity: head.identity };
-  request(draft, head, op, kind, signRequest(asker, { data, keyId, ...(spec === undefined ? {} : { spec }) }));
+  return signRequest(asker, { data, keyId, ...(spec === undefined ? {} : { spec }) });
 };
 
 /** The first ledger key of our own member info, or else its first session key. */
@@ -247,11 +250,4 @@ const performSleep = (draft: Draft, head: FlowHead, { op, kind, params }: Operat
   const parsed = sleepParams.safeParse(params);
   if (!parsed.success) return complete(draft, head, op, invalid(kind, parsed.error));
   addPending(draft, head, { op, type: 'sleep', until: draft.now + Math.ceil(parsed.data.durationMs) });
-};
-
-/** Takes the answer of another room; a repeat, or one for an operation that nobody waits for, changes nothing. */
-export const takeAnswer = (draft: Draft, op: number | undefined, outcome: (kind: OperationKind) => TurnOutcome): void => {
-  const pending = draft.head?.pending.find((one) => one.op === op && one.type === 'external');
-  if (draft.head === undefined || pending?.type !== 'external') return note(draft, 'debug', 'flow-answer-ignored', { flowId: draft.key, op });
-  complete(draft, draft.head, pending.op, outcome(pending.kind));
 };

@@ -11,7 +11,7 @@ import { verify } from '../../../cipher/signature.ts';
 import type { SignatureSpec } from '../../../cipher/signature.ts';
 import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
 import { askedOf } from '../sandbox/ask.ts';
-import type { Completion, Fresh, Sandbox, Turn, TurnResult, TurnStep } from '../sandbox/sandbox.ts';
+import type { Completion, FaultCode, Fresh, Sandbox, Turn, TurnResult, TurnStep } from '../sandbox/sandbox.ts';
 import { append, note, putSession } from './draft.ts';
 import type { Draft, Ready, Verification } from './draft.ts';
 import { refused } from './external.ts';
@@ -20,21 +20,25 @@ import { compartmentOf, hasEnded } from './head.ts';
 import type { FlowError, FlowHead } from './head.ts';
 import { completionOf, replayOf } from './journal.ts';
 import type { TurnOutcome } from './journal.ts';
-import { failFlow, finishFlow } from './lifecycle.ts';
-import { completeWaiting, issue } from './operation.ts';
+import { breakFlow, failFlow, finishFlow } from './lifecycle.ts';
+import { completeWaiting, issue, remake } from './operation.ts';
+import { askAgain, recallDue } from './request.ts';
 import { failSession, silenceAt } from './session.ts';
 
 export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly roundsMax: number };
 
 /** Runs every draft until its flow waits or has ended. */
 export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, roundsMax }: RoundsOptions): Promise<void> => {
-  for (const draft of drafts) failSilentSessions(draft);
+  for (const draft of drafts) {
+    failSilentSessions(draft);
+    recallDue(draft);
+  }
   for (let round = 0; ; round++) {
     const moving: { draft: Draft; turn: Turn }[] = [];
     for (const draft of drafts) {
       if (draft.later !== undefined || draft.head === undefined || hasEnded(draft.head)) continue;
       completeWaiting(draft);
-      if (draft.starting === undefined && draft.ready.length === 0) continue;
+      if (draft.starting === undefined && draft.ready.length === 0 && draft.recall.length === 0) continue;
       if (round >= roundsMax) {
         failFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_OPERATIONS_EXCEEDED: the flow went through ${roundsMax} rounds of operations without waiting for anything` });
         continue;
@@ -65,6 +69,7 @@ const failSilentSessions = (draft: Draft): void => {
 
 // ── To the sandbox ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** The journal may be whole for another reader, so the flow can be driven again. */
 const journalCorrupt: FlowError = { type: 'PLATFORM_ERROR', message: 'FLOW_JOURNAL_CORRUPT: items of the journal are missing' };
 
 /** The next turn of a flow; `undefined` when it cannot be run now, which the draft then says. */
@@ -73,7 +78,7 @@ const turnOf = (draft: Draft, head: FlowHead, sandbox: Sandbox, facts: Facts): T
     const completion = completionOf(op, outcome, draft.messages);
     return completion === undefined ? [] : [completion];
   });
-  const isHeld = draft.starting === undefined && sandbox.holds(head.flowId);
+  const isHeld = draft.starting === undefined && draft.recall.length === 0 && sandbox.holds(head.flowId);
   const canRebuild = draft.items !== undefined || draft.before === undefined;
   const lacksMessage = completions.length < draft.ready.length;
   if (!canRebuild && (lacksMessage || !isHeld)) {
@@ -81,7 +86,7 @@ const turnOf = (draft: Draft, head: FlowHead, sandbox: Sandbox, facts: Facts): T
     return undefined;
   }
   if (lacksMessage) {
-    failFlow(draft, journalCorrupt);
+    breakFlow(draft, journalCorrupt, { holds: true });
     return undefined;
   }
   const base = { flowId: head.flowId, compartment: compartmentOf(head), at: draft.now, completions };
@@ -101,11 +106,11 @@ const freshOf = (draft: Draft, head: FlowHead, facts: Facts): Fresh | undefined 
   if (draft.starting !== undefined) return { ...base, start: draft.starting, journal: [] };
   const replay = replayOf([...(draft.items ?? []), ...draft.added]);
   if (replay === undefined) {
-    failFlow(draft, journalCorrupt);
+    breakFlow(draft, journalCorrupt, { holds: true });
     return undefined;
   }
   note(draft, 'debug', 'flow-replayed', { flowId: head.flowId, steps: replay.steps.length });
-  return { ...base, start: replay.start, journal: replay.steps };
+  return { ...base, start: replay.start, journal: replay.steps, ...(draft.recall.length === 0 ? {} : { recall: draft.recall }) };
 };
 
 // ── From the sandbox ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,9 +121,9 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
       draft.later = result.reason;
       return;
     case 'fault':
-      return failFlow(draft, { type: 'PLATFORM_ERROR', message: `${result.code}: ${result.message}` });
+      return takeFault(draft, result.code, `${result.code}: ${result.message}`);
     case 'diverged':
-      return failFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_DIVERGED: the code is not the code that began this flow: ${result.message}` });
+      return breakFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_DIVERGED: the code is not the code that began this flow: ${result.message}` }, { holds: true });
     case 'ran':
       break;
   }
@@ -129,7 +134,20 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
     if (i < begun) takeBeginning(draft, step, facts);
     else takeTurn(draft, delivered[i - begun]!, step, facts);
   });
+  draft.recall = [];
+  if (result.recalled !== undefined && !hasEnded(draft.head!)) askAgain(draft, result.recalled, (one) => remake(draft, one, facts));
   if (result.finished !== undefined) finishFlow(draft, result.finished);
+};
+
+/** Faults of the code that a person mends: it was there when the flow began, and cannot be run now. */
+const codeFaults: readonly FaultCode[] = ['FLOW_CODE_REFUSED', 'FLOW_CLASS_NOT_FOUND', 'FLOW_JOURNAL_CORRUPT'];
+/** What the flow would do again. */
+const ownFaults: readonly FaultCode[] = ['FLOW_OPERATIONS_EXCEEDED', 'FLOW_OUT_OF_TURN'];
+
+const takeFault = (draft: Draft, code: FaultCode, message: string): void => {
+  const error: FlowError = { type: 'PLATFORM_ERROR', message };
+  if (ownFaults.includes(code)) return failFlow(draft, error);
+  breakFlow(draft, error, { holds: draft.starting === undefined && codeFaults.includes(code) });
 };
 
 const takeBeginning = (draft: Draft, step: TurnStep, facts: Facts): void => {

@@ -6,7 +6,7 @@ import type { Flow } from '../../../flow-sdk/flow.ts';
 import { divergenceOf } from './ask.ts';
 import { createFiber } from './fiber.ts';
 import type { Fiber, FiberLimits } from './fiber.ts';
-import type { Completion, Fresh, Turn, TurnResult, TurnStep } from './sandbox.ts';
+import type { Ask, Completion, Fresh, Recalled, Turn, TurnResult, TurnStep } from './sandbox.ts';
 
 export type FiberPowers = {
   /** Calls back when everything that runs now has come to rest: the next macrotask. */
@@ -135,14 +135,29 @@ const rebuild = async (fiber: Fiber, turn: Turn, fresh: Fresh, move: Move): Prom
     const step = await move(() => fiber.begin(turn.at));
     return await deliver(fiber, turn, [step], move);
   }
+  const recalled: Recalled[] = [];
   for (const [place, { at, completion, asked }] of fresh.journal.entries()) {
     const firstOp = fiber.operationCount;
     const { asks } = await move(() => (completion === undefined ? fiber.begin(at) : fiber.deliver(completion, at)));
     if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
     const divergence = divergenceOf(asked, asks, firstOp) ?? earlyEnd(fiber, fresh.journal[place + 1]?.completion);
     if (divergence !== undefined) return { type: 'diverged', message: divergence };
+    if (fresh.recall !== undefined) recalled.push(...recalledOf(asks, firstOp, fresh.recall));
   }
-  return await deliver(fiber, turn, [], move);
+  const result = await deliver(fiber, turn, [], move);
+  return result.type === 'ran' && recalled.length > 0 ? { ...result, recalled } : result;
+};
+
+/** Of what a step asked for, the operations whose parameters are wanted. */
+const recalledOf = (asks: readonly Ask[], firstOp: number, wanted: readonly number[]): Recalled[] => {
+  let op = firstOp;
+  const recalled: Recalled[] = [];
+  for (const { kind, params } of asks) {
+    if (kind === 'session.open') continue;
+    if (wanted.includes(op)) recalled.push({ op, kind, params });
+    op += 1;
+  }
+  return recalled;
 };
 
 /** A flow with a journal had not ended when it was written, so code that ends over it is other code. */

@@ -41,7 +41,12 @@ export type Fresh = {
   readonly start: FiberStart;
   /** What the fiber did before, oldest first; empty for a new one. */
   readonly journal: readonly ReplayStep[];
+  /** Operations of the journal whose parameters are wanted: the journal keeps only sketches of them. */
+  readonly recall?: readonly number[];
 };
+
+/** An operation that a replay asked for again. */
+export type Recalled = { readonly op: number; readonly kind: OperationKind; /** JSON text. */ readonly params: string };
 
 export type FiberStart =
   /** JSON text of the argument. */
@@ -75,7 +80,7 @@ export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly 
 
 export type TurnResult =
   /** One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. */
-  | { readonly type: 'ran'; readonly steps: readonly TurnStep[]; readonly finished?: Finished }
+  | { readonly type: 'ran'; readonly steps: readonly TurnStep[]; readonly finished?: Finished; readonly recalled?: readonly Recalled[] }
   | { readonly type: 'diverged'; readonly message: string }
   /** The platform ended the fiber: it broke a bound, or its code could not be run. */
   | { readonly type: 'fault'; readonly code: FaultCode; readonly message: string }
@@ -92,6 +97,7 @@ export type FaultCode =
   | 'FLOW_TIME_EXCEEDED'
   | 'FLOW_MEMORY_EXCEEDED'
   | 'FLOW_OPERATIONS_EXCEEDED'
+  | 'FLOW_RESULT_TOO_LARGE'
   | 'FLOW_OUT_OF_TURN'
   | 'FLOW_JOURNAL_CORRUPT';
 

@@ -3,8 +3,11 @@ import * as z from 'zod';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { flowStatusName } from '../../../messages/grammar/shapes.ts';
+import type { FlowStatusName } from '../../../messages/grammar/shapes.ts';
 import { requestBodyCharsMax, restToFlowStart } from '../../../messages/rest-to-flow.start.ts';
+import { restToFlowKill } from '../../../messages/rest-to-flow.kill.ts';
 import { restToFlowQuery } from '../../../messages/rest-to-flow.query.ts';
+import { restToFlowRedrive } from '../../../messages/rest-to-flow.redrive.ts';
 import { flowIdOf } from '../../../identity/derive.ts';
 import { openEventStream } from '../feed/event-stream.ts';
 import { isoTime, resultBody, statusBody } from '../flow-body.ts';
@@ -121,7 +124,7 @@ const startFlow = async (room: RestRoom, node: VirtualNode, start: StartParamete
   // A wait for this flow needs no query: whatever it becomes after this will be heard (S2).
   if (isTracking && epoch === statuses.epoch) {
     const { flowId, timestamp } = value;
-    statuses.note({ holdingIdentityShortHash: holdingIdentity.shortHash, clientRequestId, flowId, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp });
+    statuses.note({ holdingIdentityShortHash: holdingIdentity.shortHash, clientRequestId, flowId, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp, since: timestamp });
   }
   return value.timestamp;
 };
@@ -135,6 +138,53 @@ const lookUpFlow = async (room: RestRoom, path: FlowPath, waitMs = 0) => {
   if (isRefusal(node)) return node;
   const key = { shortHash: node.holdingIdentity.shortHash, clientRequestId: path.clientrequestid };
   return findFlow(room, key, Math.min(waitMs, room.limits.waitMsMax));
+};
+
+// ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const killFlow = async (room: RestRoom, { shortHash: virtualNode, clientRequestId }: FlowKey, killedBy: string) => {
+  const outcome = await room.requests.ask(restToFlowKill, {
+    key: flowIdOf(virtualNode, clientRequestId),
+    body: { shortHash: virtualNode, clientRequestId, killedBy },
+    timeoutMs: room.limits.askTimeoutMs,
+  });
+  return outcome.type === 'refused' ? outcome : done(commanded(virtualNode, clientRequestId, 'KILLED', outcome.value));
+};
+
+const redriveFlow = async (room: RestRoom, { shortHash: virtualNode, clientRequestId }: FlowKey, redrivenBy: string) => {
+  const { requests, statuses, limits } = room;
+  const { isTracking, epoch } = statuses;
+  const outcome = await requests.ask(restToFlowRedrive, {
+    key: flowIdOf(virtualNode, clientRequestId),
+    body: { shortHash: virtualNode, clientRequestId, redrivenBy },
+    timeoutMs: limits.askTimeoutMs,
+  });
+  if (outcome.type === 'refused') return outcome;
+  const { flowId, timestamp } = outcome.value;
+  // The failure that is known here is no longer the flow's status, even before the flow room's own word of it arrives.
+  if (isTracking && epoch === statuses.epoch) {
+    statuses.note({ holdingIdentityShortHash: virtualNode, clientRequestId, flowId, flowStatus: 'RUNNING', flowResult: null, flowError: null, timestamp, since: timestamp });
+  }
+  return done(commanded(virtualNode, clientRequestId, 'RUNNING', outcome.value), 202);
+};
+
+const commanded = (holdingIdentityShortHash: string, clientRequestId: string, flowStatus: FlowStatusName, { flowId, timestamp }: { flowId: string; timestamp: number }) => ({
+  holdingIdentityShortHash,
+  clientRequestId,
+  flowId,
+  flowStatus,
+  flowResult: null,
+  flowError: null,
+  timestamp: isoTime(timestamp),
+});
+
+type Command = typeof killFlow;
+
+/** The virtual node is looked up first, as for every operation on a flow. */
+const command = async (room: RestRoom, path: FlowPath, login: string, obey: Command) => {
+  const node = await findVirtualNode(room, path.holdingidentityshorthash);
+  if (isRefusal(node)) return node;
+  return obey(room, { shortHash: node.holdingIdentity.shortHash, clientRequestId: path.clientrequestid }, login);
 };
 
 export const flowRoutes = [
@@ -210,6 +260,27 @@ export const flowRoutes = [
       const found = await lookUpFlow(room, path, query.wait);
       return found.type === 'refused' ? found : done(resultBody(found.status), hasEnded(found.status) ? 200 : 202);
     },
+  }),
+  route({
+    method: 'POST',
+    path: '/flow/{holdingidentityshorthash}/{clientrequestid}/kill',
+    tag,
+    summary: 'Kills a flow, whatever it is doing; its counterparties are told that it has ended',
+    ours: true,
+    pathParameters: flow,
+    reply: statusResponse,
+    handle: ({ room, path, login }) => command(room, path, login, killFlow),
+  }),
+  route({
+    method: 'POST',
+    path: '/flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
+    tag,
+    summary: 'Lets a flow that failed by the fault of the platform go on from its journal; refused where a counterparty was told of the failure',
+    ours: true,
+    pathParameters: flow,
+    reply: statusResponse,
+    statuses: [202],
+    handle: ({ room, path, login }) => command(room, path, login, redriveFlow),
   }),
   eventRoute({
     method: 'GET',
