@@ -2,7 +2,7 @@
 import { createAddressGuard } from '../src/host/addresses.ts';
 import { createHttpClient } from '../src/host/http-client.ts';
 import { verifyScrypt } from '../src/host/scrypt.ts';
-import { startThread } from '../src/host/threads.ts';
+import { processorCount, startGuest } from '../src/host/guests.ts';
 import { createNodeWebSockets } from '../src/host/web-socket.ts';
 import { allToGatewayAnswer } from '../src/messages/all-to-gateway.answer.ts';
 import { allToRestAnswer } from '../src/messages/all-to-rest.answer.ts';
@@ -78,7 +78,7 @@ const openRest = async (platform: Platform): Promise<OpenRoom> => {
 
 const openFlow = async (platform: Platform): Promise<OpenRoom> => {
   const { views, clock, log, metrics } = platform;
-  const sandbox = createFlowSandbox({ startThread, clock, log, metrics });
+  const sandbox = createFlowSandbox({ startGuest, processorCount: processorCount(), clock, log, metrics });
   const [virtualNodes, cpis, cpks, members, groupParameters] = await Promise.all([
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),

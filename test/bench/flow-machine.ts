@@ -3,7 +3,7 @@
  * entity, in batches, with the sandbox in a thread and inline; and the replay of a long journal.
  */
 import { systemClock } from '../../src/host/clock.ts';
-import { startThread } from '../../src/host/threads.ts';
+import { startGuest } from '../../src/host/guests.ts';
 import { flowIdOf } from '../../src/identity/derive.ts';
 import type { StepInput, StepOutput, StoredItem } from '../../src/shell/worker.ts';
 import { silentLog } from '../../src/observability/log.ts';
@@ -92,7 +92,7 @@ const replay = async (machine: Machine, count: number): Promise<number> => {
 
 export const run = async (): Promise<void> => {
   const sandboxes: [string, Sandbox][] = [
-    ['thread', createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() })],
+    ['thread', createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() })],
     ['inline', createTrustingSandbox()],
   ];
   for (const [name, sandbox] of sandboxes) {

@@ -1,15 +1,38 @@
 /** Limits of the flow room: each with its unit and its reason. */
 export type FlowLimits = {
-  /** Milliseconds one turn of a flow may run in its thread (Corda: 11,250): beyond it the thread is stopped and the flow is suspected. */
+  /**
+   * Milliseconds of processor time that one turn of a flow may use (Corda: 11,250 on the wall): beyond it the sandbox process is
+   * stopped and the flow is suspected. Its own time, so that a busy machine harms nobody.
+   */
   readonly turnMsMax: number;
-  /** Heap of one sandbox thread in MiB: beyond it the thread ends and the flow that was running is suspected. */
-  readonly threadMemoryMbMax: number;
-  /** Share of a thread's heap above which its longest idle flows leave memory. */
-  readonly threadMemoryShareMax: number;
-  /** Threads that run application code; a compartment stays on one. */
-  readonly threadCount: number;
-  /** Milliseconds during which flows of a compartment that stopped a thread run apart, one at a time. */
+  /** Milliseconds one turn may last on the wall, whatever it uses: for what waits for what never comes. */
+  readonly turnWallMsMax: number;
+  /** Milliseconds of one batch that a compartment may use beside others, before its other turns are sent back. */
+  readonly sliceMsMax: number;
+  /** The same for a compartment that has the batch to itself: a batch must end, or nothing else begins. */
+  readonly sliceAloneMsMax: number;
+  /** Milliseconds a compartment waits at most after it used more than its slice, while others are about. */
+  readonly debtMsMax: number;
+  /** Heap of one sandbox process in MiB: beyond it the process ends and the flow that was running is suspected. */
+  readonly guestHeapMbMax: number;
+  /** All memory of one sandbox process in MiB: its heap, the runtime (about 80), and what is outside of the heap. */
+  readonly guestResidentMbMax: number;
+  /** Share of a sandbox's heap above which its longest idle flows leave memory. */
+  readonly guestHeapShareMax: number;
+  /** Batches in a row that may end above it before the sandbox process is replaced. */
+  readonly guestFillingsMax: number;
+  /** Processes that run application code; a compartment stays on one. */
+  readonly guestCount: number;
+  /** Processes kept ready, so that one that was stopped is replaced at once: each is about 70 MiB. */
+  readonly guestSpareCount: number;
+  /** Milliseconds until a sandbox process must be ready. */
+  readonly guestStartMsMax: number;
+  /** Milliseconds during which flows of a compartment that stopped a sandbox process run apart, one at a time. */
   readonly quarantineMs: number;
+  /** Milliseconds for which a batch waits for a flow that runs apart. */
+  readonly patienceMs: number;
+  /** Flows that wait to be run apart; more are told to come again. */
+  readonly trialsWaitingMax: number;
   /** Compartments (code unit × virtual node) one thread holds: each costs some tens of KiB and its bundle's own data. */
   readonly compartmentsMax: number;
   /** Flows held in memory between events; the longest idle ones are rebuilt by replay when they are needed again. */
@@ -24,6 +47,10 @@ export type FlowLimits = {
   readonly roundsMax: number;
   /** UTF-16 code units of one operation's parameters: nothing longer fits in a record of the bus. */
   readonly operationCharsMax: number;
+  /** UTF-16 code units of all that a flow asks for before it waits: bounds what one turn can put into memory here. */
+  readonly stepCharsMax: number;
+  /** UTF-16 code units of one batch's answer from a sandbox process: what comes beyond it waits for the next batch. */
+  readonly answerCharsMax: number;
   /** UTF-16 code units of a flow's result as REST shows it: what fits in a status record. */
   readonly resultCharsMax: number;
   /** UTF-16 code units of an error message that REST or a counterparty is shown. */
@@ -59,10 +86,20 @@ export type FlowLimits = {
 
 export const flowLimitsDefault: FlowLimits = {
   turnMsMax: 2_000,
-  threadMemoryMbMax: 512,
-  threadMemoryShareMax: 0.7,
-  threadCount: 1,
+  turnWallMsMax: 60_000,
+  sliceMsMax: 250,
+  sliceAloneMsMax: 2_000,
+  debtMsMax: 1_000,
+  guestHeapMbMax: 512,
+  guestResidentMbMax: 900,
+  guestHeapShareMax: 0.7,
+  guestFillingsMax: 3,
+  guestCount: 1,
+  guestSpareCount: 1,
+  guestStartMsMax: 60_000,
   quarantineMs: 60_000,
+  patienceMs: 200,
+  trialsWaitingMax: 1_000,
   compartmentsMax: 200,
   flowsLiveMax: 10_000,
   bundlesMax: 200,
@@ -70,6 +107,8 @@ export const flowLimitsDefault: FlowLimits = {
   operationsMax: 100_000,
   roundsMax: 5_000,
   operationCharsMax: 1_100_000,
+  stepCharsMax: 8_000_000,
+  answerCharsMax: 32_000_000,
   resultCharsMax: 250_000,
   errorCharsMax: 2_000,
   sessionsMax: 1_000,
@@ -88,3 +127,6 @@ export const flowLimitsDefault: FlowLimits = {
   logCharsMax: 2_000,
   queryCharsMax: 400_000,
 };
+
+/** Processes by default: a processor is left to the rest of the room, and eight is what one room can feed. */
+export const guestCountFor = (processorCount: number): number => Math.min(8, Math.max(1, processorCount - 1));

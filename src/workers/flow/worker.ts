@@ -8,11 +8,11 @@
  * - **never** runs application code outside the sandbox
  */
 import type { Clock } from '../../host/clock.ts';
-import type { StartThread } from '../../host/threads.ts';
+import type { StartGuest } from '../../host/guests.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Worker } from '../../shell/worker.ts';
-import { flowLimitsDefault } from './config.ts';
+import { flowLimitsDefault, guestCountFor } from './config.ts';
 import type { FlowLimits } from './config.ts';
 import { createFacts } from './facts.ts';
 import type { FlowViews } from './facts.ts';
@@ -20,8 +20,8 @@ import { createFlowMachine } from './machine.ts';
 import { createOnQuery } from './on-query.ts';
 import { createInlineSandbox } from './sandbox/inline-sandbox.ts';
 import type { InlineSandboxOptions } from './sandbox/inline-sandbox.ts';
+import { createPooledSandbox } from './sandbox/pool.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
-import { createThreadSandbox } from './sandbox/thread-sandbox.ts';
 
 export type { FlowLimits } from './config.ts';
 export type { FlowViews } from './facts.ts';
@@ -47,15 +47,18 @@ export const createFlowWorker = ({ views, sandbox, log, metrics, limits: given }
 };
 
 export type SandboxDeps = {
-  readonly startThread: StartThread;
+  readonly startGuest: StartGuest;
+  /** Processors of this machine, by which the number of sandbox processes is chosen; default 2. */
+  readonly processorCount?: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits?: Partial<FlowLimits>;
 };
 
-/** The sandbox for code that others wrote: hardened, in threads. Its threads start at once. */
-export const createFlowSandbox = ({ limits, ...deps }: SandboxDeps): Sandbox => createThreadSandbox({ ...deps, limits: { ...flowLimitsDefault, ...limits } });
+/** The sandbox for code that others wrote: hardened, in processes of its own. They start at once. */
+export const createFlowSandbox = ({ limits, processorCount = 2, ...deps }: SandboxDeps): Sandbox =>
+  createPooledSandbox({ ...deps, limits: { ...flowLimitsDefault, guestCount: guestCountFor(processorCount), ...limits } });
 
 /** For the simulator and for tests, with code that the caller trusts: no thread, no hardening, the caller's macrotasks. */
 export const createTrustingSandbox = ({ limits, macrotask }: { limits?: Partial<FlowLimits>; macrotask?: InlineSandboxOptions['macrotask'] } = {}): Sandbox =>

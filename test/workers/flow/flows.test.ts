@@ -1,7 +1,7 @@
 /** What flows can do, through the real shell and the sandbox in threads. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
-import { startThread } from '../../../src/host/threads.ts';
+import { startGuest } from '../../../src/host/guests.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import { createFlowSandbox } from '../../../src/workers/flow/worker.ts';
@@ -15,7 +15,7 @@ let sandbox: Sandbox;
 let app: App;
 let world: World;
 beforeAll(async () => {
-  sandbox = createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() });
+  sandbox = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() });
   app = await testApp();
 });
 afterAll(() => sandbox.close());
@@ -58,8 +58,8 @@ describe('a flow that REST starts', () => {
     expect((await world.run('Alice', 'test.Large', { kind: 'result', size: 250_000 })).flowStatus).toBe('COMPLETED');
   });
 
-  test('that spins fails alone; the others on its thread are rebuilt and end well', async () => {
-    const strict = createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 200 } });
+  test('that spins fails alone; the others in its process are rebuilt and end well', async () => {
+    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 200, patienceMs: 20_000 } });
     world = await worldOf({ sandbox: () => strict });
     for (let i = 0; i < 10; i++) world.start('Alice', i === 5 ? 'test.Spin' : 'test.Hold', {}, `f${i}`);
     await world.settle();
@@ -206,7 +206,7 @@ describe('flows that leave memory', () => {
     expect(changed).not.toBe(app.code);
     (room.views.cpks as unknown as { map: Map<string, unknown> }).map.set(`${'A'.repeat(64)}/0`, { ...chunk, bytes: btoa(changed).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '') });
     // Another process, whose sandbox has not seen the first code.
-    const other = createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() });
+    const other = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() });
     const before = sandbox;
     sandbox = other;
     room.restart();

@@ -1,8 +1,8 @@
 /** What hostile or careless flow code can do in the hardened sandbox: harm itself. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
-import { startThread } from '../../../src/host/threads.ts';
-import type { StartThread } from '../../../src/host/threads.ts';
+import { startGuest } from '../../../src/host/guests.ts';
+import type { StartGuest } from '../../../src/host/guests.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import type { Sandbox, Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
@@ -120,7 +120,7 @@ const begin = (flowClassName: string, input: unknown = null, { compartment = 'ap
 });
 
 const create = (limits: object = {}): Sandbox =>
-  createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 300, ...limits } });
+  createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 300, patienceMs: 20_000, guestSpareCount: 0, ...limits } });
 
 const resultOf = (result: TurnResult | undefined): unknown => (result?.type === 'ran' ? (result.finished?.type === 'result' ? result.finished.result : (result.finished?.message ?? 'waits')) : result);
 
@@ -180,7 +180,7 @@ describe('flow code that takes too much', () => {
   });
 
   test('a memory hog is stopped and named', async () => {
-    const sandbox = create({ threadMemoryMbMax: 64, turnMsMax: 10_000 });
+    const sandbox = create({ guestHeapMbMax: 64, turnMsMax: 10_000 });
     await stopsWith(sandbox, () => begin('test.Hog'), { type: 'fault', code: 'FLOW_MEMORY_EXCEEDED' });
     await sandbox.close();
   });
@@ -191,19 +191,19 @@ describe('flow code that takes too much', () => {
     const spinner = begin('test.Spin');
     const [waits, spins] = await sandbox.run([neighbour, spinner]);
     const journalOf = (result: TurnResult | undefined) => (result?.type === 'ran' ? [{ at: 1, asked: result.steps[0]!.asks.map(({ kind, digest, params }) => ({ kind, digest, sketch: params })) }] : []);
-    // The spinner takes its thread down, and with it whatever was in the same batch.
+    // The spinner takes its process down, and with it whatever was in the same batch.
     const again = (turn: Turn): Turn => ({ flowId: turn.flowId, compartment: turn.compartment, at: 2, completions: [completion] });
     const lost = await sandbox.run([again(spinner), again(neighbour)]);
     expect(lost.map(({ type }) => type)).toEqual(['lost', 'lost']);
     const rebuilt = (turn: Turn, result: TurnResult | undefined): Turn => ({ ...again(turn), fresh: { ...turn.fresh!, journal: journalOf(result) } });
-    // Another of its kind begins in quarantine from now on: the neighbour's thread stays.
+    // Another of its kind begins in quarantine from now on, where the first stop is proof: the neighbour's process stays.
     const idle = begin('test.Wait', null, { compartment: 'app/bob' });
     await sandbox.run([idle]);
     const spinnerToo = begin('test.SpinSoftly');
     const [first, second, third] = await sandbox.run([rebuilt(spinner, spins), rebuilt(neighbour, waits), spinnerToo]);
     expect(first).toMatchObject({ type: 'fault', code: 'FLOW_TIME_EXCEEDED' });
     expect(resultOf(second)).toBe('waited');
-    expect(third).toMatchObject({ type: 'lost' });
+    expect(third).toMatchObject({ type: 'fault', code: 'FLOW_TIME_EXCEEDED' });
     expect(sandbox.holds(idle.flowId)).toBe(true);
     expect(resultOf((await sandbox.run([again(idle)]))[0])).toBe('waited');
     await sandbox.close();
@@ -235,7 +235,7 @@ describe('flow code that takes too much', () => {
   });
 
   test('flows leave memory when the heap fills, and are lost to nobody', async () => {
-    const sandbox = create({ threadMemoryShareMax: 0 });
+    const sandbox = create({ guestHeapShareMax: 0, guestFillingsMax: 4 });
     const turns = Array.from({ length: 4 }, () => begin('test.Wait'));
     for (const turn of turns) await sandbox.run([turn]);
     expect(sandbox.holds(turns[3]!.flowId)).toBe(true);
@@ -243,19 +243,19 @@ describe('flow code that takes too much', () => {
     await sandbox.close();
   });
 
-  test('a thread that ends by itself is started again, and what ran on it is lost, not failed', async () => {
+  test('a process that ends by itself is started again, and what ran on it is lost, not failed', async () => {
     let starts = 0;
     const stops: ((exit: { type: 'crash'; message: string }) => void)[] = [];
-    const fragile: StartThread = (options) => {
+    const fragile: StartGuest = (options) => {
       starts += 1;
       stops.push(options.onExit);
-      return starts === 1 ? { post: () => {}, terminate: async () => {} } : startThread(options);
+      return starts === 1 ? { post: () => {}, terminate: async () => {} } : startGuest(options);
     };
-    const sandbox = createFlowSandbox({ startThread: fragile, clock: systemClock, log: silentLog, metrics: createMetrics() });
+    const sandbox = createFlowSandbox({ startGuest: fragile, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { guestSpareCount: 0, patienceMs: 20_000 } });
     const turn = begin('test.Wait');
     const running = sandbox.run([turn]);
     stops[0]!({ type: 'crash', message: 'a fault of ours' });
-    expect(await running).toEqual([{ type: 'lost', reason: 'the sandbox thread ended: a fault of ours' }]);
+    expect(await running).toEqual([{ type: 'lost', reason: 'the sandbox process ended (a fault of ours)' }]);
     expect(resultOf((await sandbox.run([turn]))[0])).toBe('waits');
     expect(starts).toBe(2);
     await sandbox.close();

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
-import { startThread } from '../../../src/host/threads.ts';
+import { startGuest } from '../../../src/host/guests.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import { flowLimitsDefault } from '../../../src/workers/flow/config.ts';
@@ -70,7 +70,7 @@ const ranOf = (result: TurnResult | undefined): Extract<TurnResult, { type: 'ran
 
 const implementations: [string, () => Sandbox][] = [
   ['inline', () => createTrustingSandbox()],
-  ['thread', () => createFlowSandbox({ startThread, clock: systemClock, log: silentLog, metrics: createMetrics() })],
+  ['thread', () => createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() })],
 ];
 
 type Program = (string | Program)[];

@@ -22,6 +22,8 @@ export type FiberLimits = {
   readonly operationsPendingMax: number;
   readonly operationsMax: number;
   readonly operationCharsMax: number;
+  readonly stepCharsMax: number;
+  readonly resultCharsMax: number;
   readonly sessionsMax: number;
   readonly logLinesMax: number;
   readonly logCharsMax: number;
@@ -54,6 +56,8 @@ type State = {
   uuids: number;
   chance: number;
   asks: Ask[];
+  /** UTF-16 code units of their parameters. */
+  askChars: number;
   logs: LogLine[];
   finished: Finished | undefined;
   fault: FiberFault | undefined;
@@ -77,6 +81,7 @@ export const createFiber = (flowId: string, flow: Flow, fresh: Fresh, limits: Fi
       state.running = false;
       const step = { asks: state.asks, logs: state.logs };
       state.asks = [];
+      state.askChars = 0;
       state.logs = [];
       return step;
     },
@@ -103,6 +108,7 @@ const initialState = (flowId: string, limits: FiberLimits): State => ({
   uuids: 0,
   chance: Number.parseInt(flowId.replaceAll('-', '').slice(0, 8), 16) | 0,
   asks: [],
+  askChars: 0,
   logs: [],
   finished: undefined,
   fault: undefined,
@@ -113,12 +119,20 @@ const initialState = (flowId: string, limits: FiberLimits): State => ({
 const run = async (state: State, flow: Flow, host: ContextHost, start: FiberStart): Promise<void> => {
   let finished: Finished;
   try {
-    finished = { type: 'result', result: await runFlow(flow, host, startOf(start)) };
+    finished = finishedBy(await runFlow(flow, host, startOf(start)), state);
   } catch (error) {
     finished = { type: 'error', message: describeError(error, state.limits.errorCharsMax) };
   }
   if (!state.running) breakOff(state, 'FLOW_OUT_OF_TURN', 'the flow ended while another flow was running: flows must not share promises');
   state.finished = finished;
+};
+
+/** A result beyond its bound does not even leave the sandbox. */
+const finishedBy = (result: string | null, state: State): Finished => {
+  const charsMax = state.limits.resultCharsMax;
+  if (result === null || result.length <= charsMax) return { type: 'result', result };
+  breakOff(state, 'FLOW_RESULT_TOO_LARGE', `the result is ${result.length} characters long; at most ${charsMax} are kept: store it with ctx.db and return its id`);
+  return { type: 'result', result: null };
 };
 
 const startOf = (start: FiberStart): FlowStart => {
@@ -184,6 +198,11 @@ const ask = (state: State, kind: AskKind, params: unknown): void => {
   // A literal refusal, not an error: the SDK makes a FlowPlatformError of it.
   // oxlint-disable-next-line no-throw-literal -- see above
   if (text.length > state.limits.operationCharsMax) throw tooLarge(kind, text.length, state.limits.operationCharsMax);
+  state.askChars += text.length;
+  if (state.askChars > state.limits.stepCharsMax) {
+    breakOff(state, 'FLOW_OPERATIONS_EXCEEDED', `a flow may ask for ${state.limits.stepCharsMax} characters of parameters before it waits`);
+    throw new Error('too much at once');
+  }
   state.asks.push({ kind, digest: digestOf(text), params: text });
 };
 

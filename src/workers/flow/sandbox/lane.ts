@@ -1,32 +1,32 @@
 /**
- * One thread of the sandbox and what runs on it: batches under way, fibers held, compartments loaded, and a watch on its progress.
+ * One guest of the sandbox and what runs on it: batches under way, fibers held, compartments loaded.
  *
- * The thread is started again when the next batch comes; whoever ran on the old one is told that it is lost.
+ * The guest is replaced when the next batch comes; whoever ran on the old one is told that it is lost.
  */
-import type { Clock } from '../../../host/clock.ts';
-import type { StartThread, Thread, ThreadExit } from '../../../host/threads.ts';
+import type { Guest, GuestExit } from '../../../host/guests.ts';
 import type { Log } from '../../../observability/log.ts';
-import type { FiberLimits } from './fiber.ts';
+import type { FromGuest, ToGuest } from './guest-messages.ts';
 import type { Turn, TurnResult } from './sandbox.ts';
-import type { ThreadData, ToMain, ToThread } from './thread-messages.ts';
+import type { Spares } from './spares.ts';
 
-export type LaneLimits = FiberLimits & {
-  readonly turnMsMax: number;
-  readonly threadMemoryMbMax: number;
-  readonly threadMemoryShareMax: number;
+export type LaneLimits = {
+  /** Share of the guest's heap above which its longest idle flows leave it. */
+  readonly guestHeapShareMax: number;
+  /** Batches in a row that end above it before the guest is replaced: what fills it are not the flows, then. */
+  readonly guestFillingsMax: number;
   readonly compartmentsMax: number;
 };
 
-export type LaneOptions = { readonly limits: LaneLimits; readonly startThread: StartThread; readonly clock: Clock; readonly log: Log };
+export type LaneOptions = { readonly limits: LaneLimits; readonly spares: Spares; readonly log: Log };
 
 export type LaneLoss = {
   readonly type: 'lost';
   readonly cause: 'time' | 'memory' | 'crash' | 'closed';
   readonly reason: string;
-  /** Place in the batch of the turn that was running; absent for a batch that was only waiting. */
-  readonly suspect?: number;
+  /** Places in the batch of the turns that may have done it: the one that was running, or all, where that is not known. */
+  readonly suspects: readonly number[];
 };
-export type LaneRun = { readonly type: 'ran'; readonly results: readonly TurnResult[] } | LaneLoss;
+export type LaneRun = { readonly type: 'ran'; readonly results: readonly TurnResult[]; readonly spent: FromGuest['spent'] } | LaneLoss;
 
 export type Lane = {
   run(turns: readonly Turn[]): Promise<LaneRun>;
@@ -39,92 +39,58 @@ type Batch = { readonly turns: readonly Turn[]; readonly resolve: (run: LaneRun)
 
 type State = {
   readonly options: LaneOptions;
+  /** Oldest first; the guest runs them in this order. */
   readonly batches: Map<number, Batch>;
   /** Fibers held, longest idle first, and their compartments. */
   readonly flows: Map<string, string>;
-  /** Compartments whose code the thread has, longest unused first. */
+  /** Compartments whose code the guest has, longest unused first. */
   readonly loaded: Map<string, true>;
-  thread: Thread | undefined;
-  marks: Int32Array;
+  guest: Guest | undefined;
   batchNext: number;
-  /** Ends the watch; set while batches are under way. */
-  unwatch: (() => void) | undefined;
-  stopping: LaneLoss['cause'] | undefined;
+  /** Batches in a row that ended with a heap too full. */
+  fillings: number;
+  closed: boolean;
 };
 
-/** How often the watch looks, as a share of the time a turn has. */
-const looksPerTurn = 4;
-
 export const createLane = (options: LaneOptions): Lane => {
-  const state: State = {
-    options,
-    batches: new Map(),
-    flows: new Map(),
-    loaded: new Map(),
-    thread: undefined,
-    marks: newMarks(),
-    batchNext: 1,
-    unwatch: undefined,
-    stopping: undefined,
-  };
+  const state: State = { options, batches: new Map(), flows: new Map(), loaded: new Map(), guest: undefined, batchNext: 1, fillings: 0, closed: false };
   start(state);
   return {
     run: (turns) => run(state, turns),
     holds: (flowId) => state.flows.has(flowId),
     forget: (flowIds) => forget(state, flowIds),
     close: async () => {
-      state.stopping = 'closed';
-      await state.thread?.terminate();
+      state.closed = true;
+      await state.guest?.terminate();
     },
   };
 };
 
-const newMarks = (): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(12));
-
-const start = (state: State): Thread => {
-  const { limits, startThread } = state.options;
-  const marks = newMarks();
-  state.marks = marks;
-  const data: ThreadData = { limits: fiberLimitsOf(limits), progress: marks.buffer };
-  const thread = startThread({
-    module: new URL('./thread.ts', import.meta.url),
-    data,
-    memoryMbMax: limits.threadMemoryMbMax,
-    // Only thread.ts speaks to us, through its own type.
-    onMessage: (message) => hear(state, thread, message as ToMain),
-    onExit: (exit) => end(state, thread, exit),
+const start = (state: State): Guest => {
+  const guest = state.options.spares.take({
+    // Only guest.ts speaks to us, through its own type.
+    onMessage: (message) => hear(state, guest, message as FromGuest),
+    onExit: (exit) => end(state, guest, exit),
   });
-  state.thread = thread;
-  return thread;
+  state.guest = guest;
+  return guest;
 };
-
-/** Only what the thread needs crosses to it. */
-const fiberLimitsOf = (limits: FiberLimits): FiberLimits => ({
-  operationsPendingMax: limits.operationsPendingMax,
-  operationsMax: limits.operationsMax,
-  operationCharsMax: limits.operationCharsMax,
-  sessionsMax: limits.sessionsMax,
-  logLinesMax: limits.logLinesMax,
-  logCharsMax: limits.logCharsMax,
-  errorCharsMax: limits.errorCharsMax,
-});
 
 // ── Batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const run = (state: State, turns: readonly Turn[]): Promise<LaneRun> => {
-  if (state.stopping === 'closed') return Promise.resolve({ type: 'lost', cause: 'closed', reason: 'the sandbox is closed' });
-  const thread = state.thread ?? start(state);
+  if (state.closed) return Promise.resolve({ type: 'lost', cause: 'closed', reason: 'the sandbox is closed', suspects: [] });
+  const guest = state.guest ?? start(state);
   const codes: Record<string, string> = {};
   for (const { compartment, fresh } of turns) {
     if (fresh !== undefined && !state.loaded.has(compartment)) codes[compartment] = fresh.code;
     use(state.loaded, compartment, true);
   }
   const batch = state.batchNext++;
-  const message: ToThread = { type: 'run', batch, turns: turns.map(withoutCode), codes };
-  thread.post(message);
+  const message: ToGuest = { type: 'run', batch, turns: turns.map(withoutCode), codes };
   return new Promise((resolve) => {
     state.batches.set(batch, { turns, resolve });
-    watch(state);
+    guest.post(message);
   });
 };
 
@@ -136,8 +102,8 @@ const use = <Value>(map: Map<string, Value>, key: string, value: Value): void =>
   map.set(key, value);
 };
 
-const hear = (state: State, thread: Thread, message: ToMain): void => {
-  if (thread !== state.thread) return;
+const hear = (state: State, guest: Guest, message: FromGuest): void => {
+  if (guest !== state.guest) return;
   const batch = state.batches.get(message.batch);
   if (batch === undefined) return;
   state.batches.delete(message.batch);
@@ -148,24 +114,29 @@ const hear = (state: State, thread: Thread, message: ToMain): void => {
     // Code that cannot be run is not kept there; whoever comes next sends it again and is told the same.
     if (result.type === 'fault' && result.code === 'FLOW_CODE_REFUSED') state.loaded.delete(turn.compartment);
   });
-  if (state.batches.size === 0) state.unwatch?.();
+  state.options.spares.fill();
   makeRoom(state, message.heapShare, new Set(batch.turns.map(({ flowId }) => flowId)));
-  batch.resolve({ type: 'ran', results: message.results });
+  batch.resolve({ type: 'ran', results: message.results, spent: message.spent });
 };
 
 // ── Room ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const forget = (state: State, flowIds: readonly string[]): void => {
   const known = flowIds.filter((flowId) => state.flows.delete(flowId));
-  const message: ToThread = { type: 'forget', flowIds: known };
-  if (known.length > 0) state.thread?.post(message);
+  const message: ToGuest = { type: 'forget', flowIds: known };
+  if (known.length > 0) state.guest?.post(message);
 };
 
-/** Lets the longest idle half go when the heap is filling, and compartments beyond the bound with all their fibers. */
+/**
+ * Lets the longest idle half go when the heap is filling, and compartments beyond the bound with all their fibers. A heap that
+ * stays full holds what an application keeps in its module: the guest is replaced while it rests, and nobody is suspected.
+ */
 const makeRoom = (state: State, heapShare: number, busy: ReadonlySet<string>): void => {
   const { limits, log } = state.options;
   if (state.batches.size > 0) return;
-  if (heapShare > limits.threadMemoryShareMax) {
+  state.fillings = heapShare > limits.guestHeapShareMax ? state.fillings + 1 : 0;
+  if (state.fillings > limits.guestFillingsMax) return retire(state, heapShare);
+  if (state.fillings > 0) {
     const idle = [...state.flows.keys()].filter((flowId) => !busy.has(flowId));
     const leaving = idle.slice(0, Math.ceil(idle.length / 2));
     log.info('flow-sandbox-memory-filling', { heapShare, held: state.flows.size, forgotten: leaving.length });
@@ -176,63 +147,49 @@ const makeRoom = (state: State, heapShare: number, busy: ReadonlySet<string>): v
     const inside = [...state.flows].filter(([, home]) => home === compartment).map(([flowId]) => flowId);
     forget(state, inside);
     state.loaded.delete(compartment);
-    const message: ToThread = { type: 'unload', compartment };
-    state.thread?.post(message);
+    const message: ToGuest = { type: 'unload', compartment };
+    state.guest?.post(message);
   }
 };
 
-// ── The watch, and the end of a thread ───────────────────────────────────────────────────────────────────────────────
-
-/** Looks whether steps are being made while a batch is under way, and stops a thread that makes none for a whole turn's time. */
-const watch = (state: State): void => {
-  if (state.unwatch !== undefined) return;
-  const { clock, limits } = state.options;
-  let count = -1;
-  let looks = 0;
-  let cancel = (): void => {};
-  const look = (): void => {
-    const now = Atomics.load(state.marks, 0);
-    looks = now === count ? looks + 1 : 0;
-    count = now;
-    // Until the thread has begun, it is starting, which is not the flows' time.
-    const begun = Atomics.load(state.marks, 1) !== 0;
-    if (begun && looks > looksPerTurn) return stop(state);
-    cancel = clock.after(limits.turnMsMax / looksPerTurn, look);
-  };
-  state.unwatch = () => {
-    cancel();
-    state.unwatch = undefined;
-  };
-  look();
+const retire = (state: State, heapShare: number): void => {
+  const { guest, options } = state;
+  options.log.warn('flow-sandbox-guest-replaced', { heapShare, held: state.flows.size, compartments: state.loaded.size });
+  clear(state);
+  void guest?.terminate();
 };
 
-const stop = (state: State): void => {
-  state.stopping = 'time';
-  void state.thread?.terminate();
-};
-
-const causeOf = (state: State, exit: ThreadExit): LaneLoss['cause'] => state.stopping ?? (exit.type === 'memory' ? 'memory' : 'crash');
-
-const end = (state: State, thread: Thread, exit: ThreadExit): void => {
-  if (thread !== state.thread) return;
-  const cause = causeOf(state, exit);
-  const running = Atomics.load(state.marks, 1);
-  const place = Atomics.load(state.marks, 2);
-  const batches = [...state.batches];
+const clear = (state: State): void => {
   state.batches.clear();
   state.flows.clear();
   state.loaded.clear();
-  state.thread = undefined;
-  state.unwatch?.();
-  if (cause === 'time') state.stopping = undefined;
-  if (cause === 'crash') state.options.log.error('flow-sandbox-thread-crashed', { exit });
-  const reason = reasonOf(cause, exit);
-  for (const [batch, { resolve }] of batches) resolve({ type: 'lost', cause, reason, ...(batch === running ? { suspect: place } : {}) });
+  state.guest = undefined;
+  state.fillings = 0;
 };
 
-const reasonOf = (cause: LaneLoss['cause'], exit: ThreadExit): string => {
-  if (cause === 'time') return 'a flow ran too long and its thread was stopped';
-  if (cause === 'memory') return 'a flow used too much memory and its thread ended';
-  if (cause === 'closed') return 'the sandbox is closed';
-  return `the sandbox thread ended: ${exit.type === 'crash' ? exit.message : exit.type}`;
+// ── The end of a guest ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const end = (state: State, guest: Guest, exit: GuestExit): void => {
+  if (guest !== state.guest) return;
+  const batches = [...state.batches];
+  const [oldest] = state.batches.keys();
+  clear(state);
+  const cause = exit.type === 'ended' ? 'closed' : exit.type;
+  if (cause === 'crash') state.options.log.error('flow-sandbox-guest-crashed', { exit });
+  const reason = reasonOf(exit);
+  for (const [batch, { turns, resolve }] of batches) {
+    resolve({ type: 'lost', cause, reason, suspects: batch === oldest ? suspectsOf(exit, batch, turns) : [] });
+  }
+};
+
+const suspectsOf = (exit: GuestExit, batch: number, turns: readonly Turn[]): number[] => {
+  if (exit.type === 'ended') return [];
+  const work = 'work' in exit ? exit.work : undefined;
+  return work?.batch === batch ? [work.turn] : turns.map((_, place) => place);
+};
+
+const reasonOf = (exit: GuestExit): string => {
+  if (exit.type === 'ended') return 'the sandbox is closed';
+  const what = { time: 'a flow ran too long', memory: 'a flow used too much memory', crash: 'the sandbox process ended' }[exit.type];
+  return `${what} (${exit.message})`;
 };

@@ -1,5 +1,5 @@
 /**
- * The thread's side of the sandbox: hardens its realm, then runs fibers, each CPK of a virtual node in a compartment of its own.
+ * The guest's side of the sandbox: hardens its realm, then runs fibers, each CPK of a virtual node in a compartment of its own.
  *
  * What flow code can reach: the language without clock, chance and I/O (SES), and the context that the SDK makes for its flow.
  * Every object that the context hands out is either made for that flow alone or frozen.
@@ -7,9 +7,10 @@
 import './universal-time.ts';
 import 'ses';
 import { CounterpartyDataError, FlowPlatformError } from '../../../flow-sdk/errors.ts';
-import type { ThreadMain } from '../../../host/threads.ts';
+import type { GuestMain } from '../../../host/guests.ts';
 import { createFiberRoom } from './fiber-room.ts';
-import type { ThreadData, ToMain, ToThread } from './thread-messages.ts';
+import type { FromGuest, GuestData, ToGuest } from './guest-messages.ts';
+import { runSlices } from './slices.ts';
 
 /** Hardens this realm for good. */
 const lockRealm = (): void => {
@@ -39,34 +40,36 @@ const evaluate = (name: string, code: string): unknown => {
   return app;
 };
 
-export const main: ThreadMain = ({ data, post, receive, macrotask, heapShare }) => {
-  // Made by thread-sandbox.ts.
-  const { limits, progress } = data as ThreadData;
-  const marks = new Int32Array(progress);
+export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, elapsed, heapShare }) => {
+  // Made by pool.ts.
+  const { limits } = data as GuestData;
   lockRealm();
-  let batch = 0;
-  const mark = (turn: number): void => {
-    Atomics.store(marks, 1, batch);
-    Atomics.store(marks, 2, turn);
-    Atomics.add(marks, 0, 1);
+  let work = { batch: 0, turn: 0 };
+  /** Code that was sent and not needed yet: a turn that brings its compartment's code may be sent back before it runs. */
+  const codes = new Map<string, string>();
+  const evaluateOnce = (compartment: string): unknown => {
+    const code = codes.get(compartment) ?? '';
+    codes.delete(compartment);
+    return evaluate(compartment, code);
   };
-  const room = createFiberRoom({ macrotask, evaluate, progress: mark }, limits);
-  const say = (message: ToMain): void => post(message);
+  const room = createFiberRoom({ macrotask, evaluate: evaluateOnce, progress: () => mark(work) }, limits);
+  const say = (message: FromGuest): void => post(message);
 
-  const perform = async (message: ToThread): Promise<void> => {
+  const perform = async (message: ToGuest): Promise<void> => {
     if (message.type === 'forget') return room.forget(message.flowIds);
-    if (message.type === 'unload') return room.unload(message.compartment);
-    batch = message.batch;
-    const turns = message.turns.map((turn) =>
-      turn.fresh === undefined ? turn : { ...turn, fresh: { ...turn.fresh, code: message.codes[turn.compartment] ?? '' } },
-    );
-    const results = await room.run(turns);
-    Atomics.store(marks, 1, 0);
-    Atomics.add(marks, 0, 1);
-    say({ type: 'ran', batch: message.batch, results, heapShare: heapShare() });
+    if (message.type === 'unload') {
+      codes.delete(message.compartment);
+      return room.unload(message.compartment);
+    }
+    const { batch, turns } = message;
+    for (const [compartment, code] of Object.entries(message.codes)) codes.set(compartment, code);
+    const onTurn = (turn: number): void => void (work = { batch, turn });
+    const { results, spent } = await runSlices(turns, { room, elapsed, onTurn }, limits);
+    rest();
+    say({ type: 'ran', batch, results, spent, heapShare: heapShare() });
   };
 
-  /** A fault of ours ends the thread, so that whoever waits for it learns of it. */
+  /** A fault of ours ends the guest, so that whoever waits for it learns of it. */
   const crash = (error: unknown): void =>
     macrotask(() => {
       throw error;
@@ -75,7 +78,7 @@ export const main: ThreadMain = ({ data, post, receive, macrotask, heapShare }) 
   // Batches and the news between them are handled in the order in which they came.
   let last: Promise<void> = Promise.resolve();
   receive((message) => {
-    // Only thread-sandbox.ts speaks to this thread.
-    last = last.then(() => perform(message as ToThread)).catch(crash);
+    // Only pool.ts speaks to this guest.
+    last = last.then(() => perform(message as ToGuest)).catch(crash);
   });
 };

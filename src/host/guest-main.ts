@@ -1,0 +1,50 @@
+/** The guest's side of guests.ts: hands a module its powers and sets a watch over it. */
+import { getHeapStatistics } from 'node:v8';
+import { Worker } from 'node:worker_threads';
+import { marksOf } from './guest-marks.ts';
+import type { WatchData } from './guest-watch.ts';
+import type { GuestArguments, GuestFrame, GuestMain } from './guests.ts';
+
+// What guests.ts put there.
+const { module, data, limits } = JSON.parse(process.argv[2]!) as GuestArguments;
+
+// Code that a guest runs for others may leave a rejection unheard; that is its own affair and must not end the process.
+process.on('unhandledRejection', () => {});
+// Whoever started us is gone, and nobody would hear us any more.
+process.on('disconnect', () => process.exit());
+
+const marks = marksOf();
+const watchData: WatchData = { marks, limits };
+const watch = new Worker(new URL('./guest-watch.ts', import.meta.url), { workerData: watchData, env: {} });
+// A guest without a watch is not safe to talk to.
+watch.on('error', (error) => {
+  throw error;
+});
+watch.unref();
+
+/** The channel is there: this file is only run by `fork`. */
+const say = (frame: GuestFrame): void => void process.send!(frame);
+
+// The module named by guests.ts exports `main`, by its contract.
+const { main } = (await import(module)) as { main: GuestMain };
+await main({
+  data,
+  post: (message) => say({ type: 'message', message }),
+  receive: (hear) => void process.on('message', hear),
+  macrotask: (callback) => void setImmediate(callback),
+  mark: ({ batch, turn }) => {
+    Atomics.store(marks, 1, batch);
+    Atomics.store(marks, 2, turn);
+    Atomics.add(marks, 0, 1);
+  },
+  rest: () => {
+    Atomics.store(marks, 1, 0);
+    Atomics.add(marks, 0, 1);
+  },
+  elapsed: () => performance.now(),
+  heapShare: () => {
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+    return used / limit;
+  },
+});
+say({ type: 'ready' });
