@@ -173,6 +173,7 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
   };
 
   return {
+    atOnceMax: 1,
     handleBatch: async (records) => {
       intake.accept(records);
       await probe?.('polled');

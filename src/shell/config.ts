@@ -8,6 +8,13 @@ const hour = 60 * minute;
 export const shellConfigDefault = {
   /** Records of one poll: large enough that a batch's fixed costs vanish, small enough that one batch takes milliseconds. */
   recordsPerPollMax: 500,
+  /** Keys of one round: what is beyond it waits for the next, so that scopes take turns and a round stays short. */
+  keysPerRoundMax: 200,
+  /**
+   * Batches of a machine under way at once: while one is saved and sent, the next is polled and stepped. Two keep thread, database
+   * and disk busy; more would only make batches smaller.
+   */
+  batchesAtOnceMax: 2,
   /** How long one poll waits for a first record. Also how late a failed commit is tried again when nothing comes. */
   pollWaitMsMax: 10 * second,
   /** Records kept in memory because their key must wait; above it nothing new is polled. */

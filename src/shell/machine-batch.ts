@@ -5,18 +5,22 @@
  *                  ▲                       │ later, conflict, thrown: this key only
  *                  └───────────────────────┘
  *
+ * Batches overlap: while one is saved and published, the next is loaded and stepped. Steps are one at a time, and a key is in one
+ * round at a time, from the moment its records are taken until its effects are on the bus.
+ *
  * Why nothing that is owed is ever lost, and nothing is done twice (W1–W5), whoever crashes, stalls or loses a partition:
  *
- * - **M1** An offset is committed only after the bus has acknowledged every effect of the rounds that finished records
- *   before it. So a record whose effects may be missing is delivered again, to whoever owns the partition then.
+ * - **M1** A record is done when the bus has acknowledged every effect of its round, and an offset is committed only when all
+ *   records before it are done. So a record whose effects may be missing is delivered again, to whoever owns the partition then.
  * - **M2** A save replaces what is owed only by more: effects not known to be on the bus are carried over, in order. They
  *   are dropped from memory only when the publish that contained them was acknowledged to this replica.
  * - **M3** A state read from the store is taken to owe all it lists, and that is sent with the batch that read it. If a
  *   replica died between save and publish, the record behind that save comes again (M1); its new owner reads the state,
  *   finds the record handled, sends what is owed, and only then commits. A version is written once, by one replica (saves
  *   are guarded), so "this version is settled" stays true for the replica that settled it, even after eviction.
- * - **M4** The next round saves nothing before the effects of the last one are acknowledged. So `handled` of a saved state
- *   may contain records of earlier rounds that changed nothing: their effects are out.
+ * - **M4** A key's next round begins when the effects of its last one are acknowledged. So `handled` of a saved state may contain
+ *   records of earlier rounds that changed nothing: their effects are out; and effects of one key keep their order. Rounds of
+ *   different keys share nothing that is saved or sent, so their order does not matter.
  * - **M5** A record is finished only on a state known to be current: just read, or guarded by a save, or compared with the
  *   store's version in this round. A replica that lost a partition and got it back may hold old heads; what it decided on
  *   one, be it "nothing to do", "poison", "handled before" or "not due", is void and decided again. (Without this, an
@@ -46,7 +50,7 @@ import { createShellMetrics, type ShellMetrics } from './batch/metrics.ts';
 import { createOffsets } from './batch/offsets.ts';
 import { createOutbox } from './batch/outbox.ts';
 import { createParking, type Reasoned } from './batch/parking.ts';
-import { runRound, type RoundOptions, type SavedDueAt } from './batch/round.ts';
+import { finishRound, takeRound, type RoundOptions, type SavedDueAt } from './batch/round.ts';
 import { createCommitter } from './batch/committer.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
 import { messageOf, type Probe } from './operational.ts';
@@ -70,11 +74,12 @@ export type MachineBatchOptions = {
   readonly onSaved?: (saved: readonly SavedDueAt[]) => void;
 };
 
-/** One batch after another, never two at once. */
 export type Batch = {
+  /** How many `handleBatch` may be under way at once. */
+  readonly atOnceMax: number;
   /**
    * Handles what was polled and what waits; resolves when its effects are on the bus, while the commit is under way.
-   * Throws what is operational: then call it again (with no records) after a back-off; nothing is lost.
+   * Throws what is operational: then, when all others have ended, call it again (with no records) after a back-off; nothing is lost.
    */
   handleBatch(records: readonly InRecord[]): Promise<void>;
   /** When `handleBatch` has something to do even if nothing is polled. */
@@ -120,6 +125,16 @@ const createReader = (machine: Machine<any, any, any>): ((record: InRecord) => R
   };
 };
 
+/** Runs works one after another, in the order in which they were handed in. */
+const createTurns = () => {
+  let last: Promise<unknown> = Promise.resolve();
+  return <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+};
+
 const assemble = (options: MachineBatchOptions, metrics: ShellMetrics): RoundOptions => {
   const { machine, states, clock, log, publish, probe, onSaved } = options;
   const limits = options.limits ?? shellLimits();
@@ -160,15 +175,21 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
     refused.push({ record, reason: result.reason });
   };
   const parkRefused = async (): Promise<void> => {
-    await parking.records(refused);
-    for (const { record } of refused) offsets.done(record);
-    refused = [];
+    const parked = refused;
+    await parking.records(parked);
+    for (const { record } of parked) offsets.done(record);
+    refused = refused.filter((one) => !parked.includes(one));
   };
+  /** Steps are one at a time: a machine's memory is not made for more, and whoever waits finds more keys ready. */
+  const stepping = createTurns();
   const runRounds = async (): Promise<void> => {
-    for (let ready = lanes.ready(clock.now()); ready.length > 0; ready = lanes.ready(clock.now())) await runRound(context, ready);
+    for (let round = await stepping(() => takeRound(context)); round !== undefined; round = await stepping(() => takeRound(context))) {
+      await finishRound(context, round);
+    }
   };
 
   return {
+    atOnceMax: context.limits.batchesAtOnceMax,
     handleBatch: async (records) => {
       if (records.length > 0) metrics.batch(records);
       for (const record of records) accept(record);
@@ -176,7 +197,7 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
       await outbox.flush();
       await parkRefused();
       await runRounds();
-      const evicted = cache.trim();
+      const evicted = cache.trim(lanes.isTaken);
       if (evicted.length > 0) machine.forget?.(evicted);
       committer.commit();
     },

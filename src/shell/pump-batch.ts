@@ -65,6 +65,7 @@ export const createPumpBatch = (options: PumpBatchOptions): Batch => {
   };
 
   return {
+    atOnceMax: 1,
     handleBatch: async (records) => {
       intake.accept(records);
       await probe?.('polled');

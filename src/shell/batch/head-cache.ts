@@ -20,6 +20,8 @@ export type Held = {
   /** Effects of the stored state that are not known to be on the bus. */
   owed: readonly OutRecord[];
   dueAt: number | null;
+  /** As this replica saved it last; unknown of a head that was read. */
+  scope: string | null;
 };
 
 export type HeadCache = {
@@ -30,11 +32,13 @@ export type HeadCache = {
   /** The effects of this version are on the bus. */
   settle(held: Held, version: number): void;
   drop(keys: readonly string[]): void;
-  /** Drops what is over the bound and returns its keys. */
-  trim(): readonly string[];
+  /** Drops what is over the bound, but nothing that a round has taken, and returns the keys. */
+  trim(isTaken: (key: string) => boolean): readonly string[];
+  /** The scope of a key in memory, where it is known. */
+  scopeOf(key: string): string | undefined;
 };
 
-const absent = (key: string): Held => ({ key, version: 0, head: undefined, handled: {}, owed: [], dueAt: null });
+const absent = (key: string): Held => ({ key, version: 0, head: undefined, handled: {}, owed: [], dueAt: null, scope: null });
 
 export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCache => {
   const heads = new Map<string, Held>();
@@ -57,6 +61,7 @@ export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCa
     handled: { ...handled },
     owed: settledVersions.get(key) === version ? [] : owed,
     dueAt,
+    scope: null,
   });
   const keep = (held: Held): void => {
     heads.delete(held.key);
@@ -81,10 +86,12 @@ export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCa
     drop: (keys) => {
       for (const key of keys) heads.delete(key);
     },
-    trim: () => {
+    scopeOf: (key) => heads.get(key)?.scope ?? undefined,
+    trim: (isTaken) => {
       const evicted: string[] = [];
       for (const [key, held] of heads) {
         if (heads.size <= limits.headsCachedMax) break;
+        if (isTaken(key)) continue;
         if (held.owed.length === 0) remember(key, held.version);
         heads.delete(key);
         evicted.push(key);

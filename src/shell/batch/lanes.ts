@@ -1,4 +1,7 @@
-/** Records that wait to be stepped: one lane a key, in the order in which they came. A lane that must wait holds up no other. */
+/**
+ * Records that wait to be stepped: one lane a key, in the order in which they came. A lane that must wait holds up no other, and a
+ * lane that a round has taken is in no other round until that one gives it back.
+ */
 import type { InRecord } from '../../messages/grammar/record.ts';
 
 export type Queued = {
@@ -16,6 +19,8 @@ export type Lane = {
   oneByOne: boolean;
   /** Not before this time; 0 is at once. */
   waitUntil: number;
+  /** A round has it. */
+  taken: boolean;
   /** When the key was first not to be stepped, and how often since. */
   refusedSince: number | undefined;
   refusals: number;
@@ -24,10 +29,12 @@ export type Lane = {
 
 export type Lanes = {
   add(queued: Queued): void;
+  /** Those that may be stepped now, the longest known first. */
   ready(now: number): readonly Lane[];
+  isTaken(key: string): boolean;
   /** These records are done; the lane leaves when nothing is left in it. */
   remove(lane: Lane, done: ReadonlySet<Queued>): void;
-  /** When the first waiting lane becomes ready. */
+  /** When the first lane that waits and is not taken becomes ready. */
   readyAt(): number | undefined;
   /** Records in all lanes. */
   count(): number;
@@ -42,9 +49,10 @@ export const createLanes = (): Lanes => {
       held++;
       const lane = lanes.get(key);
       if (lane !== undefined) lane.queue.push(queued);
-      else lanes.set(key, { key, queue: [queued], oneByOne: false, waitUntil: 0, refusedSince: undefined, refusals: 0, conflicts: 0 });
+      else lanes.set(key, { key, queue: [queued], oneByOne: false, waitUntil: 0, taken: false, refusedSince: undefined, refusals: 0, conflicts: 0 });
     },
-    ready: (now) => [...lanes.values()].filter(({ waitUntil }) => waitUntil <= now),
+    ready: (now) => [...lanes.values()].filter(({ waitUntil, taken }) => !taken && waitUntil <= now),
+    isTaken: (key) => lanes.get(key)?.taken === true,
     remove: (lane, done) => {
       const before = lane.queue.length;
       lane.queue = done.size === before ? [] : lane.queue.filter((queued) => !done.has(queued));
@@ -53,7 +61,7 @@ export const createLanes = (): Lanes => {
     },
     readyAt: () => {
       let first: number | undefined;
-      for (const { waitUntil } of lanes.values()) if (first === undefined || waitUntil < first) first = waitUntil;
+      for (const { waitUntil, taken } of lanes.values()) if (!taken && (first === undefined || waitUntil < first)) first = waitUntil;
       return first;
     },
     count: () => held,

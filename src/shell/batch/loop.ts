@@ -1,6 +1,7 @@
 /**
- * Polls and handles, batch after batch, until it is stopped. Operational errors make it wait and go on; nothing that was
- * polled is dropped, because a batch that failed is continued before anything new is polled.
+ * Polls and handles, batch after batch, until it is stopped. While batches are under way it polls the next, up to what they allow.
+ * Operational errors make it wait and go on; nothing that was polled is dropped, because a batch that failed is continued, alone,
+ * before anything new is polled.
  */
 import { BusError, type Consumer } from '../../bus/bus.ts';
 import { pause, type Clock } from '../../host/clock.ts';
@@ -36,8 +37,56 @@ export const healthOf = (name: string, fault: unknown): Health =>
 
 const isClosed = (error: unknown): boolean => error instanceof BusError && error.code === 'BUS_CLOSED';
 
-const timeToPoll = ({ batch, clock, limits }: LoopOptions): number =>
-  Math.min(Math.max((batch.readyAt() ?? Infinity) - clock.now(), 0), limits.pollWaitMsMax);
+/** What is ready already is the business of a batch under way, where there is one. */
+const timeToPoll = ({ batch, clock, limits }: LoopOptions, isUnderWay: boolean): number => {
+  const waitMs = (batch.readyAt() ?? Infinity) - clock.now();
+  if (waitMs <= 0 && !isUnderWay) return 0;
+  return waitMs <= 0 ? limits.pollWaitMsMax : Math.min(waitMs, limits.pollWaitMsMax);
+};
+
+type UnderWay = {
+  /** Resolves when fewer batches are under way; throws what one of them threw. */
+  fewerThan(count: number): Promise<void>;
+  start(handling: Promise<void>): void;
+  count(): number;
+  /** Resolves when none is under way, with whether one had failed. */
+  end(): Promise<boolean>;
+};
+
+/** Batches that have been started and not ended. `ended` is told of each end. */
+const createUnderWay = (ended: (failed: boolean) => void): UnderWay => {
+  const handlings = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  const check = (): void => {
+    if (failure !== undefined) throw failure.error;
+  };
+  const settle = async (handling: Promise<void>): Promise<void> => {
+    try {
+      await handling;
+    } catch (error) {
+      failure ??= { error };
+    }
+    ended(failure !== undefined);
+  };
+  return {
+    fewerThan: async (count) => {
+      check();
+      while (handlings.size >= count) await Promise.race(handlings);
+      check();
+    },
+    start: (handling) => {
+      const mine = settle(handling).then(() => void handlings.delete(mine));
+      handlings.add(mine);
+    },
+    count: () => handlings.size,
+    end: async () => {
+      await Promise.all(handlings);
+      const failed = failure !== undefined;
+      failure = undefined;
+      return failed;
+    },
+  };
+};
 
 export const startLoop = (options: LoopOptions): Loop => {
   const { name, consumer, batch, clock, log, limits, random } = options;
@@ -47,28 +96,48 @@ export const startLoop = (options: LoopOptions): Loop => {
   let tries = 0;
   /** A batch that failed goes on before anything new is polled. */
   let unfinished = false;
+  /** Ends a long poll. */
+  let interrupt = new AbortController();
+  // What a batch has left behind for a later time, the poll that began before could not know of; nor of its failure.
+  const underWay = createUnderWay((failed) => {
+    if (failed || batch.readyAt() !== undefined) interrupt.abort();
+  });
 
-  const turn = async (): Promise<void> => {
-    const isFull = batch.heldCount() >= limits.recordsHeldMax;
-    if (isFull) await pause(clock, timeToPoll(options), signal);
-    const polls = !unfinished && !isFull;
-    // A loop that has failed only looks, so that it soon knows whether it works again.
-    const timeoutMs = fault === undefined ? timeToPoll(options) : 0;
-    const records = polls ? await consumer.poll({ timeoutMs, recordsMax: limits.recordsPerPollMax, signal }) : [];
+  /** Alone, after a failure: goes on with what failed, then looks whether the loop works again. */
+  const recover = async (): Promise<void> => {
+    if (unfinished) await batch.handleBatch([]);
+    unfinished = false;
+    // Only a poll shows that the bus is back: a batch with nothing to do succeeds without it.
+    const records = await consumer.poll({ timeoutMs: 0, recordsMax: limits.recordsPerPollMax });
     unfinished = true;
     await batch.handleBatch(records);
     unfinished = false;
-    // Only a poll shows that the bus is back: a batch with nothing to do succeeds without it.
-    if (!polls || fault === undefined) return;
     log.info('loop-recovered', { name, tries });
     fault = undefined;
     tries = 0;
   };
+  const turn = async (): Promise<void> => {
+    await underWay.fewerThan(batch.atOnceMax);
+    if (batch.heldCount() >= limits.recordsHeldMax) {
+      // What is under way may make room; else it comes with time.
+      if (underWay.count() > 0) return underWay.fewerThan(underWay.count());
+      await pause(clock, timeToPoll(options, false), signal);
+      return underWay.start(batch.handleBatch([]));
+    }
+    if (signal.aborted) return;
+    if (interrupt.signal.aborted) interrupt = new AbortController();
+    const timeoutMs = timeToPoll(options, underWay.count() > 0);
+    const records = await consumer.poll({ timeoutMs, recordsMax: limits.recordsPerPollMax, signal: interrupt.signal });
+    if (records.length === 0 && interrupt.signal.aborted) return;
+    underWay.start(batch.handleBatch(records));
+  };
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
       try {
-        await turn();
+        await (fault === undefined ? turn() : recover());
       } catch (error) {
+        // A fault of one may be a fault of all: nothing new begins before they have ended.
+        unfinished = (await underWay.end()) || unfinished;
         if (signal.aborted) return;
         fault = error;
         (needsAttention(error) ? log.error : log.warn)('loop-failed', { name, tries, error });
@@ -83,8 +152,9 @@ export const startLoop = (options: LoopOptions): Loop => {
     health: () => healthOf(name, fault),
     stop: async () => {
       stopping.abort();
+      interrupt.abort();
       const inTime = new AbortController();
-      await Promise.race([running.then(batch.committed).catch(() => {}), pause(clock, limits.stopMsMax, inTime.signal)]);
+      await Promise.race([running.then(underWay.end).then(batch.committed).catch(() => {}), pause(clock, limits.stopMsMax, inTime.signal)]);
       inTime.abort();
       await consumer.close();
     },

@@ -1,6 +1,7 @@
 /**
- * Effects on their way to the bus. What is added stays until the bus has acknowledged it, whatever fails in between; a
- * record that the bus will never take is found by halving, and parked (W4).
+ * Effects on their way to the bus, in parcels: those of one round. What is added stays until the bus has acknowledged it, whatever
+ * fails in between; a record that the bus will never take is found by halving, and parked (W4). Several flushes may be under way:
+ * each takes what waits then. Parcels of different rounds hold effects of different keys, so their order does not matter.
  */
 import { BusError, type Bus } from '../../bus/bus.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -9,13 +10,15 @@ import type { ShellLimits } from '../config.ts';
 import type { Parking } from './parking.ts';
 
 export type Outbox = {
-  /** `sent` is called when these records are durable on the bus (or parked). */
+  /** One parcel. `sent` is called when its records are durable on the bus (or parked). */
   add(records: readonly OutRecord[], sent?: () => void): void;
-  /** Resolves when everything added is durable. Throws what is operational; nothing is lost then, call it again. */
+  /** Resolves when everything that waits now is durable. Throws what is operational; nothing is lost then, call it again. */
   flush(): Promise<void>;
 };
 
 export type OutboxOptions = { readonly publish: Bus['publish']; readonly parking: Parking; readonly limits: ShellLimits };
+
+type Parcel = { readonly records: readonly OutRecord[]; readonly sent: () => void };
 
 /** The bus answered, and said no to something in the request. */
 const isRefusal = (error: unknown): boolean =>
@@ -35,8 +38,7 @@ const fittingCount = (records: readonly OutRecord[], limits: ShellLimits): numbe
 };
 
 export const createOutbox = ({ publish, parking, limits }: OutboxOptions): Outbox => {
-  let waiting: OutRecord[] = [];
-  let callbacks: (() => void)[] = [];
+  let waiting: Parcel[] = [];
 
   /** Left half first, so that records of one key keep their order. */
   const publishHalves = async (records: readonly OutRecord[]): Promise<void> => {
@@ -51,20 +53,28 @@ export const createOutbox = ({ publish, parking, limits }: OutboxOptions): Outbo
     }
   };
 
+  const publishAll = async (records: readonly OutRecord[]): Promise<void> => {
+    for (let left = records; left.length > 0; ) {
+      const count = fittingCount(left, limits);
+      await publishHalves(left.slice(0, count));
+      left = left.slice(count);
+    }
+  };
+
   return {
-    add: (records, sent) => {
-      for (const record of records) waiting.push(record);
-      if (sent !== undefined) callbacks.push(sent);
-    },
+    add: (records, sent = () => {}) => void waiting.push({ records, sent }),
     flush: async () => {
-      while (waiting.length > 0) {
-        const count = fittingCount(waiting, limits);
-        await publishHalves(waiting.slice(0, count));
-        waiting = waiting.slice(count);
+      const parcels = waiting;
+      if (parcels.length === 0) return;
+      waiting = [];
+      try {
+        await publishAll(parcels.flatMap(({ records }) => records));
+      } catch (error) {
+        // Some may be out: they are sent again, which is harmless (W3).
+        waiting = [...parcels, ...waiting];
+        throw error;
       }
-      const done = callbacks;
-      callbacks = [];
-      for (const callback of done) callback();
+      for (const { sent } of parcels) sent();
     },
   };
 };

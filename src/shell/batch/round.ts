@@ -1,14 +1,16 @@
 /**
- * One round of a machine's batch: every ready key is read, stepped, saved and sent, once. `machine-batch.ts` states why
- * nothing is lost; the numbers M1–M7 are from there.
+ * One round of a machine's batch: ready keys are taken, read and stepped (`takeRound`), then saved and sent (`finishRound`), once.
+ * `machine-batch.ts` states why nothing is lost; the numbers M1–M7 are from there.
  *
- * Nothing in memory changes before its write has succeeded. A round that throws leaves the lanes as they were and may
- * simply be run again.
+ * Several rounds may be under way, each with keys of its own: a lane is given back when its effects are on the bus (M4), or when
+ * nothing of it was saved. Nothing in memory changes before its write has succeeded. A round that throws leaves its lanes as they were
+ * and they may simply be taken again; effects that are owed by then wait in the outbox, and their lanes with them.
  */
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
+import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
 import type { StateChange, StateStore } from '../store.ts';
 import type { Machine, StepOutput } from '../worker.ts';
@@ -112,33 +114,46 @@ const finish = ({ lanes, offsets }: RoundOptions, lane: Lane, done: readonly Que
   lanes.remove(lane, new Set(done));
 };
 
-const send = ({ outbox, cache }: RoundOptions, held: Held, records: readonly OutRecord[]): void => {
-  if (records.length === 0) return;
-  const { version } = held;
-  outbox.add(records, () => cache.settle(held, version));
+/** What a round leaves behind when its effects are on the bus. */
+type Ending = { readonly records: OutRecord[]; readonly works: { readonly work: Work; readonly version: number }[] };
+
+/** M1, M4: the records of this work are done, and its key free for another round, once these effects are acknowledged. */
+const endWith = (ending: Ending, work: Work, records: readonly OutRecord[]): void => {
+  for (const record of records) ending.records.push(record);
+  ending.works.push({ work, version: work.held.version });
 };
 
-const applySaved = (options: RoundOptions, { work, output, change }: Changed): void => {
+const sendEnding = (options: RoundOptions, { records, works }: Ending): void => {
+  const end = (): void => {
+    for (const { work, version } of works) {
+      options.cache.settle(work.held, version);
+      work.lane.taken = false;
+      finish(options, work.lane, consumedOf(work));
+    }
+  };
+  if (records.length === 0) end();
+  else options.outbox.add(records, end);
+};
+
+const applySaved = (options: RoundOptions, ending: Ending, { work, output, change }: Changed): void => {
   const { held, lane } = work;
   held.version = change.versionBefore + 1;
   held.head = output.head ?? undefined;
   held.handled = { ...change.handled };
   held.owed = change.owed;
   held.dueAt = change.dueAt;
+  held.scope = change.scope;
   options.cache.keep(held);
-  send(options, held, change.owed);
-  finish(options, lane, consumedOf(work));
   forgive(lane);
+  endWith(ending, work, change.owed);
   if (output.head === null) options.machine.forget?.([held.key]);
 };
 
-const applyUnchanged = (options: RoundOptions, work: Work, effects: readonly OutRecord[]): void => {
+const applyUnchanged = (ending: Ending, work: Work, effects: readonly OutRecord[]): void => {
   const { held, lane } = work;
-  const consumed = consumedOf(work);
-  held.handled = handledAfter(held, consumed);
-  send(options, held, owedAfter(held, effects));
-  finish(options, lane, consumed);
+  held.handled = handledAfter(held, consumedOf(work));
   forgive(lane);
+  endWith(ending, work, owedAfter(held, effects));
 };
 
 /** Tries the key again later; true when its time is over and its records are to be parked. */
@@ -213,15 +228,20 @@ const applyFault = (options: RoundOptions, work: Work, fault: unknown): readonly
   return judgeRefusal(options, { work, verdict: { type: 'thrown', error: new Error(`the store refused: ${messageOf(fault)}`) } });
 };
 
-const settleRound = async (options: RoundOptions, judged: readonly Judged[], idle: readonly Work[]): Promise<void> => {
-  const { changed, others } = part(judged);
-  const unchanged = [...others.map(({ work }) => work), ...idle];
+type Settled = { readonly saved: ReadonlySet<string>; readonly faults: ReadonlyMap<string, unknown>; readonly stale: ReadonlySet<string> };
+
+const writeRound = async (options: RoundOptions, changed: readonly Changed[], unchanged: readonly Work[]): Promise<Settled> => {
   const saving = saveChanges(options, changed.map(({ change }) => change));
   const comparing = findStale(options, unchanged.filter(({ fresh }) => !fresh));
-  // Both have ended before either's fault is thrown: the next round must not read while this one still writes.
+  // Both have ended before either's fault is thrown: the next round of these keys must not read while this one still writes.
   await Promise.allSettled([saving, comparing]);
   const { saved, faults } = await saving;
-  const stale = await comparing;
+  return { saved, faults, stale: await comparing };
+};
+
+const settleRound = async (options: RoundOptions, ending: Ending, { judged, idle }: Stepped): Promise<readonly Refusal[]> => {
+  const { changed, others } = part(judged);
+  const { saved, faults, stale } = await writeRound(options, changed, [...others.map(({ work }) => work), ...idle]);
   await options.probe?.('saved');
 
   const refused: Refusal[] = [];
@@ -230,7 +250,7 @@ const settleRound = async (options: RoundOptions, judged: readonly Judged[], idl
   for (const one of changed) {
     const { work, change } = one;
     if (saved.has(change.key)) {
-      applySaved(options, one);
+      applySaved(options, ending, one);
       dueAts.push({ key: change.key, dueAt: change.dueAt });
     } else if (faults.has(change.key)) refuse(work, applyFault(options, work, faults.get(change.key)));
     else refuse(work, applyConflict(options, work));
@@ -239,14 +259,14 @@ const settleRound = async (options: RoundOptions, judged: readonly Judged[], idl
   for (const one of others) {
     const { work, verdict } = one;
     if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
-    else if (verdict.type === 'next') applyUnchanged(options, work, verdict.effects);
+    else if (verdict.type === 'next') applyUnchanged(ending, work, verdict.effects);
     else refuse(work, judgeRefusal(options, one));
   }
   for (const work of idle) {
     if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
-    else applyUnchanged(options, work, []);
+    else applyUnchanged(ending, work, []);
   }
-  await parkRefused(options, refused);
+  return refused;
 };
 
 const countDropped = (metrics: ShellMetrics, works: readonly Work[]): void => {
@@ -255,24 +275,55 @@ const countDropped = (metrics: ShellMetrics, works: readonly Work[]): void => {
   }
 };
 
-/** Reads, steps, saves and sends the ready lanes. Throws only what is operational. */
-export const runRound = async (options: RoundOptions, ready: readonly Lane[]): Promise<void> => {
-  const { machine, cache, metrics, outbox, probe } = options;
-  const keys = ready.map(({ key }) => key);
+/** Keys that were read and stepped, and are to be saved. */
+export type Stepped = { readonly lanes: readonly Lane[]; readonly judged: readonly Judged[]; readonly idle: readonly Work[] };
+
+/** What was saved is unknown, or the machine's memory may be ahead of it: everything is read again. */
+const voidRound = ({ cache, machine }: RoundOptions, lanes: readonly Lane[]): void => {
+  const keys = lanes.map(({ key }) => key);
+  cache.drop(keys);
+  machine.forget?.(keys);
+};
+
+const chooseLanes = ({ machine, cache, lanes, clock, limits }: RoundOptions): readonly Lane[] =>
+  fairShare(lanes.ready(clock.now()), limits.keysPerRoundMax, ({ key, queue }) => machine.scopeOf?.(queue[0]!.event) ?? cache.scopeOf(key) ?? '');
+
+/** Takes ready lanes, reads and steps them; `undefined` when none is ready. Throws only what is operational. */
+export const takeRound = async (options: RoundOptions): Promise<Stepped | undefined> => {
+  const { cache, metrics, probe } = options;
+  const lanes = chooseLanes(options);
+  if (lanes.length === 0) return undefined;
+  for (const lane of lanes) lane.taken = true;
   try {
-    const { held, fresh } = await metrics.timed('load', () => cache.hold(keys));
-    const works = ready.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
+    const { held, fresh } = await metrics.timed('load', () => cache.hold(lanes.map(({ key }) => key)));
+    const works = lanes.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
     const stepped = works.filter(({ takes }) => takes.length > 0);
     const verdicts = await stepWorks(options, stepped);
     await probe?.('stepped');
-    const judged = stepped.map((work, i): Judged => ({ work, verdict: verdicts[i]! }));
-    await settleRound(options, judged, works.filter(({ takes }) => takes.length === 0));
     countDropped(metrics, works);
+    return { lanes, judged: stepped.map((work, i): Judged => ({ work, verdict: verdicts[i]! })), idle: works.filter(({ takes }) => takes.length === 0) };
   } catch (error) {
-    // What was saved is unknown, and the machine's memory may be ahead of it: everything is read again.
-    cache.drop(keys);
-    machine.forget?.(keys);
+    voidRound(options, lanes);
+    for (const lane of lanes) lane.taken = false;
     throw error;
+  }
+};
+
+/** Saves what was stepped and sends what it owes. Throws only what is operational. */
+export const finishRound = async (options: RoundOptions, stepped: Stepped): Promise<void> => {
+  const { metrics, outbox, probe } = options;
+  const ending: Ending = { records: [], works: [] };
+  const ends = new Set<Lane>();
+  try {
+    const refused = await settleRound(options, ending, stepped);
+    for (const { work } of ending.works) ends.add(work.lane);
+    sendEnding(options, ending);
+    await parkRefused(options, refused);
+  } catch (error) {
+    voidRound(options, stepped.lanes);
+    throw error;
+  } finally {
+    for (const lane of stepped.lanes) if (!ends.has(lane)) lane.taken = false;
   }
   await metrics.timed('publish', () => outbox.flush());
   await probe?.('published');
