@@ -43,47 +43,65 @@ type Group = { readonly committed: Map<string, number>; readonly position: Map<s
 
 export type StepBusOptions = { readonly clock: Clock; readonly random: BusChance; readonly faults: BusFaults; readonly onAppend?: (record: InRecord) => void };
 
-export const createStepBus = (options: StepBusOptions): StepBus => {
-  const { clock, random, faults } = options;
+type Logs = { of(topic: string, partition: number): InRecord[] };
+
+const createLogs = (): Logs => {
   const logs = new Map<string, InRecord[]>();
-  const groups = new Map<string, Group>();
-  const logOf = (topic: string, partition: number): InRecord[] => {
-    const stream = streamOf({ topic, partition });
-    let log = logs.get(stream);
-    if (log === undefined) logs.set(stream, (log = []));
-    return log;
+  return {
+    of: (topic, partition) => {
+      const stream = streamOf({ topic, partition });
+      let log = logs.get(stream);
+      if (log === undefined) logs.set(stream, (log = []));
+      return log;
+    },
   };
+};
+
+const take = (logs: Logs, group: Group, topics: readonly string[], recordsMax: number): InRecord[] => {
+  const batch: InRecord[] = [];
+  for (const topic of topics) {
+    for (let partition = 0; partition < partitionCount; partition++) {
+      const stream = streamOf({ topic, partition });
+      const from = group.position.get(stream) ?? group.committed.get(stream) ?? 0;
+      const records = logs.of(topic, partition).slice(from, from + recordsMax - batch.length);
+      if (records.length === 0) continue;
+      batch.push(...records);
+      group.position.set(stream, from + records.length);
+    }
+  }
+  return batch;
+};
+
+const followerOver = (logs: Logs, { topics, from, partition }: { topics: readonly string[]; from: 'earliest' | 'latest'; partition?: number }): Follower => {
+  const partitions = partition === undefined ? Array.from({ length: partitionCount }, (_, i) => i) : [partition];
+  const positions = new Map<string, number>();
+  for (const topic of topics) for (const p of partitions) positions.set(streamOf({ topic, partition: p }), from === 'earliest' ? 0 : logs.of(topic, p).length);
+  const drain = async (): Promise<InRecord[]> =>
+    topics.flatMap((topic) =>
+      partitions.flatMap((p) => {
+        const stream = streamOf({ topic, partition: p });
+        const records = logs.of(topic, p).slice(positions.get(stream) ?? 0);
+        positions.set(stream, logs.of(topic, p).length);
+        return records;
+      }),
+    );
+  return { ready: Promise.resolve(), poll: drain, drain, close: async () => undefined };
+};
+
+export const createStepBus = ({ clock, random, faults, onAppend }: StepBusOptions): StepBus => {
+  const logs = createLogs();
+  const groups = new Map<string, Group>();
   const groupOf = (name: string): Group => {
     let group = groups.get(name);
     if (group === undefined) groups.set(name, (group = { committed: new Map(), position: new Map(), generation: 0 }));
     return group;
   };
   const append = ({ topic, key, value, partition = partitionOf(key) }: OutRecord): { topic: string; partition: number; offset: number } => {
-    const log = logOf(topic, partition);
+    const log = logs.of(topic, partition);
     const record: InRecord = { topic, partition, offset: log.length, timestamp: clock.now(), key, value };
     log.push(record);
-    options.onAppend?.(record);
+    onAppend?.(record);
     return { topic, partition, offset: record.offset };
-  };
-  const publish = async (records: readonly OutRecord[]): Promise<{ topic: string; partition: number; offset: number }[]> => {
-    if (random.chance(faults.publishFails)) throw new BusError('BUS_UNREACHABLE', 'simulated: the request was lost');
-    const positions = records.map(append);
-    if (random.chance(faults.publishFailsLate)) throw new BusError('BUS_UNREACHABLE', 'simulated: the answer was lost');
-    return positions;
-  };
-  const take = (group: Group, topics: readonly string[], recordsMax: number): InRecord[] => {
-    const batch: InRecord[] = [];
-    for (const topic of topics) {
-      for (let partition = 0; partition < partitionCount; partition++) {
-        const stream = streamOf({ topic, partition });
-        const from = group.position.get(stream) ?? group.committed.get(stream) ?? 0;
-        const records = logOf(topic, partition).slice(from, from + recordsMax - batch.length);
-        if (records.length === 0) continue;
-        batch.push(...records);
-        group.position.set(stream, from + records.length);
-      }
-    }
-    return batch;
   };
   const consume = ({ group: name, topics }: { group: string; topics: readonly string[] }): Consumer => {
     const group = groupOf(name);
@@ -91,7 +109,7 @@ export const createStepBus = (options: StepBusOptions): StepBus => {
     group.position.clear();
     const generation = ++group.generation;
     return {
-      poll: async ({ recordsMax }) => (generation === group.generation ? take(group, topics, 1 + random.below(recordsMax)) : []),
+      poll: async ({ recordsMax }) => (generation === group.generation ? take(logs, group, topics, 1 + random.below(recordsMax)) : []),
       commit: async (positions) => {
         if (generation !== group.generation || random.chance(faults.commitLost)) return;
         for (const { topic, partition, offset } of positions) {
@@ -102,36 +120,27 @@ export const createStepBus = (options: StepBusOptions): StepBus => {
       close: async () => undefined,
     };
   };
-  const follow = ({ topics, from, partition }: { topics: readonly string[]; from: 'earliest' | 'latest'; partition?: number }): Follower => {
-    const partitions = partition === undefined ? Array.from({ length: partitionCount }, (_, i) => i) : [partition];
-    const positions = new Map<string, number>();
-    for (const topic of topics) for (const p of partitions) positions.set(streamOf({ topic, partition: p }), from === 'earliest' ? 0 : logOf(topic, p).length);
-    const drain = async (): Promise<InRecord[]> =>
-      topics.flatMap((topic) =>
-        partitions.flatMap((p) => {
-          const stream = streamOf({ topic, partition: p });
-          const records = logOf(topic, p).slice(positions.get(stream) ?? 0);
-          positions.set(stream, logOf(topic, p).length);
-          return records;
-        }),
-      );
-    return { ready: Promise.resolve(), poll: drain, drain, close: async () => undefined };
-  };
   return {
-    publish,
+    publish: async (records) => {
+      if (random.chance(faults.publishFails)) throw new BusError('BUS_UNREACHABLE', 'simulated: the request was lost');
+      const positions = records.map(append);
+      if (random.chance(faults.publishFailsLate)) throw new BusError('BUS_UNREACHABLE', 'simulated: the answer was lost');
+      return positions;
+    },
     consume,
-    follow,
+    follow: (options) => followerOver(logs, options),
     close: async () => undefined,
     waiting: (name, topics) => {
       const { committed, position } = groupOf(name);
-      return topics.reduce((sum, topic) => {
-        for (let p = 0; p < partitionCount; p++) {
-          const stream = streamOf({ topic, partition: p });
-          sum += logOf(topic, p).length - (position.get(stream) ?? committed.get(stream) ?? 0);
+      let sum = 0;
+      for (const topic of topics) {
+        for (let partition = 0; partition < partitionCount; partition++) {
+          const stream = streamOf({ topic, partition });
+          sum += logs.of(topic, partition).length - (position.get(stream) ?? committed.get(stream) ?? 0);
         }
-        return sum;
-      }, 0);
+      }
+      return sum;
     },
-    records: (topic) => Array.from({ length: partitionCount }, (_, p) => logOf(topic, p)).flat(),
+    records: (topic) => Array.from({ length: partitionCount }, (_, p) => logs.of(topic, p)).flat(),
   };
 };

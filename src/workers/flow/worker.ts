@@ -1,7 +1,7 @@
 /**
  * The flow room: runs flow code and checkpoints it.
  *
- * - **hears** rest-to-flow.start, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query;
+ * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query;
  *   views of virtual nodes, CPIs, CPK code, members and group parameters
  * - **says** flow-to-rest.status, flow-to-db.entity, all-to-crypto.sign, all-to-link-manager.send, and answers to rest
  * - **owns** checkpoints: a head and a journal for each flow
@@ -61,5 +61,5 @@ export const createFlowSandbox = ({ limits, processorCount = 2, ...deps }: Sandb
   createPooledSandbox({ ...deps, limits: { ...flowLimitsDefault, guestCount: guestCountFor(processorCount), ...limits } });
 
 /** For the simulator and for tests, with code that the caller trusts: no thread, no hardening, the caller's macrotasks. */
-export const createTrustingSandbox = ({ limits, macrotask }: { limits?: Partial<FlowLimits>; macrotask?: InlineSandboxOptions['macrotask'] } = {}): Sandbox =>
-  createInlineSandbox({ limits: { ...flowLimitsDefault, ...limits }, ...(macrotask === undefined ? {} : { macrotask }) });
+export const createTrustingSandbox = ({ limits, ...options }: { limits?: Partial<FlowLimits> } & Omit<InlineSandboxOptions, 'limits'> = {}): Sandbox =>
+  createInlineSandbox({ ...options, limits: { ...flowLimitsDefault, ...limits } });

@@ -1,0 +1,72 @@
+/** What a test network runs: an author's project, bundled as the packager does it, or flow values as the test holds them. */
+import { fileURLToPath } from 'node:url';
+import { dirname } from 'node:path';
+import { Script } from 'node:vm';
+import { utf8 } from '../cipher/bytes.ts';
+import type { Flow } from '../flow-sdk/flow-sdk.ts';
+import { hashOf } from '../packaging/container.ts';
+import { bundleProject } from '../packaging/build/bundle.ts';
+import { readProject } from '../packaging/build/project.ts';
+import { flowDeclarations, type FlowDeclaration } from '../packaging/manifest.ts';
+
+/**
+ * - a folder with a `cordage.json` (or that file itself), as a path from the working directory or a `file:` URL;
+ * - flow values in a list, or a module that exports them (`import * as app from './flows.ts'`).
+ */
+export type AppSource = string | URL | readonly unknown[] | object;
+
+export type TestApp = {
+  readonly hash: string;
+  /** JavaScript of the bundle; of flow values a name for them. */
+  readonly code: string;
+  readonly declarations: readonly FlowDeclaration[];
+  /** Runs the code in the caller's own realm: what the inline sandbox does. */
+  readonly evaluate: (code: string) => unknown;
+};
+
+const isFlow = (value: unknown): value is Flow => typeof value === 'object' && value !== null && 'cordageFlow' in value && value.cordageFlow === 1;
+
+/** A bundle is a script that declares `cordageApp`. Its file name is what a debugger and a stack trace show. */
+export const evaluateBundle = (code: string, filename: string): unknown => {
+  // A function of its own, so that two bundles do not share the global name.
+  const run = new Script(`(() => {${code}\n;return cordageApp;})`, { filename }).runInThisContext() as () => unknown;
+  return run();
+};
+
+const readFlows = (app: unknown, what: string): Flow[] => {
+  const list = typeof app === 'object' && app !== null && 'flows' in app && Array.isArray(app.flows) ? app.flows.filter(isFlow) : [];
+  if (list.length === 0) throw new Error(`${what} holds no flow; export what startableFlow, responderFlow or subFlow made`);
+  return list;
+};
+
+/** As the manifest of a package would list them; what no package could hold is refused here too. */
+const declarationsOf = (flows: readonly Flow[]): FlowDeclaration[] => flowDeclarations.parse(flows.map(({ declaration }) => declaration));
+
+const openProject = async (path: string): Promise<TestApp> => {
+  const project = readProject(path.endsWith('.json') ? dirname(path) : path);
+  const bundle = await bundleProject(project);
+  const code = new TextDecoder().decode(bundle);
+  const evaluate = (script: string): unknown => evaluateBundle(script, `cordage-bundle:${project.name}`);
+  return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(evaluate(code), project.entry)), evaluate };
+};
+
+const openFlows = async (source: object): Promise<TestApp> => {
+  const flows = readFlows({ flows: Object.values(source) }, 'the app of the test network');
+  const code = flows.map(({ declaration }) => declaration.name).join(' ');
+  return { hash: await hashOf(utf8(code)), code, declarations: declarationsOf(flows), evaluate: () => ({ flows }) };
+};
+
+/** Projects are bundled once a process: a test file that makes many networks pays once. */
+const opened = new Map<string, Promise<TestApp>>();
+
+export const openApp = (source: AppSource): Promise<TestApp> => {
+  if (typeof source !== 'string' && !(source instanceof URL)) return openFlows(source);
+  const path = source instanceof URL ? fileURLToPath(source) : source;
+  let app = opened.get(path);
+  if (app === undefined) {
+    opened.set(path, (app = openProject(path)));
+    // What failed is tried again: in watch mode the author has corrected it.
+    app.catch(() => opened.delete(path));
+  }
+  return app;
+};
