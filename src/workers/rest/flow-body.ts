@@ -14,9 +14,12 @@ export const statusBody = (status: FlowStatus) => ({
   timestamp: isoTime(status.timestamp),
 });
 
+/** How JSON text begins: to find out by an exception costs more than the rest of the answer. */
+const jsonBeginning = /^\s*[[{"\-\dtfn]/;
+
 /** A flow's result is JSON text when the flow made JSON; any other text is shown as a JSON string. */
 const jsonOf = (text: string | null): unknown => {
-  if (text === null) return null;
+  if (text === null || !jsonBeginning.test(text)) return text;
   try {
     return JSON.parse(text);
   } catch {

@@ -43,6 +43,17 @@ const hearEnd = ({ statuses, clock }: RestRoom, key: FlowKey, delayMs: number): 
   return { heard: promise, cancel };
 };
 
+/**
+ * The end of a flow that was started just now, where it comes within the wait. It rests on events alone: who gets `undefined`
+ * knows that the flow was started, and asks for its status as after any start.
+ */
+export const hearEndIfFollowed = async (room: RestRoom, key: FlowKey, waitMs: number): Promise<FlowStatus | undefined> => {
+  const { statuses, limits } = room;
+  if (waitMs <= 0 || !statuses.isTracking || statuses.listenerCount >= limits.listenersMax) return undefined;
+  const known = statuses.known(key);
+  return known !== undefined && hasEnded(known) ? known : hearEnd(room, key, waitMs).heard;
+};
+
 /** Until statuses are followed, or it is time to ask again. */
 export const untilTracking = async ({ statuses, clock, limits }: RestRoom, leftMs = Infinity): Promise<void> => {
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -18,6 +18,7 @@ const additions = {
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
   ],
   parameters: [
+    'post /flow/{holdingidentityshorthash} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',
   ],
@@ -28,7 +29,8 @@ const additions = {
 const realStatuses: Record<string, string[]> = {
   'put /certificate/cluster/{usage}': ['204'],
   'post /virtualnode': ['202'],
-  'post /flow/{holdingidentityshorthash}': ['202'],
+  // 200 only where a wait was asked for and the flow ended within it.
+  'post /flow/{holdingidentityshorthash}': ['200', '202'],
   'get /flow/{holdingidentityshorthash}/{clientrequestid}/result': ['200', '202'],
 };
 

@@ -238,6 +238,30 @@ describe('waiting for a result', () => {
     }
   });
 
+  test.each(['before', 'after'])('at the start itself gives the end of the flow in one call, told %s the start is answered', async (when) => {
+    const id = nextId();
+    const { flows } = rest.rooms;
+    const end = (): Promise<void> => flows.move(aliceHash, id, 'COMPLETED', { flowResult: '"done"' });
+    const started = new Promise<void>((resolve) => {
+      flows.onStart = () => {
+        flows.onStart = undefined;
+        if (when === 'before') void end().then(resolve);
+        else setImmediate(resolve);
+      };
+    });
+    const waiting = rest.call('POST', `/flow/${aliceHash}?wait=60000`, { json: start(id) });
+    await started;
+    if (when === 'after') await end();
+    expect(await waiting).toMatchObject({ status: 200, json: { clientRequestId: id, flowStatus: 'COMPLETED', flowResult: '"done"' } });
+  });
+
+  test('at the start gives 202 when the wait is over, and 409 to a second start', async () => {
+    const id = nextId();
+    const waiting = await rest.call('POST', `/flow/${aliceHash}?wait=1`, { json: start(id) });
+    expect(waiting).toMatchObject({ status: 202, json: { flowStatus: 'START_REQUESTED' } });
+    expect((await rest.call('POST', `/flow/${aliceHash}?wait=60000`, { json: start(id) })).status).toBe(409);
+  });
+
   test('is answered at once when too many wait already', async () => {
     const crowded = await openRest({ limits: { listenersMax: 0 } });
     try {

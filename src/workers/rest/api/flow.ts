@@ -11,7 +11,7 @@ import { restToFlowRedrive } from '../../../messages/rest-to-flow.redrive.ts';
 import { flowIdOf } from '../../../identity/derive.ts';
 import { openEventStream } from '../feed/event-stream.ts';
 import { isoTime, resultBody, statusBody } from '../flow-body.ts';
-import { findFlow } from '../flow-lookup.ts';
+import { findFlow, hearEndIfFollowed } from '../flow-lookup.ts';
 import { hasEnded, type FlowKey } from '../flow-statuses.ts';
 import { clientRequestIdText, optionalText, shortHash, text, wordOf } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
@@ -192,12 +192,13 @@ export const flowRoutes = [
     method: 'POST',
     path: '/flow/{holdingidentityshorthash}',
     tag,
-    summary: 'Starts a flow; answers once the start cannot be lost',
+    summary: 'Starts a flow; answers 202 once the start cannot be lost, or, with a wait, 200 when the flow has ended within it',
     pathParameters: hash,
+    queryParameters: wait,
     body: jsonBody('startFlow', startParameters),
     reply: statusResponse,
-    statuses: [202],
-    handle: async ({ room, path, body, login }) => {
+    statuses: [200, 202],
+    handle: async ({ room, path, query, body, login }) => {
       const node = await findVirtualNode(room, path.holdingidentityshorthash);
       if (isRefusal(node)) return node;
       const fault = await checkStart(room, node, body);
@@ -206,6 +207,9 @@ export const flowRoutes = [
       if (typeof startedAt !== 'number') return startedAt;
       const { clientRequestId } = body;
       const holdingIdentityShortHash = node.holdingIdentity.shortHash;
+      const key = { shortHash: holdingIdentityShortHash, clientRequestId };
+      const ended = await hearEndIfFollowed(room, key, Math.min(query.wait ?? 0, room.limits.waitMsMax));
+      if (ended !== undefined) return done(statusBody(ended));
       return done(
         { holdingIdentityShortHash, clientRequestId, flowId: null, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp: isoTime(startedAt) },
         202,
