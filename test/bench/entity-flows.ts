@@ -3,20 +3,20 @@
  * workflow. One after another on the same machine, each with its own server processes, durability on for all.
  *
  * - Cordage: a combined cluster as a user starts it; an ordinary REST client with a login and a password starts a flow and waits for
- *   COMPLETED; each write is an entity in the vault.
+ *   COMPLETED in one call (`?wait=`), as Restate's does; each write is an entity in the vault.
  * - Restate: its server and a service of its SDK; an ingress call that waits; each write is the outcome of a step in its log.
  * - DBOS: its library, in the process that calls it (no HTTP, no login), on the same PostgreSQL; each write is a row, or in a second
  *   form the outcome of a step.
  */
-import { runFor, type Run } from './load.ts';
+import { benchSeconds, runFor, type Run } from './load.ts';
 import { ms, printTable } from './machine.ts';
 import { clusterCpuMs, openFlows, startOneCluster } from './one-cluster.ts';
 import { installPeers, startDbos, startRestate, type DbosForm, type Peer } from './peers.ts';
 import { cpuMs } from './processes.ts';
 import { inScratch, type Scratch } from './scratch.ts';
 
-/** Of each of the measured runs; CORDAGE_BENCH_SECONDS shortens them while other work shares the machine. */
-const measuredMs = Number(process.env['CORDAGE_BENCH_SECONDS'] ?? 8) * 1_000;
+/** Of each of the measured runs. */
+const measuredMs = benchSeconds(8) * 1_000;
 const warmUpMs = measuredMs / 2;
 const warmUpCallers = 64;
 const callerCounts = [1, 64, 256] as const;
@@ -43,12 +43,7 @@ const startCordage = async (scratch: Scratch): Promise<Peer> => {
   const flows = openFlows(cluster, Math.max(...callerCounts));
   scratch.closing.add(() => flows.close());
   return {
-    run: (callers, durationMs, prefix) =>
-      runFor(callers, durationMs, async (index) => {
-        const id = `${prefix}-${index}`;
-        await flows.start('bench.WriteTwo', id);
-        await flows.complete(id);
-      }),
+    run: (callers, durationMs, prefix) => runFor(callers, durationMs, (index) => flows.run('bench.WriteTwo', `${prefix}-${index}`)),
     cpuMs: () => ({ client: cpuMs(process.pid), ...clusterCpuMs(cluster) }),
   };
 };

@@ -1,6 +1,9 @@
 /** Callers that each do one thing after another for a while, and what came of it. */
 import { percentile } from './machine.ts';
 
+/** How long one measured run takes; CORDAGE_BENCH_SECONDS shortens them all while other work shares the machine. */
+export const benchSeconds = (usual: number): number => Number(process.env['CORDAGE_BENCH_SECONDS'] ?? usual);
+
 export type Run = {
   readonly callers: number;
   readonly count: number;

@@ -75,6 +75,8 @@ export type Flows = {
   start(flowClassName: string, clientRequestId: string, requestBody?: unknown): Promise<void>;
   /** Waits for COMPLETED; gives the result. */
   complete(clientRequestId: string): Promise<unknown>;
+  /** Starts and waits for COMPLETED in one call. */
+  run(flowClassName: string, clientRequestId: string, requestBody?: unknown): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -83,11 +85,18 @@ export const openFlows = ({ process: { restUrl }, shortHash, adminPassword }: On
   const dispatcher = new Agent({ connections, keepAliveTimeout: 60_000 });
   const headers = { authorization: `Basic ${btoa(`${adminLogin}:${adminPassword}`)}`, 'content-type': 'application/json', accept: 'application/json' };
   const base = `${restUrl}/api/v5_2/flow/${shortHash}`;
+  const post = async (url: string, flowClassName: string, clientRequestId: string, requestBody: unknown): Promise<{ status: number; text: string }> => {
+    const { statusCode, body } = await request(url, { method: 'POST', dispatcher, headers, body: JSON.stringify({ clientRequestId, flowClassName, requestBody }) });
+    return { status: statusCode, text: await body.text() };
+  };
   return {
     start: async (flowClassName, clientRequestId, requestBody = {}) => {
-      const { statusCode, body } = await request(base, { method: 'POST', dispatcher, headers, body: JSON.stringify({ clientRequestId, flowClassName, requestBody }) });
-      const text = await body.text();
-      if (statusCode !== 202) throw new Error(`the start of ${clientRequestId} answered ${statusCode}: ${text}`);
+      const { status, text } = await post(base, flowClassName, clientRequestId, requestBody);
+      if (status !== 202) throw new Error(`the start of ${clientRequestId} answered ${status}: ${text}`);
+    },
+    run: async (flowClassName, clientRequestId, requestBody = {}) => {
+      const { status, text } = await post(`${base}?wait=30000`, flowClassName, clientRequestId, requestBody);
+      if (status !== 200 || !text.includes('"COMPLETED"')) throw new Error(`the flow ${clientRequestId} answered ${status}: ${text}`);
     },
     complete: async (clientRequestId) => {
       const { statusCode, body } = await request(`${base}/${clientRequestId}/result?wait=30000`, { dispatcher, headers });

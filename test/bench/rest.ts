@@ -1,9 +1,11 @@
 /**
  * How many flows a second one rest worker starts and reads the result of, when nothing behind it takes time: a flow room
- * that answers whole batches on a broker in memory, and completes every flow at once.
+ * that answers whole batches on a broker in memory, and completes every flow at once. The floor is a bare Hono server that answers
+ * the same requests with the same bodies, to the same client in the same process.
  */
 import type { AddressInfo } from 'node:net';
 import { serve, type ServerType } from '@hono/node-server';
+import { Hono } from 'hono';
 import { Pool } from 'undici';
 import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
 import type { Bus } from '../../src/bus/bus.ts';
@@ -19,9 +21,12 @@ import { createLog, silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createRestWorker } from '../../src/workers/rest/worker.ts';
+import { benchSeconds, runFor } from './load.ts';
+import { ms } from './machine.ts';
 import { admin, alice, aliceHash, cpi, userOf } from '../workers/rest/rest-under-test.ts';
 
-const flows = 20_000;
+const measuredSeconds = benchSeconds(5);
+const warmUpSeconds = measuredSeconds / 2;
 const callers = 32;
 
 const answerFlows = async (bus: Bus): Promise<void> => {
@@ -48,25 +53,46 @@ const fixedView = <Body>(key: string, body: Body) => ({ get: (asked: string) => 
 
 type Call = (method: string, path: string, body?: string) => Promise<number>;
 
-const measure = async (label: string, call: Call): Promise<void> => {
-  const latencies: number[] = [];
-  let next = 0;
-  const caller = async (): Promise<void> => {
-    while (next < flows) {
-      const id = `${label}-${next++}`;
-      const from = performance.now();
-      const started = await call('POST', `/api/v5_2/flow/${aliceHash}`, `{"clientRequestId":"${id}","flowClassName":"com.example.Ping","requestBody":{"to":"Bob"}}`);
-      const ended = await call('GET', `/api/v5_2/flow/${aliceHash}/${id}/result?wait=10000`);
-      if (started !== 202 || ended !== 200) throw new Error(`${id}: ${started} ${ended}`);
-      latencies.push(performance.now() - from);
-    }
+const measure = async (label: string, call: Call, seconds = measuredSeconds): Promise<void> => {
+  const cpuFrom = process.cpuUsage();
+  const { count, perSecond, p50, p99 } = await runFor(callers, seconds * 1_000, async (index) => {
+    const id = `${label}-${seconds}-${index}`;
+    const started = await call('POST', `/api/v5_2/flow/${aliceHash}`, `{"clientRequestId":"${id}","flowClassName":"com.example.Ping","requestBody":{"to":"Bob"}}`);
+    const ended = await call('GET', `/api/v5_2/flow/${aliceHash}/${id}/result?wait=10000`);
+    if (started !== 202 || ended !== 200) throw new Error(`${id}: ${started} ${ended}`);
+  });
+  const { user, system } = process.cpuUsage(cpuFrom);
+  if (seconds < measuredSeconds) return;
+  console.log(`${label}: ${perSecond.toFixed(0)} start+result/s, ${callers} callers, p50 ${ms(p50)}, p99 ${ms(p99)}, ${((user + system) / count).toFixed(0)} µs of CPU each in all parts`);
+};
+
+const headers = { authorization: admin, 'content-type': 'application/json' };
+
+/** The same client against whatever answers. */
+const overHttp = async (label: string, fetch: (request: Request) => Response | Promise<Response>): Promise<void> => {
+  const server = await new Promise<ServerType>((resolve) => {
+    const started = serve({ fetch, hostname: '127.0.0.1', port: 0 }, () => resolve(started));
+  });
+  // A TCP server has an address of this kind.
+  const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: callers });
+  const call: Call = async (method, path, body) => {
+    const response = await pool.request({ method: method as 'GET', path, headers, body: body ?? null });
+    await response.body.text();
+    return response.statusCode;
   };
-  const from = performance.now();
-  await Promise.all(Array.from({ length: callers }, caller));
-  const seconds = (performance.now() - from) / 1000;
-  latencies.sort((a, b) => a - b);
-  const at = (part: number): string => latencies[Math.floor(latencies.length * part)]!.toFixed(2);
-  console.log(`${label}: ${Math.round(flows / seconds)} start+result/s (${Math.round((2 * flows) / seconds)} requests/s), ${callers} callers, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+  await measure(label, call, warmUpSeconds);
+  await measure(label, call);
+  await pool.close();
+  server.close();
+};
+
+const bareHono = (): Hono => {
+  const app = new Hono();
+  const timestamp = new Date().toISOString();
+  const answer = (clientRequestId: string, flowStatus: string) => ({ clientRequestId, flowError: null, flowId: null, flowStatus, holdingIdentityShortHash: aliceHash, timestamp, json: { greeting: 'Hello' } });
+  app.post('/api/v5_2/flow/:hash', async (context) => context.json(answer((await context.req.json<{ clientRequestId: string }>()).clientRequestId, 'START_REQUESTED'), 202));
+  app.get('/api/v5_2/flow/:hash/:id/result', (context) => context.json(answer(context.req.param('id'), 'COMPLETED')));
+  return app;
 };
 
 export const run = async (): Promise<void> => {
@@ -83,29 +109,16 @@ export const run = async (): Promise<void> => {
     metrics: createMetrics(),
   });
 
-  const headers = { authorization: admin, 'content-type': 'application/json' };
   const direct: Call = async (method, path, body) => {
     const response = await worker.fetch(new Request(`http://rest.test${path}`, { method, headers, ...(body === undefined ? {} : { body }) }));
     await response.text();
     return response.status;
   };
 
-  const server = await new Promise<ServerType>((resolve) => {
-    const started = serve({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0 }, () => resolve(started));
-  });
-  // A TCP server has an address of this kind.
-  const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: callers });
-  const overHttp: Call = async (method, path, body) => {
-    const response = await pool.request({ method: method as 'GET', path, headers, body: body ?? null });
-    await response.body.text();
-    return response.statusCode;
-  };
-
-  await measure('warm-up', direct);
+  await measure('fetch', direct, warmUpSeconds);
   await measure('fetch', direct);
-  await measure('http', overHttp);
-  await pool.close();
-  server.close();
+  await overHttp('http', worker.fetch);
+  await overHttp('floor', bareHono().fetch);
   await worker.close();
   await requests.close();
   await bus.close();
