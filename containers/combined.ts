@@ -16,22 +16,28 @@ import type { Settings } from './settings.ts';
 /** Connections of one combined process: enough for its loops to overlap, few enough to stay small. */
 const connectionsMax = 12;
 
+const drawSecrets = () => {
+  const draw = (): string => randomBytes(24).toString('base64url');
+  return { passphrase: draw(), salt: draw(), linkPassphrase: draw(), linkSalt: draw(), adminPassword: draw() };
+};
+type MadeSecrets = ReturnType<typeof drawSecrets>;
+
 /**
  * Made once and kept beside the data that they protect; whoever wants them apart sets the variables. On the disk before the first
  * key is wrapped: keys whose passphrase is lost are lost.
  */
 const withSecrets = (settings: Settings, directory: string): Settings => {
   const file = join(directory, 'secrets.json');
-  if (!existsSync(file)) {
-    const draw = (): string => randomBytes(24).toString('base64url');
-    writeDurably(file, JSON.stringify({ passphrase: draw(), salt: draw(), adminPassword: draw() }));
-  }
-  // Written above.
-  const made = JSON.parse(readFileSync(file, 'utf8')) as { passphrase: string; salt: string; adminPassword: string };
+  // Written below; a folder of an earlier version lacks the secrets of later ones.
+  const found = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Partial<MadeSecrets>) : {};
+  const made = { ...drawSecrets(), ...found };
+  if (Object.keys(found).length < Object.keys(made).length) writeDurably(file, JSON.stringify(made));
   return {
     ...settings,
     CORDAGE_CRYPTO_PASSPHRASE: settings.CORDAGE_CRYPTO_PASSPHRASE ?? made.passphrase,
     CORDAGE_CRYPTO_SALT: settings.CORDAGE_CRYPTO_SALT ?? made.salt,
+    CORDAGE_LINK_PASSPHRASE: settings.CORDAGE_LINK_PASSPHRASE ?? made.linkPassphrase,
+    CORDAGE_LINK_SALT: settings.CORDAGE_LINK_SALT ?? made.linkSalt,
     CORDAGE_ADMIN_PASSWORD: settings.CORDAGE_ADMIN_PASSWORD ?? made.adminPassword,
   };
 };

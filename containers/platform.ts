@@ -45,8 +45,10 @@ export const databaseOf = ({ database }: Platform): Database => {
   return database;
 };
 
+type SecretSetting = 'CORDAGE_ADMIN_PASSWORD' | 'CORDAGE_CRYPTO_PASSPHRASE' | 'CORDAGE_CRYPTO_SALT' | 'CORDAGE_LINK_PASSPHRASE' | 'CORDAGE_LINK_SALT';
+
 /** A setting that `readSettings` has found to be there for this kind of process. */
-export const settingOf = ({ settings }: Pick<Platform, 'settings'>, name: 'CORDAGE_ADMIN_PASSWORD' | 'CORDAGE_CRYPTO_PASSPHRASE' | 'CORDAGE_CRYPTO_SALT'): string => {
+export const settingOf = ({ settings }: Pick<Platform, 'settings'>, name: SecretSetting): string => {
   const value = settings[name];
   if (value === undefined) throw new Error(`${name} must be set for this room`);
   return value;

@@ -28,7 +28,7 @@ import { createCryptoWorker } from '../src/workers/crypto/worker.ts';
 import { createDbWorker, createPostgresDbTx, ensureBootstrapAdmin, publishSnapshot } from '../src/workers/db/worker.ts';
 import { createFlowSandbox, createFlowWorker } from '../src/workers/flow/worker.ts';
 import { createGatewayWorker } from '../src/workers/gateway/worker.ts';
-import { createLinkManagerWorker } from '../src/workers/link-manager/worker.ts';
+import { createLinkManagerWorker, deriveLinkKey, type LinkKey } from '../src/workers/link-manager/worker.ts';
 import { createMemberWorker } from '../src/workers/member/worker.ts';
 import { createRestWorker } from '../src/workers/rest/worker.ts';
 import { databaseOf, settingOf, type Platform } from './platform.ts';
@@ -125,15 +125,31 @@ const openMember = async (platform: Platform): Promise<OpenRoom> => {
   return { worker: createMemberWorker({ virtualNodes, cpis, members, groupParameters }), ...machineStores(platform, 'member') };
 };
 
+/** The key of today first, then that of the passphrase before. */
+const linkKeysOf = async (platform: Platform): Promise<[LinkKey, ...LinkKey[]]> => {
+  const salt = settingOf(platform, 'CORDAGE_LINK_SALT');
+  const before = platform.settings.CORDAGE_LINK_PASSPHRASE_BEFORE;
+  const current = await deriveLinkKey({ passphrase: settingOf(platform, 'CORDAGE_LINK_PASSPHRASE'), salt });
+  return before === undefined ? [current] : [current, await deriveLinkKey({ passphrase: before, salt })];
+};
+
 const openLinkManager = async (platform: Platform): Promise<OpenRoom> => {
-  const { views, clock, log, metrics } = platform;
-  const [members, groupParameters, hostedIdentities, virtualNodes] = await Promise.all([
+  const { views, clock, log, metrics, settings } = platform;
+  const [keys, members, groupParameters, hostedIdentities, virtualNodes] = await Promise.all([
+    linkKeysOf(platform),
     views.open(memberToAllMember),
     views.open(memberToAllGroupParameters),
     views.open(memberToLinkManagerHostedIdentity),
     views.open(dbToAllVirtualNode),
   ]);
-  const worker = createLinkManagerWorker({ views: { members, groupParameters, hostedIdentities, virtualNodes }, clock, log, metrics });
+  const worker = createLinkManagerWorker({
+    views: { members, groupParameters, hostedIdentities, virtualNodes },
+    keys,
+    keyAgreement: settings.CORDAGE_LINK_KEY_AGREEMENT,
+    clock,
+    log,
+    metrics,
+  });
   return { worker, ...machineStores(platform, 'link_manager') };
 };
 

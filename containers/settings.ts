@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { createAddressGuard } from '../src/host/addresses.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
+import { keyAgreements } from '../src/workers/link-manager/worker.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(8);
@@ -60,6 +61,16 @@ export const settingsShape = z.object({
   CORDAGE_CRYPTO_PASSPHRASE: secret.optional(),
   CORDAGE_CRYPTO_SALT: secret.optional(),
 
+  /**
+   * Link manager: what the key is derived from that seals sessions' secrets in the database and makes cookies; the same for all its
+   * replicas. After a change of the passphrase the one before is named for eight days, until no session of its time is left.
+   */
+  CORDAGE_LINK_PASSPHRASE: secret.optional(),
+  CORDAGE_LINK_SALT: secret.optional(),
+  CORDAGE_LINK_PASSPHRASE_BEFORE: secret.optional(),
+  /** Whether sessions with other clusters must (`hybrid-required`), may (`hybrid-preferred`) or shall not (`classical`) be post-quantum. */
+  CORDAGE_LINK_KEY_AGREEMENT: z.enum(keyAgreements).default('hybrid-preferred'),
+
   /** Db: the password of the bootstrap administrator `admin`. */
   CORDAGE_ADMIN_PASSWORD: secret.optional(),
 });
@@ -83,9 +94,10 @@ const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
       return [...bus, 'DATABASE_URL', 'CORDAGE_CRYPTO_PASSPHRASE', 'CORDAGE_CRYPTO_SALT'];
     case 'db':
       return [...bus, 'DATABASE_URL', 'CORDAGE_ADMIN_PASSWORD'];
+    case 'link-manager':
+      return [...bus, 'DATABASE_URL', 'CORDAGE_LINK_PASSPHRASE', 'CORDAGE_LINK_SALT'];
     case 'flow':
     case 'member':
-    case 'link-manager':
       return [...bus, 'DATABASE_URL'];
   }
 };

@@ -7,6 +7,8 @@ import { wire } from './grammar/wire.ts';
 export const hostedIdentity = z.object({
   holdingIdentity,
   sessionKey: z.object({ id: keyId, publicKey: base64url, spec: z.string() }),
+  /** PEM chain of the session key, leaf first: what a group with session PKI asks for. */
+  sessionCertificates: z.string().max(50_000).optional(),
 });
 export type HostedIdentity = z.infer<typeof hostedIdentity>;
 

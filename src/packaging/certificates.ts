@@ -1,134 +1,35 @@
-/**
- * Who may sign code: certificate chains (RFC 5280) checked against the certificates that the cluster trusts as code signers.
- *
- * A chain is good when each certificate is in its dates at `now` and signed by the next, each issuer is a CA that may sign
- * certificates, the leaf may sign code, and one of them is a trusted certificate or signed by one. Trusted certificates are held to
- * the same rules. Revocation is not looked up: a signer is revoked by removing it from the trusted ones.
- */
-import 'reflect-metadata';
-import * as x509 from '@peculiar/x509';
-import { readOne, tags } from '../cipher/der.ts';
-import { decodePem } from '../cipher/pem.ts';
+/** Who may sign code: a chain whose leaf may sign code, and that the certificates trusted as code signers vouch for. A signer is revoked by removing it from these. */
+import { checkChain as check, extendedKeyUsages, keyUsageNames, nameOf, readTrusted as readAll, type Certificate, type ChainCheck } from '../cipher/certificates.ts';
 import { packageLimits } from './config.ts';
 import { invalid, type Invalid } from './invalid.ts';
-import type { NameAttribute } from './signer-summary.ts';
 
-export type Certificate = x509.X509Certificate;
+export { readCertificate, subjectOf, type Certificate, type ChainCheck } from '../cipher/certificates.ts';
 
-const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15', extendedKeyUsage: '2.5.29.37' };
-/** Critical extensions that this file understands; any other refuses the certificate (RFC 5280, 4.2). */
-const understood = new Set(Object.values(oids));
 const codeSigning = '1.3.6.1.5.5.7.3.3';
 
 const fault = (reason: string): Invalid => invalid('PACKAGE_CERTIFICATE_INVALID', reason);
 
-const sameBytes = (one: ArrayBuffer, other: ArrayBuffer): boolean => {
-  const [left, right] = [new Uint8Array(one), new Uint8Array(other)];
-  return left.length === right.length && left.every((byte, at) => byte === right[at]);
-};
-
-// ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A certificate of its DER bytes; `undefined` where they are none, or more than one certificate. */
-export const readCertificate = (der: Uint8Array<ArrayBuffer>): Certificate | undefined => {
-  try {
-    // The library takes a certificate with bytes behind it; one certificate must have one spelling.
-    readOne(der, tags.sequence);
-    return new x509.X509Certificate(der);
-  } catch {
-    return undefined;
-  }
-};
-
 /** Every certificate of these PEM texts. One that cannot be read trusts nobody, so it is left out. */
-export const readTrusted = (texts: readonly string[]): Certificate[] =>
-  texts.slice(0, packageLimits.trustedSignersMax).flatMap((text) => {
-    try {
-      return decodePem(text).flatMap(({ label, der }) => (label === 'CERTIFICATE' ? [readCertificate(der)] : []));
-    } catch {
-      return [];
-    }
-  }).filter((certificate) => certificate !== undefined);
-
-/** The subject's attributes in encoded order; `undefined` when a part of the name holds several values at once. */
-export const subjectOf = (certificate: Certificate): NameAttribute[] | undefined => {
-  const parts = certificate.subjectName.toJSON();
-  const single = parts.map((part) => Object.entries(part).flatMap(([type, values]) => values.map((value) => ({ type, value }))));
-  return single.every(({ length }) => length === 1) ? single.flat() : undefined;
-};
-
-// ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const nameOf = ({ subject }: Certificate): string => JSON.stringify(subject.slice(0, 200));
-
-const checkDatesAndExtensions = (certificate: Certificate, now: number): Invalid | undefined => {
-  const { notBefore, notAfter } = certificate;
-  if (now < notBefore.getTime()) return fault(`the certificate ${nameOf(certificate)} is not valid before ${notBefore.toISOString()}`);
-  if (now > notAfter.getTime()) return fault(`the certificate ${nameOf(certificate)} expired on ${notAfter.toISOString()}`);
-  const foreign = certificate.extensions.find(({ critical, type }) => critical && !understood.has(type));
-  if (foreign !== undefined) return fault(`the certificate ${nameOf(certificate)} has a critical extension ${foreign.type} that is not understood`);
-  const { hash } = certificate.signatureAlgorithm;
-  if (hash !== undefined && /^(SHA-1|MD\d)$/i.test(hash.name)) return fault(`the certificate ${nameOf(certificate)} is signed with ${hash.name}`);
-  return undefined;
-};
-
-const hasUsage = (certificate: Certificate, usage: x509.KeyUsageFlags): boolean => {
-  const extension = certificate.getExtension<x509.KeyUsagesExtension>(oids.keyUsage);
-  return extension === null || (extension.usages & usage) !== 0;
-};
+export const readTrusted = (texts: readonly string[]): Certificate[] => readAll(texts.slice(0, packageLimits.trustedSignersMax));
 
 const checkLeaf = (leaf: Certificate): Invalid | undefined => {
-  if (!hasUsage(leaf, x509.KeyUsageFlags.digitalSignature)) return fault(`the certificate ${nameOf(leaf)} may not sign data (key usage)`);
-  const extended = leaf.getExtension<x509.ExtendedKeyUsageExtension>(oids.extendedKeyUsage);
-  if (extended !== null && !extended.usages.some((usage) => usage === codeSigning)) return fault(`the certificate ${nameOf(leaf)} may not sign code (extended key usage)`);
+  if (keyUsageNames(leaf, 'digitalSignature') === false) return fault(`the certificate ${nameOf(leaf)} may not sign data (key usage)`);
+  if (extendedKeyUsages(leaf)?.includes(codeSigning) === false) return fault(`the certificate ${nameOf(leaf)} may not sign code (extended key usage)`);
   return undefined;
 };
 
-/** `below` is how many CA certificates stand between this issuer and the leaf. */
-const mayIssue = (issuer: Certificate, below: number): boolean => {
-  const constraints = issuer.getExtension<x509.BasicConstraintsExtension>(oids.basicConstraints);
-  if (constraints === null || !constraints.ca) return false;
-  if (constraints.pathLength !== undefined && constraints.pathLength < below) return false;
-  return hasUsage(issuer, x509.KeyUsageFlags.keyCertSign);
-};
-
-const isSignedBy = async (certificate: Certificate, issuer: Certificate): Promise<boolean> => {
-  if (!sameBytes(certificate.issuerName.toArrayBuffer(), issuer.subjectName.toArrayBuffer())) return false;
-  try {
-    return await certificate.verify({ publicKey: issuer.publicKey, signatureOnly: true });
-  } catch {
-    // An algorithm that this runtime does not have.
-    return false;
-  }
-};
-
-// ── The chain ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type ChainCheck = { readonly chain: readonly Certificate[]; readonly trusted: readonly Certificate[]; readonly now: number };
-
-const isTrusted = async (certificate: Certificate, depth: number, { trusted, now }: ChainCheck): Promise<boolean> => {
-  for (const anchor of trusted) {
-    if (sameBytes(anchor.rawData, certificate.rawData)) return true;
-    if (checkDatesAndExtensions(anchor, now) !== undefined || !mayIssue(anchor, depth)) continue;
-    if (await isSignedBy(certificate, anchor)) return true;
-  }
-  return false;
-};
-
-/** Leaf first. `undefined` when the chain is good. Certificates after the trusted one are not looked at. */
-export const checkChain = async (check: ChainCheck): Promise<Invalid | undefined> => {
-  const { chain, now } = check;
-  const leaf = chain[0];
-  if (leaf === undefined) return fault('the chain is empty');
-  const leafFault = checkLeaf(leaf);
+/** Leaf first. `undefined` when the chain is good. */
+export const checkChain = async (chain: ChainCheck): Promise<Invalid | undefined> => {
+  const [leaf] = chain.chain;
+  const leafFault = leaf === undefined ? undefined : checkLeaf(leaf);
   if (leafFault !== undefined) return leafFault;
-  for (const [depth, certificate] of chain.entries()) {
-    const own = checkDatesAndExtensions(certificate, now);
-    if (own !== undefined) return own;
-    if (depth > 0 && !mayIssue(certificate, depth - 1)) return fault(`the certificate ${nameOf(certificate)} may not sign certificates here (basic constraints, path length or key usage)`);
-    if (await isTrusted(certificate, depth, check)) return undefined;
-    const issuer = chain[depth + 1];
-    if (issuer !== undefined && !(await isSignedBy(certificate, issuer))) return fault(`the certificate ${nameOf(certificate)} is not signed by the next in its chain`);
+  const verdict = await check(chain);
+  switch (verdict.type) {
+    case 'good':
+      return undefined;
+    case 'invalid':
+      return fault(verdict.reason);
+    case 'untrusted':
+      return invalid('PACKAGE_SIGNER_UNTRUSTED', `no trusted code signer vouches for ${nameOf(verdict.leaf)}; import its certificate (or its CA's) with PUT /certificate/cluster/code-signer`);
   }
-  return invalid('PACKAGE_SIGNER_UNTRUSTED', `no trusted code signer vouches for ${nameOf(leaf)}; import its certificate (or its CA's) with PUT /certificate/cluster/code-signer`);
 };

@@ -88,6 +88,8 @@ export const openSeparateCluster = async (options: { name: string; directory: st
     CORDAGE_HEALTH_PORT: '0',
     CORDAGE_CRYPTO_PASSPHRASE: 'test passphrase',
     CORDAGE_CRYPTO_SALT: 'test salt',
+    CORDAGE_LINK_PASSPHRASE: 'test passphrase of links',
+    CORDAGE_LINK_SALT: 'test salt of links',
     CORDAGE_ADMIN_PASSWORD: adminPassword,
   });
   const running = new Map<SeparateKind, Running>();

@@ -24,7 +24,7 @@ import { createCryptoWorker } from '../../src/workers/crypto/worker.ts';
 import { createMemoryDb } from '../../src/workers/db/memory/memory-db.ts';
 import { onEntity } from '../../src/workers/db/on-entity.ts';
 import { createFlowWorker, createTrustingSandbox } from '../../src/workers/flow/worker.ts';
-import { createLinkManagerWorker } from '../../src/workers/link-manager/worker.ts';
+import { createLinkManagerWorker, type LinkKey } from '../../src/workers/link-manager/worker.ts';
 import { createStepBus, type BusFaults, type StepBus } from '../../src/testing/step-bus.ts';
 import { openStepLoops, type StepLoop } from '../../src/testing/step-loops.ts';
 import { createStepView } from '../../src/testing/step-view.ts';
@@ -54,6 +54,7 @@ export type SimClusterOptions = {
   readonly network: SimNetwork;
   readonly faults: BusFaults;
   readonly rootKey: RootKey;
+  readonly linkKey: LinkKey;
   readonly probe: (room: SimulatedRoom) => Probe;
   readonly log?: Log;
   readonly onAppend?: (record: InRecord) => void;
@@ -98,7 +99,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
           hostedIdentities: createStepView(bus, memberToLinkManagerHostedIdentity),
           virtualNodes: createStepView(bus, dbToAllVirtualNode),
         };
-        return createLinkManagerWorker({ views, clock, log, metrics, random: random.bytes });
+        return createLinkManagerWorker({ views, keys: [options.linkKey], clock, log, metrics, random: random.bytes });
       }
       case 'crypto':
         return createCryptoWorker({ rootKey: options.rootKey, log, clock, chance: random.bytes });

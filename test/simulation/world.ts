@@ -18,6 +18,7 @@ import { memberToLinkManagerHostedIdentity } from '../../src/messages/member-to-
 import { bundleProject } from '../../src/packaging/build/bundle.ts';
 import { readDeclarations } from '../../src/packaging/build/declarations.ts';
 import { deriveRootKey } from '../../src/workers/crypto/root-key.ts';
+import { deriveLinkKey } from '../../src/workers/link-manager/worker.ts';
 import { createRandom, type Random } from './random.ts';
 import { createSimClock, skewed, type SimClock } from './sim-clock.ts';
 import { createSimCluster, simulatedRooms, type SimCluster, type SimulatedRoom } from './sim-cluster.ts';
@@ -70,7 +71,7 @@ const pauseMsMax = 1_500;
 const shared = (async () => {
   const directory = fileURLToPath(new URL('.', import.meta.url));
   const bundle = await bundleProject({ name: 'simulation', version: '1', directory, entry: fileURLToPath(new URL('app.ts', import.meta.url)) });
-  return { bundle, flows: await readDeclarations(bundle), rootKey: await deriveRootKey({ passphrase: 'simulation', salt: 'simulation', iterations: 1 }) };
+  return { bundle, flows: await readDeclarations(bundle), rootKey: await deriveRootKey({ passphrase: 'simulation', salt: 'simulation', iterations: 1 }), linkKey: await deriveLinkKey({ passphrase: 'simulation', salt: 'simulation', iterations: 1 }) };
 })();
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -173,7 +174,7 @@ const publishNetwork = async (sides: readonly Side[], keys: readonly PublicKeyIn
 
 /** Makes the world of a seed. Its setting up is calm; faults begin when it is handed over. */
 export const createWorld = async (seed: number, faults: Faults): Promise<World> => {
-  const { bundle, flows, rootKey } = await shared;
+  const { bundle, flows, rootKey, linkKey } = await shared;
   const random = createRandom(seed);
   const clock = createSimClock();
   // Faults are read through this holder, so that they can begin and end.
@@ -186,7 +187,7 @@ export const createWorld = async (seed: number, faults: Faults): Promise<World> 
   };
   const sides = [['CN=Alice, O=A, L=London, C=GB', 'https://alice.test'], ['CN=Bob, O=B, L=Paris, C=FR', 'https://bob.test']].map(([name, origin]) => {
     const skew = random.below(2 * faults.skewMsMax + 1) - faults.skewMsMax;
-    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, probe, onAppend: (record) => void records.push({ origin: origin!, record }) }), identity: identityOf(name!), origin: origin! };
+    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, linkKey, probe, onAppend: (record) => void records.push({ origin: origin!, record }) }), identity: identityOf(name!), origin: origin! };
   }) as unknown as readonly [Side, Side];
   const scheduler = createScheduler(clock, random, sides.map(({ cluster }) => cluster), network, chance);
   const keys: PublicKeyInfo[] = [];

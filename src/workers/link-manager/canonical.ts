@@ -3,7 +3,7 @@
  * fixed width, texts (UTF-8) and byte strings prefixed with their length in four bytes. A value has one encoding, and the
  * reader refuses bytes that are left over.
  */
-import { concat, textOf, utf8, type Bytes } from '../../cipher/bytes.ts';
+import { concat, textOf, toBase64url, utf8, type Bytes } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
 
 export const u8 = (value: number): Bytes => Uint8Array.of(value);
@@ -37,6 +37,8 @@ export type CanonicalReader = {
   u64(): number;
   bytes(lengthMax: number): Uint8Array;
   text(lengthMax: number): string;
+  /** A byte string, spelled in base64url. */
+  base64url(lengthMax: number): string;
   /** Throws when bytes are left. */
   end(): void;
 };
@@ -76,6 +78,7 @@ export const createCanonicalReader = (input: Uint8Array): CanonicalReader => {
     },
     bytes: readBytes,
     text: (lengthMax) => decodeText(readBytes(lengthMax)),
+    base64url: (lengthMax) => toBase64url(readBytes(lengthMax)),
     end: () => {
       if (at !== input.length) throw new CanonicalError(`${input.length - at} bytes are left over`);
     },

@@ -14,6 +14,21 @@ export const linkManagerLimits = {
   halfOpenMax: 4,
   /** A half-open handshake younger than this is not pushed out by another hello. */
   halfOpenMsMin: 5_000,
+  /**
+   * Half-open handshakes of all pairs that one replica began without having asked for a cookie: what restarts of a few dozen
+   * peers make at one time. Beyond, and for a pair's second one, the cookie comes first.
+   */
+  halfOpenUnprovenMax: 100,
+  /** Half-open handshakes of all pairs that one replica began: some 30 MB of states, and what it can bring to an end in time. */
+  halfOpenTotalMax: 10_000,
+  /** A cookie is good in the window it was made in and the next one. */
+  cookieWindowMs: 30_000,
+  /** Cookies that one replica asks for in a second: more than it can bring handshakes to an end in. */
+  cookiesPerSecondMax: 1_000,
+  /** A hello is said again at once with a cookie, but to those who ask on and on only this often. */
+  helloRetryMs: 250,
+  /** Secrets of sessions and handshakes kept open in memory: two of each of some thousands of busy pairs. */
+  openedSecretsMax: 10_000,
   /** A signature asked of crypto and not answered is asked for again, with the same id. */
   signatureRepeatMs: 10_000,
 
@@ -55,6 +70,8 @@ export const linkManagerLimits = {
   cachedChars: 6_000_000,
   /** Time-outs of messages that are not in memory are looked for at most this often. */
   expirySweepMs: 2_000,
+  /** Messages that came in part and wait for the rest, of all pairs of one replica: some 80 MB at most. */
+  partialsMax: 32,
   /** Message ids remembered per pair to recognise a sender's repeats. */
   recentIdsMax: 256,
 
@@ -71,3 +88,9 @@ export const linkManagerLimits = {
   /** A notice begins at most one fresh handshake in this time. */
   noticeHandshakeMs: 5_000,
 } as const satisfies Record<string, number>;
+
+/**
+ * PBKDF2-HMAC-SHA256 rounds for the key that seals sessions' secrets: as many as crypto's root key. Part of what the key is: with
+ * another number no stored session opens, and all are agreed anew.
+ */
+export const passphraseIterations = 600_000;

@@ -1,6 +1,7 @@
 /** What the views say about the two sides of a pair: who lives here, who is a member, where the peer's gateway is. */
 import { fromBase64url, toBase64url } from '../../cipher/bytes.ts';
 import { sha256 } from '../../cipher/digest.ts';
+import { decodePem } from '../../cipher/pem.ts';
 import type { Clock } from '../../host/clock.ts';
 import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import type { X500Name } from '../../identity/x500.ts';
@@ -10,7 +11,7 @@ import type { Member } from '../../messages/member-to-all.member.ts';
 import type { HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
 import type { View } from '../../shell/view.ts';
 import type { LinkManagerLimits } from './config.ts';
-import type { Peering } from './session/session.ts';
+import { offerOf, type KeyAgreement, type Offer, type Peering } from './session/session.ts';
 import { createStrangers } from './strangers.ts';
 
 export type LinkManagerViews = {
@@ -63,10 +64,56 @@ const keyHash = memoised(memoisedMax, (spki) => toBase64url(sha256(fromBase64url
 
 const memberKey = (groupId: string, x500Name: string): string => `${groupId}/${x500Name}`;
 
-export type DirectoryOptions = { readonly views: LinkManagerViews; readonly clock: Clock; readonly limits: LinkManagerLimits };
+export type DirectoryOptions = {
+  readonly views: LinkManagerViews;
+  readonly clock: Clock;
+  readonly limits: LinkManagerLimits;
+  readonly keyAgreement: KeyAgreement;
+};
 
-export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Directory => {
+/** The certificates of a PEM text in base64url, as handshakes carry them. What cannot be read is none. */
+const certificatesOf = memoised(memoisedMax, (pem): readonly string[] => {
+  try {
+    return decodePem(pem).flatMap(({ label, der }) => (label === 'CERTIFICATE' ? [toBase64url(der)] : []));
+  } catch {
+    return [];
+  }
+});
+
+const hold = (reason: string, paused = false): Route => ({ type: 'hold', reason, paused });
+
+type Known = { readonly hosted: HostedIdentity; readonly own: Member; readonly peer: Member; readonly group: GroupParameters; readonly offer: Offer };
+
+/** The way to a peer elsewhere: both sides, the group and what it asks for are known. */
+const routeOut = ({ hosted, own, peer, group, offer }: Known): Route => {
+  if (peer.sessionKeys.length === 0) return hold(`the member list has no session key of ${peer.x500Name}`);
+  if (peer.endpoints.length === 0) return hold(`the member list has no endpoint of ${peer.x500Name}`);
+  const { protocolMode, sessionPki, sessionTrustRoots } = group.p2p;
+  const ownCertificates = sessionPki === 'NoPKI' ? [] : certificatesOf(hosted.sessionCertificates ?? '');
+  if (sessionPki === 'Standard' && ownCertificates.length === 0) return hold(`its group asks for certificates of session keys, and ${hosted.holdingIdentity.x500Name} has none`);
+  const spoken = peer.endpoints.filter(({ protocolVersion }) => protocolVersion === 1);
+  return {
+    type: 'remote',
+    addresses: (spoken.length > 0 ? spoken : peer.endpoints).map(({ url }) => url),
+    signer: { tenant: hosted.holdingIdentity.shortHash, keyId: hosted.sessionKey.id, spec: hosted.sessionKey.spec },
+    peering: {
+      groupId: group.groupId,
+      mode: protocolMode,
+      ownKeyHash: keyHash(hosted.sessionKey.publicKey),
+      ownSerial: own.serial,
+      ownCertificates,
+      peerSerial: peer.serial,
+      peerName: peer.x500Name,
+      peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: keyHash(publicKey), publicKey, spec })),
+      sessionTrustRoots: sessionPki === 'NoPKI' ? null : sessionTrustRoots,
+      offer,
+    },
+  };
+};
+
+export const createDirectory = ({ views, clock, limits, keyAgreement }: DirectoryOptions): Directory => {
   const { members, groupParameters, hostedIdentities, virtualNodes } = views;
+  const offer = offerOf(keyAgreement);
   const strangers = createStrangers({ views, clock, limits, keyHash });
   // Names come from our own rooms or from the member list, canonical both; another spelling finds nobody.
   const shortHashOf = memoised(memoisedMax, (named: string) => {
@@ -80,7 +127,6 @@ export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Dir
   };
   const isPaused = (hosted: HostedIdentity): boolean =>
     virtualNodes.get(hosted.holdingIdentity.shortHash)?.flowP2pOperationalStatus === 'INACTIVE';
-  const hold = (reason: string, paused = false): Route => ({ type: 'hold', reason, paused });
 
   const owns = (member: Member, hosted: HostedIdentity): boolean =>
     member.sessionKeys.some(({ publicKey }) => publicKey === hosted.sessionKey.publicKey);
@@ -102,26 +148,7 @@ export const createDirectory = ({ views, clock, limits }: DirectoryOptions): Dir
     if (peerHosted !== undefined && owns(peer, peerHosted)) {
       return isPaused(peerHosted) ? hold(`the virtual node of ${theirs} is paused`, true) : { type: 'local' };
     }
-    return routeOut({ hosted, own, peer, group });
-  };
-
-  const routeOut = ({ hosted, own, peer, group }: { hosted: HostedIdentity; own: Member; peer: Member; group: GroupParameters }): Route => {
-    if (peer.sessionKeys.length === 0) return hold(`the member list has no session key of ${peer.x500Name}`);
-    if (peer.endpoints.length === 0) return hold(`the member list has no endpoint of ${peer.x500Name}`);
-    const spoken = peer.endpoints.filter(({ protocolVersion }) => protocolVersion === 1);
-    return {
-      type: 'remote',
-      addresses: (spoken.length > 0 ? spoken : peer.endpoints).map(({ url }) => url),
-      signer: { tenant: hosted.holdingIdentity.shortHash, keyId: hosted.sessionKey.id, spec: hosted.sessionKey.spec },
-      peering: {
-        groupId: group.groupId,
-        mode: group.p2p.protocolMode,
-        ownKeyHash: keyHash(hosted.sessionKey.publicKey),
-        ownSerial: own.serial,
-        peerSerial: peer.serial,
-        peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: keyHash(publicKey), publicKey, spec })),
-      },
-    };
+    return routeOut({ hosted, own, peer, group, offer });
   };
 
   let lookedUpAt = Number.NEGATIVE_INFINITY;

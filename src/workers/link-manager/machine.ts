@@ -7,9 +7,10 @@
  * backlog are read from the store only when those in memory fall short; memory is tied to the head that a step returned, so a
  * head that was read back, or a step that is repeated on the head before it, never sees another step's messages.
  */
+import { createBoundedCache } from '../../cipher/bounded-cache.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
-import { backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, type Backlog, type HeldBacklog, type OutboundMessage } from './delivery/delivery.ts';
+import { backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, type Backlog, type HeldBacklog, type OutboundMessage, type PartialMessage } from './delivery/delivery.ts';
 import type { Pair } from './directory.ts';
 import type { Head, LinkEvent } from './head.ts';
 import { hearsAnswer, onAnswer } from './on-answer.ts';
@@ -17,7 +18,8 @@ import { hearsLinkIn, onLinkIn } from './on-link-in.ts';
 import { hearsSend, onSend } from './on-send.ts';
 import { hearsWake, onWake } from './on-wake.ts';
 import { dueAtOf, settleUp } from './settle-up.ts';
-import type { Turn, TurnDeps } from './turn.ts';
+import { withoutForeign } from './session/session.ts';
+import { setHead, type Turn, type TurnDeps } from './turn.ts';
 
 export type LinkMachine = Machine<Head, OutboundMessage, LinkEvent>;
 type Input = StepInput<Head, OutboundMessage, LinkEvent>;
@@ -37,8 +39,8 @@ const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined>
   }
 };
 
-const openTurn = (deps: TurnDeps, backlog: Backlog, { key, head }: Input, now: number): Turn => ({
-  deps, key, now, head, backlog,
+const openTurn = (deps: TurnDeps, { backlog, partial }: Pick<Turn, 'backlog' | 'partial'>, { key, head }: Input, now: number): Turn => ({
+  deps, key, now, head, backlog, partial,
   changed: false, mustSpeak: false, itemsAdded: [], itemsRemoved: [], effects: [], route: undefined,
 });
 
@@ -59,10 +61,25 @@ const outputOf = (turn: Turn, effects: readonly OutRecord[]): Extract<Output, { 
   return { type: 'next', head, ...itemsOf(turn), effects, ...(dueAt === undefined ? {} : { dueAt }) };
 };
 
+/** A key that this process does not have sealed the secrets: those sessions are lost, and are agreed anew. */
+const forgetForeign = (turn: Turn): void => {
+  const { head } = turn;
+  if (head === undefined) return;
+  const sessions = withoutForeign(head.sessions, turn.deps.vault.of(turn.key));
+  if (sessions === head.sessions) return;
+  turn.deps.log.warn('link-manager.sessions-forgotten', {
+    tag: turn.key, reason: 'their secrets were sealed by a key that this process does not have',
+    remedy: 'after a change of the passphrase, name the old one in CORDAGE_LINK_PASSPHRASE_BEFORE for eight days',
+  });
+  setHead(turn, { ...head, sessions });
+};
+
 const messageOf = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error));
 
 export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   const held = new WeakMap<Head, HeldBacklog>();
+  /** Messages that came in part, each with the head that its last part left behind. */
+  const partials = createBoundedCache<{ readonly head: Head; readonly partial: PartialMessage | undefined }>(deps.limits.partialsMax);
 
   const backlogFor = ({ head, items }: Input): Backlog => {
     if (head === undefined) return openBacklog(emptyBacklog);
@@ -71,8 +88,20 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
     return known === undefined ? { items: [], complete: !hasOutstanding(head.outbound) } : openBacklog(known);
   };
 
+  const partialFor = ({ key, head }: Input): PartialMessage | undefined => {
+    const known = partials.get(key);
+    return known?.head === head ? known?.partial : undefined;
+  };
+
+  const remember = ({ key, head, backlog, partial }: Turn): void => {
+    if (head === undefined) return;
+    held.set(head, closeBacklog(backlog, deps.limits));
+    if (partial !== undefined || partials.get(key) !== undefined) partials.set(key, { head, partial });
+  };
+
   const stepKey = async (input: Input, now: number): Promise<Output> => {
-    const turn = openTurn(deps, backlogFor(input), input, now);
+    const turn = openTurn(deps, { backlog: backlogFor(input), partial: partialFor(input) }, input, now);
+    forgetForeign(turn);
     let at = 0;
     try {
       for (const event of input.events) {
@@ -85,7 +114,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
       deps.log.error('link-manager.step-failed', { tag: input.key, event: input.events[at]?.type ?? 'settle-up', error });
       return { type: 'poison', event: Math.min(at, input.events.length - 1), reason: messageOf(error) };
     }
-    if (turn.head !== undefined) held.set(turn.head, closeBacklog(turn.backlog, deps.limits));
+    remember(turn);
     return outputOf(turn, turn.effects);
   };
 

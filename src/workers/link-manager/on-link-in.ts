@@ -77,21 +77,32 @@ const takeAcknowledgement = (turn: Turn, head: Head, body: DataBody): Head => {
   return next === outbound ? head : { ...head, outbound: next };
 };
 
-const takeBody = (turn: Turn, head: Head, session: Session, bytes: Uint8Array): void => {
-  let body: DataBody;
+/** The peer is authenticated, and may still send what nobody can read. */
+const orRefusal = <Result extends object>(read: () => Result): Result | Refused => {
   try {
-    body = decodeBody(bytes);
+    return read();
   } catch (error) {
     if (!(error instanceof CanonicalError)) throw error;
-    return refuse(turn, refused('malformed-body', error.message));
+    return refused('malformed-body', error.message);
   }
+};
+
+const takeBody = (turn: Turn, head: Head, session: Session, bytes: Uint8Array): void => {
+  const body = orRefusal(() => decodeBody(bytes));
+  if ('type' in body) return refuse(turn, body);
   // D5
   const known = session.ownStream === head.outbound.stream ? takeAcknowledgement(turn, head, body) : head;
   if (session.peerStream !== known.inbound.stream) {
     setHead(turn, known);
     return refuse(turn, refused('stale-stream'));
   }
-  const { inbound, messages } = takeMessages(known.inbound, body, turn.now, turn.deps.limits);
+  const taken = orRefusal(() => takeMessages(known.inbound, body, turn.partial, turn.now, turn.deps.limits));
+  if ('type' in taken) {
+    setHead(turn, known);
+    return refuse(turn, taken);
+  }
+  const { inbound, messages, partial } = taken;
+  turn.partial = partial;
   const { groupId, ours, theirs } = known.pair;
   for (const message of messages) handOn(turn, `${session.peerStream}/${message.seq}`, { groupId, source: theirs, destination: ours }, message);
   setHead(turn, { ...known, inbound });

@@ -2,7 +2,7 @@
 import { pairTagOf } from '../../identity/derive.ts';
 import { allToLinkManagerSend } from '../../messages/all-to-link-manager.send.ts';
 import type { Hearing } from '../../shell/worker.ts';
-import { accept, append, hasOutstanding, isRecent, isTooLarge, printOf, remember, type OutboundMessage } from './delivery/delivery.ts';
+import { accept, append, hasOutstanding, isRecent, printOf, remember, type OutboundMessage } from './delivery/delivery.ts';
 import type { Pair } from './directory.ts';
 import { newHead, type Head, type LinkEvent, type SendBody } from './head.ts';
 import { handOn, routeOf, setHead, tellUndelivered, type Turn } from './turn.ts';
@@ -26,12 +26,11 @@ const headFor = (turn: Turn, message: SendBody): Head | undefined => {
 };
 
 /** Why the message can never go, as far as one can tell now. */
-const faultOf = (turn: Turn, head: Head, message: SendBody, waiting: OutboundMessage): string | undefined => {
+const faultOf = (turn: Turn, head: Head, message: SendBody): string | undefined => {
   const { directory, limits } = turn.deps;
   const { groupId, source } = message;
   if (!directory.isHosted(groupId, source)) return `${source} of group ${groupId} is not registered at this cluster`;
   if (message.expiresAt <= turn.now) return 'its time had run out before it could be sent';
-  if (isTooLarge(waiting)) return 'its payload does not fit into one packet';
   if (head.outbound.next - 1 - head.outbound.floor >= limits.backlogMessagesMax) return `${limits.backlogMessagesMax} messages are waiting for this peer`;
   if (head.pair.ours !== source) return 'messages are waiting in the other direction of a pair that moved between clusters';
   return undefined;
@@ -47,8 +46,8 @@ export const onSend = (turn: Turn, message: SendBody): string | undefined => {
     turn.deps.tally.repeated();
     return undefined;
   }
-  const waiting: OutboundMessage = { messageId, subsystem, receiverKey, senderKey, expiresAt, payload };
-  const fault = faultOf(turn, head, message, waiting);
+  const waiting: OutboundMessage = { messageId, subsystem, receipt: false, receiverKey, senderKey, expiresAt, payload };
+  const fault = faultOf(turn, head, message);
   if (fault !== undefined) {
     tellUndelivered(turn, message, message, fault);
     return undefined;

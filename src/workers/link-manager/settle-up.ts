@@ -5,7 +5,9 @@ import {
 } from './delivery/delivery.ts';
 import type { Route } from './directory.ts';
 import type { Head } from './head.ts';
-import { begin, needsRenewal, sealOn, sendingSession, sessionsDueAt, tick, type Session, type SessionContext } from './session/session.ts';
+import {
+  begin, needsRenewal, sealOn, sendingSession, sessionsDueAt, tick, withoutHandshakes, type Session, type SessionContext,
+} from './session/session.ts';
 import { handOn, routeOf, say, sessionContextOf, setHead, tellUndelivered, type Turn } from './turn.ts';
 
 type Remote = Extract<Route, { type: 'remote' }>;
@@ -33,6 +35,7 @@ const expirySpacing = (turn: Turn): number => (turn.backlog.items.length > turn.
 
 /** What waited for a peer that lives here now. */
 const deliverHere = (turn: Turn, head: Head): Head => {
+  if (!hasOutstanding(head.outbound)) return head;
   const { pair } = head;
   const waiting = takeTo(turn.backlog, head.outbound.next - 1);
   for (const { position, value } of waiting) {
@@ -47,7 +50,7 @@ const waitForWay = (turn: Turn, head: Head, reason: string): Head => {
   const { outbound, sessions } = head;
   const quiet: Head = {
     ...head,
-    sessions: sessions.outgoing === null ? sessions : { ...sessions, outgoing: null },
+    sessions: withoutHandshakes(sessions),
     inbound: { ...head.inbound, ackAt: null },
     outbound: { ...outbound, resendAt: null },
   };
@@ -66,7 +69,7 @@ const packetsAllowed = (outbound: Outbound, resending: boolean): number => {
 };
 
 /** Seals and sends what the window lets out; one packet carries the acknowledgement if nothing else does. */
-const speak = async (turn: Turn, head: Head, session: Session, remote: Remote): Promise<{ head: Head; spoke: boolean }> => {
+const speak = async (turn: Turn, head: Head, session: Session, remote: Remote, context: SessionContext): Promise<{ head: Head; spoke: boolean }> => {
   const { limits } = turn.deps;
   const resending = timeToResend(head.outbound, turn.now);
   let outbound = resending ? { ...goBack(head.outbound), resends: head.outbound.resends + 1 } : head.outbound;
@@ -77,8 +80,9 @@ const speak = async (turn: Turn, head: Head, session: Session, remote: Remote): 
   if (silent) chunks.push({ after: outbound.floor, last: outbound.floor, encoded: [] });
   let { sessions } = head;
   let sealer = session;
-  for (const { after, last, encoded } of chunks) {
-    const sealed = await sealOn(sessions, sealer, encodeBody(headerOf(outbound, head.inbound, after), encoded));
+  // Counters end: what is left over goes with the next session.
+  for (const { after, last, encoded } of chunks.slice(0, limits.sessionPacketsMax - session.sent)) {
+    const sealed = await sealOn(sessions, sealer, encodeBody(headerOf(outbound, head.inbound, after), encoded), context);
     ({ sessions, session: sealer } = sealed);
     if (encoded.length > 0) outbound = markSent(outbound, last);
     say(turn, remote, head.pair, { out: [sealed.packet], sign: [] });
@@ -94,7 +98,7 @@ const startHandshake = async (turn: Turn, head: Head, remote: Remote, context: S
 };
 
 const speakOn = async (turn: Turn, head: Head, session: Session, remote: Remote, context: SessionContext): Promise<Head> => {
-  const { head: next, spoke } = await speak(turn, head, session, remote);
+  const { head: next, spoke } = await speak(turn, head, session, remote, context);
   const { outbound } = next;
   // A silent peer is tried again also where the message it did not acknowledge has run out of time and others wait behind it.
   const awaited = outbound.sent > outbound.floor || (outbound.resends > 0 && hasOutstanding(outbound));
@@ -127,7 +131,7 @@ export const settleUp = async (turn: Turn): Promise<void> => {
     case 'remote':
       return setHead(turn, await settleRemote(turn, head, route));
     case 'local':
-      return setHead(turn, hasOutstanding(head.outbound) ? deliverHere(turn, head) : head);
+      return setHead(turn, deliverHere(turn, { ...head, sessions: withoutHandshakes(head.sessions) }));
     case 'hold':
       return setHead(turn, waitForWay(turn, head, route.reason));
     case 'not-hosted':

@@ -8,11 +8,13 @@ import { linkManagerToFlowReceive } from '../../messages/link-manager-to-flow.re
 import { linkManagerToGatewayLinkOut } from '../../messages/link-manager-to-gateway.link-out.ts';
 import type { Log } from '../../observability/log.ts';
 import type { LinkManagerLimits } from './config.ts';
-import type { Backlog, OutboundItem } from './delivery/delivery.ts';
+import type { Backlog, OutboundItem, PartialMessage } from './delivery/delivery.ts';
 import { goBack, adoptStream } from './delivery/delivery.ts';
 import type { Directory, Pair, Route } from './directory.ts';
 import type { Head } from './head.ts';
+import type { HelloGate } from './hello-gate.ts';
 import { formatPacket, type Heard, type Packet, type Refused, type SessionContext, type SignRequest } from './session/session.ts';
+import type { Vault } from './vault.ts';
 
 /** What is counted; one instrument each, so that a step only adds. */
 export type Tally = {
@@ -22,12 +24,14 @@ export type Tally = {
   undelivered(): void;
   repeated(): void;
   resent(): void;
-  established(role: string): void;
+  established(role: string, suite: string): void;
 };
 
 export type TurnDeps = {
   readonly directory: Directory;
   readonly random: (length: number) => Uint8Array;
+  readonly vault: Vault;
+  readonly helloGate: HelloGate;
   readonly limits: LinkManagerLimits;
   readonly log: Log;
   readonly tally: Tally;
@@ -45,6 +49,8 @@ export type Turn = {
   /** A packet must leave though nothing else does: the peer waits to see the session used. */
   mustSpeak: boolean;
   readonly backlog: Backlog;
+  /** A message of the peer that came in part. */
+  partial: PartialMessage | undefined;
   itemsAdded: OutboundItem[];
   readonly itemsRemoved: number[];
   readonly effects: OutRecord[];
@@ -63,11 +69,14 @@ export const routeOf = (turn: Turn, pair: Pair): Route => {
 };
 
 export const sessionContextOf = (turn: Turn, route: Extract<Route, { type: 'remote' }>, head: Head): SessionContext => ({
+  tag: turn.key,
   peering: route.peering,
   ownStream: head.outbound.stream,
   now: turn.now,
   random: turn.deps.random,
   limits: turn.deps.limits,
+  vault: turn.deps.vault.of(turn.key),
+  helloGate: turn.deps.helloGate,
 });
 
 // ── Effects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,8 +137,8 @@ export const applyHeard = (turn: Turn, route: Extract<Route, { type: 'remote' }>
   if (heard.putAside !== undefined) refuse(turn, heard.putAside);
   const { established } = heard;
   if (established === undefined || turn.head === undefined) return;
-  turn.deps.tally.established(established.role);
-  turn.deps.log.info('link-manager.session-ready', { tag: turn.key, sessionId: established.id, role: established.role, mode: established.mode });
+  turn.deps.tally.established(established.role, established.suite);
+  turn.deps.log.info('link-manager.session-ready', { tag: turn.key, sessionId: established.id, role: established.role, mode: established.mode, suite: established.suite });
   turn.mustSpeak ||= established.role === 'initiator';
   // What was under way may have met a peer that could not read it; the receiver tells repeats apart.
   const outbound = { ...goBack(turn.head.outbound), resends: 0, resendAt: null, holds: 0, holdAt: null };

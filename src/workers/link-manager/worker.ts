@@ -15,14 +15,24 @@ import type { Metrics } from '../../observability/metrics.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { linkManagerLimits, type LinkManagerLimits } from './config.ts';
 import { createDirectory, type LinkManagerViews } from './directory.ts';
+import { createHelloGate } from './hello-gate.ts';
 import { createLinkMachine } from './machine.ts';
+import type { KeyAgreement } from './session/session.ts';
 import type { Tally } from './turn.ts';
+import { createVault, type LinkKey } from './vault.ts';
+
+export { keyAgreements, type KeyAgreement } from './session/session.ts';
+export { deriveLinkKey, type LinkKey } from './vault.ts';
 
 export type LinkManagerDeps = {
   readonly views: LinkManagerViews;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Seal sessions' secrets at rest and make cookies; the first seals, all open. The same in every replica. */
+  readonly keys: readonly [LinkKey, ...LinkKey[]];
+  /** Whether sessions must, may or shall not have the post-quantum part. */
+  readonly keyAgreement?: KeyAgreement;
   /** Chance for ephemeral keys and ids; the simulator seeds it. */
   readonly random?: (length: number) => Uint8Array;
   readonly limits?: Partial<LinkManagerLimits>;
@@ -35,7 +45,7 @@ const createTally = (metrics: Metrics): Tally => {
   const undelivered = metrics.counter('cordage_link_manager_messages_undelivered_total', 'Messages given up, their senders told');
   const repeated = metrics.counter('cordage_link_manager_sends_repeated_total', 'Sends recognised as repeats and dropped');
   const resent = metrics.counter('cordage_link_manager_resends_total', 'Repeats to peers that did not acknowledge in time');
-  const sessions = metrics.counter('cordage_link_manager_sessions_total', 'Sessions agreed, by role');
+  const sessions = metrics.counter('cordage_link_manager_sessions_total', 'Sessions agreed, by role and suite');
   return {
     refused: (reason) => refusals.add(1, { reason }),
     sent: (count) => sent.add(count),
@@ -43,7 +53,7 @@ const createTally = (metrics: Metrics): Tally => {
     undelivered: () => undelivered.add(),
     repeated: () => repeated.add(),
     resent: () => resent.add(),
-    established: (role) => sessions.add(1, { role }),
+    established: (role, suite) => sessions.add(1, { role, suite }),
   };
 };
 
@@ -64,9 +74,15 @@ const createNoticeGate = (limits: LinkManagerLimits): ((tag: string, now: number
 };
 
 export const createLinkManagerWorker = (deps: LinkManagerDeps): Worker => {
-  const { views, clock, log, metrics, random = randomBytes } = deps;
+  const { views, clock, log, metrics, random = randomBytes, keys, keyAgreement = 'hybrid-preferred' } = deps;
   const limits: LinkManagerLimits = { ...linkManagerLimits, ...deps.limits };
-  const directory = createDirectory({ views, clock, limits });
-  const machine = createLinkMachine({ directory, random, limits, log, tally: createTally(metrics), mayNotify: createNoticeGate(limits) });
+  const machine = createLinkMachine({
+    directory: createDirectory({ views, clock, limits, keyAgreement }),
+    random, limits, log,
+    vault: createVault({ keys, random, limits }),
+    tally: createTally(metrics),
+    mayNotify: createNoticeGate(limits),
+    helloGate: createHelloGate(limits),
+  });
   return { room: 'link-manager', machine };
 };

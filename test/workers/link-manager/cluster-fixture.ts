@@ -18,7 +18,7 @@ import { createMetrics, type Metrics } from '../../../src/observability/metrics.
 import type { View } from '../../../src/shell/view.ts';
 import type { LinkManagerLimits } from '../../../src/workers/link-manager/config.ts';
 import type { LinkMachine } from '../../../src/workers/link-manager/machine.ts';
-import { createLinkManagerWorker } from '../../../src/workers/link-manager/worker.ts';
+import { createLinkManagerWorker, deriveLinkKey, type KeyAgreement, type LinkKey } from '../../../src/workers/link-manager/worker.ts';
 
 export type MapView<Body> = View<Body> & { readonly map: Map<string, Body> };
 export const viewOf = <Body>(entries: readonly (readonly [string, Body])[]): MapView<Body> => {
@@ -90,7 +90,12 @@ export type ClusterOptions = {
   readonly random: (length: number) => Uint8Array;
   readonly mode?: GroupParameters['p2p']['protocolMode'];
   readonly limits?: Partial<LinkManagerLimits>;
+  readonly keyAgreement?: KeyAgreement;
+  readonly keys?: readonly [LinkKey, ...LinkKey[]];
 };
+
+/** One passphrase for both clusters of a test, as nobody would have it: neither opens what the other sealed, by its place. */
+export const linkKey = await deriveLinkKey({ passphrase: 'of tests', salt: 'of tests', iterations: 1 });
 
 export type ClusterViews = {
   readonly members: MapView<Member>;
@@ -110,7 +115,7 @@ export type Cluster = {
 
 export const inRecordOf = (record: OutRecord): InRecord => ({ ...record, partition: 0, offset: 0, timestamp: 0 });
 
-export const createCluster = ({ hosts, members, clock, random, mode = 'Authenticated_Encryption', limits }: ClusterOptions): Cluster => {
+export const createCluster = ({ hosts, members, clock, random, mode = 'Authenticated_Encryption', limits, keyAgreement, keys = [linkKey] }: ClusterOptions): Cluster => {
   const views: ClusterViews = {
     members: viewOf(members.map((party) => [`${groupId}/${party.name}`, memberOf(party)] as const)),
     hostedIdentities: viewOf(hosts.map((party) => [party.shortHash, hostedOf(party)] as const)),
@@ -120,7 +125,9 @@ export const createCluster = ({ hosts, members, clock, random, mode = 'Authentic
   const metrics = createMetrics();
   const logged: string[] = [];
   const log = createLog({ level: 'warn', write: (line) => logged.push(line) });
-  const worker = createLinkManagerWorker({ views, clock, log, metrics, random, ...(limits === undefined ? {} : { limits }) });
+  const worker = createLinkManagerWorker({
+    views, keys, clock, log, metrics, random, ...(limits === undefined ? {} : { limits }), ...(keyAgreement === undefined ? {} : { keyAgreement }),
+  });
   return {
     // The worker's type hides what its machine's state is made of.
     machine: worker.machine as LinkMachine,

@@ -11,6 +11,7 @@ import type { GroupParameters } from '../../../src/messages/member-to-all.group-
 import type { StoredItem } from '../../../src/shell/worker.ts';
 import type { LinkManagerLimits } from '../../../src/workers/link-manager/config.ts';
 import type { OutboundMessage } from '../../../src/workers/link-manager/delivery/delivery.ts';
+import type { KeyAgreement } from '../../../src/workers/link-manager/worker.ts';
 import type { Head, LinkEvent } from '../../../src/workers/link-manager/head.ts';
 import { alice, bob, createChance, createCluster, groupId, inRecordOf, tag, type Cluster, type Party } from './cluster-fixture.ts';
 
@@ -57,9 +58,9 @@ export type World = {
   loseMemory(of: 'alice' | 'bob'): void;
 };
 
-export type WorldOptions = { readonly seed: number; readonly faults?: Faults; readonly limits?: Partial<LinkManagerLimits>; readonly mode?: GroupParameters['p2p']['protocolMode'] };
+export type WorldOptions = { readonly seed: number; readonly faults?: Faults; readonly limits?: Partial<LinkManagerLimits>; readonly mode?: GroupParameters['p2p']['protocolMode']; readonly keyAgreement?: KeyAgreement };
 
-export const createWorld = ({ seed, faults = noFaults, limits, mode }: WorldOptions): World => {
+export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreement }: WorldOptions): World => {
   const chance = createChance(seed);
   let now = 1_000_000;
   let serial = 0;
@@ -68,7 +69,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode }: WorldOpti
   const clock = { now: () => now, after: () => () => {} };
   const sideOf = (party: Party): Side => ({
     party,
-    cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }) }),
+    cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), ...(keyAgreement === undefined ? {} : { keyAgreement }) }),
     head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], packets: [],
   });
   const sides = { alice: sideOf(alice), bob: sideOf(bob) };

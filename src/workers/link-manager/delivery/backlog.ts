@@ -5,9 +5,14 @@
 import type { StoredItem } from '../../../shell/worker.ts';
 import type { LinkManagerLimits } from '../config.ts';
 
+/** Who hears a message on the other side: flows, or the link manager itself (a receipt). */
+export type Subsystem = 'flow' | 'receipt';
+
 export type OutboundMessage = {
   readonly messageId: string;
-  readonly subsystem: 'flow';
+  readonly subsystem: Subsystem;
+  /** Its sender wants a signed receipt. */
+  readonly receipt: boolean;
   readonly receiverKey: string;
   readonly senderKey: string;
   readonly expiresAt: number;

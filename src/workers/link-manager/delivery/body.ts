@@ -1,19 +1,25 @@
 /**
  * What is inside a sealed data packet, in the canonical encoding: an acknowledgement of the other direction, and messages of
- * this one. `floor` and `after` tell the receiver about numbers that will never come (their messages ran out of time).
+ * this one. `floor` and `after` tell the receiver about numbers that will never come (their messages ran out of time). A message
+ * that does not fit into one packet goes in parts, each in a packet of its own, all under the message's one number.
  */
-import { concat, type Bytes } from '../../../cipher/bytes.ts';
+import { concat, utf8, type Bytes } from '../../../cipher/bytes.ts';
 import { packetCharsMax } from '../../../messages/link-manager-to-gateway.link-out.ts';
-import { payloadCharsMax } from '../../../messages/all-to-link-manager.send.ts';
-import { CanonicalError, createCanonicalReader, textField, u32, u64, u8 } from '../canonical.ts';
-import type { OutboundItem, OutboundMessage } from './backlog.ts';
+import { CanonicalError, createCanonicalReader, bytesField, textField, u32, u64, u8, type CanonicalReader } from '../canonical.ts';
+import type { OutboundItem, Subsystem } from './backlog.ts';
 
 export type CarriedMessage = {
   readonly seq: number;
+  readonly subsystem: Subsystem;
+  /** The sender asks for a signed receipt. */
+  readonly receipt: boolean;
+  /** From 0; `parts` is 1 for a message in one piece. */
+  readonly part: number;
+  readonly parts: number;
   readonly messageId: string;
-  readonly subsystem: 'flow';
   readonly receiverKey: string;
-  readonly payload: string;
+  /** UTF-8, of this part. */
+  readonly payload: Uint8Array;
 };
 
 export type DataBody = {
@@ -25,12 +31,12 @@ export type DataBody = {
   readonly floor: number;
   /** Between this number and the last message here, there is nothing but the messages here. */
   readonly after: number;
-  /** In ascending order. */
+  /** In ascending order; a part stands alone. */
   readonly messages: readonly CarriedMessage[];
 };
 
-const formatVersion = 1;
-const subsystemCodes = { flow: 1 } as const;
+const formatVersion = 2;
+const subsystemCodes: Record<Subsystem, number> = { flow: 1, receipt: 2 };
 const headerBytes = 1 + 8 + 1 + 8 + 8 + 4;
 /** Outer JSON of a data packet and the tag or MAC of its sealing. */
 const outerChars = 300;
@@ -39,22 +45,58 @@ const sealBytes = 32;
 /** Messages of one packet, encoded, may take so many bytes. */
 export const messagesBytesMax = Math.floor(((packetCharsMax - outerChars) * 3) / 4) - sealBytes - headerBytes;
 
+/** Parts of one message: the longest payload in UTF-8 takes three. */
+export const partsMax = 4;
+
 const idBytesMax = 800;
-const payloadBytesMax = payloadCharsMax * 3;
 const messagesMax = 100_000;
 
-export const encodeMessage = ({ position, value }: OutboundItem): Bytes =>
-  concat(u64(position), textField(value.messageId), u8(subsystemCodes[value.subsystem]), textField(value.receiverKey), textField(value.payload));
-
-/** UTF-8 takes at most three bytes for a UTF-16 code unit; only where that might not fit is the message encoded to see. */
-export const isTooLarge = (message: OutboundMessage): boolean =>
-  (message.payload.length + message.messageId.length + message.receiverKey.length) * 3 + 100 > messagesBytesMax &&
-  encodeMessage({ position: 1, value: message }).length > messagesBytesMax;
+/** The message in as many parts as it needs, each encoded; one for nearly all. */
+export const encodeMessage = ({ position, value }: OutboundItem): readonly Bytes[] => {
+  const payload = utf8(value.payload);
+  const before = concat(u64(position), u8(subsystemCodes[value.subsystem]), u8(value.receipt ? 1 : 0));
+  const ids = concat(textField(value.messageId), textField(value.receiverKey));
+  const room = messagesBytesMax - before.length - 2 - ids.length - 4;
+  const parts = Math.max(1, Math.ceil(payload.length / room));
+  return Array.from({ length: parts }, (_, part) =>
+    concat(before, u8(part), u8(parts), ids, bytesField(payload.subarray(part * room, (part + 1) * room))),
+  );
+};
 
 export type BodyHeader = Omit<DataBody, 'messages'>;
 
 export const encodeBody = (header: BodyHeader, messages: readonly Uint8Array[]): Bytes =>
   concat(u8(formatVersion), u64(header.acknowledged), u8(header.gap ? 1 : 0), u64(header.floor), u64(header.after), u32(messages.length), ...messages);
+
+const readFlag = (reader: CanonicalReader, what: string): boolean => {
+  const flags = reader.u8();
+  if (flags > 1) throw new CanonicalError(`${what} flags ${flags} are unknown`);
+  return flags === 1;
+};
+
+const readSubsystem = (reader: CanonicalReader): Subsystem => {
+  const code = reader.u8();
+  if (code === subsystemCodes.flow) return 'flow';
+  if (code === subsystemCodes.receipt) return 'receipt';
+  throw new CanonicalError(`subsystem ${code} is unknown`);
+};
+
+const readMessage = (reader: CanonicalReader): CarriedMessage => {
+  const message: CarriedMessage = {
+    seq: reader.u64(),
+    subsystem: readSubsystem(reader),
+    receipt: readFlag(reader, 'message'),
+    part: reader.u8(),
+    parts: reader.u8(),
+    messageId: reader.text(idBytesMax),
+    receiverKey: reader.text(idBytesMax),
+    payload: reader.bytes(messagesBytesMax),
+  };
+  if (message.parts < 1 || message.parts > partsMax || message.part >= message.parts) {
+    throw new CanonicalError(`part ${message.part} of ${message.parts}, where ${partsMax} are allowed`);
+  }
+  return message;
+};
 
 /** Throws CanonicalError. The peer is authenticated, but its numbers are still checked. */
 export const decodeBody = (bytes: Uint8Array): DataBody => {
@@ -62,8 +104,7 @@ export const decodeBody = (bytes: Uint8Array): DataBody => {
   const version = reader.u8();
   if (version !== formatVersion) throw new CanonicalError(`body format ${version} is unknown`);
   const acknowledged = reader.u64();
-  const flags = reader.u8();
-  if (flags > 1) throw new CanonicalError(`flags ${flags} are unknown`);
+  const gap = readFlag(reader, 'body');
   const floor = reader.u64();
   const after = reader.u64();
   if (after < floor) throw new CanonicalError('a number before the floor');
@@ -71,12 +112,11 @@ export const decodeBody = (bytes: Uint8Array): DataBody => {
   if (count > messagesMax) throw new CanonicalError(`${count} messages in one packet`);
   const messages: CarriedMessage[] = [];
   for (let i = 0; i < count; i++) {
-    const seq = reader.u64();
-    if (seq <= (messages.at(-1)?.seq ?? after)) throw new CanonicalError('message numbers do not ascend');
-    const messageId = reader.text(idBytesMax);
-    if (reader.u8() !== subsystemCodes.flow) throw new CanonicalError('an unknown subsystem');
-    messages.push({ seq, messageId, subsystem: 'flow', receiverKey: reader.text(idBytesMax), payload: reader.text(payloadBytesMax) });
+    const message = readMessage(reader);
+    if (message.seq <= (messages.at(-1)?.seq ?? after)) throw new CanonicalError('message numbers do not ascend');
+    if (message.parts > 1 && count > 1) throw new CanonicalError('a part beside other messages');
+    messages.push(message);
   }
   reader.end();
-  return { acknowledged, gap: flags === 1, floor, after, messages };
+  return { acknowledged, gap, floor, after, messages };
 };

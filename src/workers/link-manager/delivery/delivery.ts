@@ -17,11 +17,13 @@
  */
 import type { LinkManagerLimits } from '../config.ts';
 import type { Backlog, OutboundItem } from './backlog.ts';
-import { encodeMessage, messagesBytesMax, type BodyHeader, type DataBody, type CarriedMessage } from './body.ts';
+import { encodeMessage, messagesBytesMax, type BodyHeader, type DataBody } from './body.ts';
+import { addPart, wholeOf, type PartialMessage, type WholeMessage } from './parts.ts';
 
 export { append, backlogOf, closeBacklog, emptyBacklog, fallsShort, openBacklog, takeExpired, takeTo } from './backlog.ts';
 export type { Backlog, HeldBacklog, OutboundItem, OutboundMessage } from './backlog.ts';
-export { decodeBody, encodeBody, isTooLarge, type CarriedMessage, type DataBody } from './body.ts';
+export { decodeBody, encodeBody, type DataBody } from './body.ts';
+export type { PartialMessage, WholeMessage } from './parts.ts';
 export { isRecent, printOf, remember } from './recent-ids.ts';
 
 export type Outbound = {
@@ -123,7 +125,10 @@ export const goBack = (outbound: Outbound): Outbound => ({ ...outbound, sent: ou
 /** A packet's worth of messages, and the number before the first of them. */
 export type Chunk = { readonly after: number; readonly last: number; readonly encoded: readonly Uint8Array[] };
 
-/** What may leave now: within the window, in packets as full as may be. `packetsMax` is 1 when a silent peer is tried. */
+/**
+ * What may leave now: within the window, in packets as full as may be. `packetsMax` is 1 when a silent peer is tried; a message in
+ * parts leaves with all of them even so, since nothing less of it is acknowledged.
+ */
 export const chunksToSend = (outbound: Outbound, backlog: Backlog, limits: LinkManagerLimits, packetsMax: number): Chunk[] => {
   const chunks: Chunk[] = [];
   let encoded: Uint8Array[] = [];
@@ -142,14 +147,21 @@ export const chunksToSend = (outbound: Outbound, backlog: Backlog, limits: LinkM
     if (underWay >= limits.windowMessages || chars >= limits.windowChars) break;
     underWay++;
     chars += item.value.payload.length;
-    if (item.position > outbound.sent) {
-      const message = encodeMessage(item);
-      if (bytes + message.length > messagesBytesMax) close();
-      if (chunks.length >= packetsMax) break;
-      encoded.push(message);
-      bytes += message.length;
-      last = item.position;
-    } else after = last = item.position;
+    if (item.position <= outbound.sent) {
+      after = last = item.position;
+      continue;
+    }
+    const parts = encodeMessage(item);
+    if (parts.length > 1 || bytes + parts[0]!.length > messagesBytesMax) close();
+    if (chunks.length >= packetsMax) break;
+    last = item.position;
+    if (parts.length === 1) {
+      encoded.push(parts[0]!);
+      bytes += parts[0]!.length;
+    } else {
+      chunks.push(...parts.map((part) => ({ after, last, encoded: [part] })));
+      after = last;
+    }
   }
   if (chunks.length < packetsMax) close();
   return chunks;
@@ -173,7 +185,7 @@ export const nextExpiry = (items: readonly OutboundItem[]): number | null =>
 /** A session was agreed: another stream than before means that the peer lost its numbering. */
 export const adoptStream = (inbound: Inbound, stream: string): Inbound => (inbound.stream === stream ? inbound : { ...newInbound, stream });
 
-export type Taken = { readonly inbound: Inbound; readonly messages: readonly CarriedMessage[] };
+export type Taken = { readonly inbound: Inbound; readonly messages: readonly WholeMessage[]; readonly partial?: PartialMessage };
 
 const owe = (inbound: Inbound, count: number, now: number, limits: LinkManagerLimits): Inbound => ({
   ...inbound,
@@ -181,16 +193,27 @@ const owe = (inbound: Inbound, count: number, now: number, limits: LinkManagerLi
   ackAt: inbound.ackAt ?? now + limits.ackDelayMs,
 });
 
+/** The messages of a packet that come next in order; with a part, those that it makes whole. Throws CanonicalError. */
+const nextOf = (inbound: Inbound, body: DataBody, partial: PartialMessage | undefined): Pick<Taken, 'messages' | 'partial'> => {
+  const fresh = body.messages.filter((message) => message.seq > inbound.delivered);
+  const [first] = fresh;
+  if (first === undefined || first.parts === 1) return { messages: fresh.map((message) => wholeOf([message])) };
+  const added = addPart(partial, inbound.stream, first);
+  return { messages: added.whole === undefined ? [] : [added.whole], ...(added.partial === undefined ? {} : { partial: added.partial }) };
+};
+
 /** Takes what comes next in order; repeats are owed an acknowledgement, what comes after a gap is dropped and reported. */
-export const takeMessages = (inbound: Inbound, body: DataBody, now: number, limits: LinkManagerLimits): Taken => {
+export const takeMessages = (inbound: Inbound, body: DataBody, partial: PartialMessage | undefined, now: number, limits: LinkManagerLimits): Taken => {
   const delivered = Math.max(inbound.delivered, body.floor);
   const settled = delivered === inbound.delivered ? inbound : { ...inbound, delivered };
+  const kept = partial === undefined ? {} : { partial };
   const last = body.messages.at(-1)?.seq;
-  if (last === undefined) return { inbound: settled, messages: [] };
+  if (last === undefined) return { inbound: settled, messages: [], ...kept };
   // A repeat means that the peer has not seen our acknowledgement, a gap that it must go back: neither waits.
-  if (last <= delivered) return { inbound: owe(settled, limits.ackMessagesMax, now, limits), messages: [] };
-  if (body.after > delivered) return { inbound: { ...owe(settled, limits.ackMessagesMax, now, limits), gap: true }, messages: [] };
-  const messages = body.messages.filter((message) => message.seq > delivered);
+  if (last <= delivered) return { inbound: owe(settled, limits.ackMessagesMax, now, limits), messages: [], ...kept };
+  if (body.after > delivered) return { inbound: { ...owe(settled, limits.ackMessagesMax, now, limits), gap: true }, messages: [], ...kept };
+  const { messages, partial: begun } = nextOf(settled, body, partial);
+  if (begun !== undefined) return { inbound: settled, messages, partial: begun };
   return { inbound: { ...owe(settled, messages.length, now, limits), delivered: last, gap: false }, messages };
 };
 

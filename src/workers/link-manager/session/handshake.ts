@@ -1,41 +1,36 @@
 /**
  * The cryptography of the four handshake messages, one function per step. Each takes what the state keeps and gives what it is
- * to keep next; chance comes in as bytes. See docs/protocol.md, section 4.
+ * to keep next; chance comes in as bytes, and secrets go out sealed. See docs/protocol.md, section 4.
  *
- *     initiator                                   responder
- *     ── initiator-hello (hashes, ephemeral) ──────────────▶
- *     ◀────────────────────── responder-hello (ephemeral) ──
+ *     initiator                                          responder
+ *     ── initiator-hello (hashes, offer, share) ──────────────▶
+ *     ◀───────────── responder-hello (offer, choice, share) ──
  *     [crypto signs]
- *     ── initiator-handshake {claims, signature, MAC} ─────▶
- *                                            [crypto signs]
- *     ◀───── responder-handshake {claims, signature, MAC} ──
+ *     ── initiator-handshake {claims, signature, MAC} ────────▶
+ *                                               [crypto signs]
+ *     ◀──────── responder-handshake {claims, signature, MAC} ──
  */
-import { x25519, x25519PublicKey } from '../../../cipher/agreement.ts';
-import { concat, equalConstantTime, fromBase64url, toBase64url, type Bytes } from '../../../cipher/bytes.ts';
+import { equalConstantTime, fromBase64url, toBase64url, type Bytes } from '../../../cipher/bytes.ts';
 import { CipherError } from '../../../cipher/cipher-error.ts';
-import { hmacSha256 } from '../../../cipher/digest.ts';
+import { hmacSha256, sha256 } from '../../../cipher/digest.ts';
 import { verify, type SignatureSpec } from '../../../cipher/signature.ts';
 import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
-import { bytesField, CanonicalError, createCanonicalReader } from '../canonical.ts';
+import { CanonicalError } from '../canonical.ts';
+import type { PairVault } from '../vault.ts';
+import { agree, initiatorShare, respond } from './agreement.ts';
+import { checkCertificates } from './certificates.ts';
 import { handshakeKeys, sessionKeys, type HandshakeKeys } from './key-schedule.ts';
+import { choose, protocolVersion, type Suite } from './offer.ts';
 import type { PacketOf, Sender } from './packet.ts';
-import { openHandshake, sealHandshake } from './sealing.ts';
+import { openHandshake, sealHandshake, sealSessionKeys } from './sealing.ts';
 import { refused, type Incoming, type Outgoing, type Peering, type Refused, type Session } from './state.ts';
 import {
-  finishedInput, hellosBytes, initiatorClaimsBytes, modeOfCode, provenClaimsBytes, readProvenClaims, responderClaimsBytes, signingInput,
-  type InitiatorClaims, type ProtocolMode, type ProvenClaims, type ResponderClaims, type Terms,
+  finishedInput, initiatorClaimsBytes, initiatorHelloBytes, provenClaimsBytes, readInitiatorClaims, readProvenClaims, readResponderClaims,
+  responderClaimsBytes, saidInHellos, saidWith, signingInput, type Hello, type InitiatorClaims, type ProtocolMode, type ProvenClaims, type Terms,
 } from './transcript.ts';
 import { emptyWindow } from './window.ts';
 
-type Secrets = { readonly hellos: Bytes; readonly secret: Bytes };
-
-/** Throws CipherError on an ephemeral key of low order. */
-const agree = async (terms: Terms, own: string, responderEphemeralKey: string, peerEphemeralKey: string): Promise<Secrets> => ({
-  hellos: hellosBytes(terms, responderEphemeralKey),
-  secret: await x25519({ privateKey: fromBase64url(own), publicKey: fromBase64url(peerEphemeralKey) }),
-});
-
-const keysOf = (terms: Terms, { hellos, secret }: Secrets, sender: Sender): HandshakeKeys => handshakeKeys({ secret, hellos, terms, sender });
+const termsOf = ({ sessionId, groupId, initiatorKeyHash, responderKeyHash }: Hello): Terms => ({ sessionId, groupId, initiatorKeyHash, responderKeyHash });
 
 const prove = (saidBefore: Uint8Array, claims: Uint8Array, signature: Uint8Array, keys: HandshakeKeys): Bytes =>
   provenClaimsBytes({ claims, signature, finished: hmacSha256(keys.macKey, finishedInput(saidBefore, claims, signature)) });
@@ -58,6 +53,13 @@ const checkProof = async (proof: {
   return good ? undefined : refused('bad-signature');
 };
 
+const checkChain = async (certificates: readonly string[], publicKey: string, peering: Peering, now: number): Promise<Refused | undefined> => {
+  const { sessionTrustRoots, peerName } = peering;
+  if (sessionTrustRoots === null) return undefined;
+  const reason = await checkCertificates({ certificates, publicKey, x500Name: peerName, trustRoots: sessionTrustRoots, now });
+  return reason === undefined ? undefined : refused('bad-certificate', reason);
+};
+
 /** Runs a step over a stranger's bytes: what the ciphers and readers refuse becomes a refusal. */
 const guarded = async <Result>(work: () => Promise<Result | Refused>): Promise<Result | Refused> => {
   try {
@@ -71,114 +73,138 @@ const guarded = async <Result>(work: () => Promise<Result | Refused>): Promise<R
 
 // ── Initiator ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type Begin = { readonly peering: Peering; readonly stream: string; readonly sessionId: Uint8Array; readonly seed: Uint8Array };
+export type Begin = { readonly peering: Peering; readonly stream: string; readonly sessionId: Uint8Array; readonly seed: Uint8Array; readonly vault: PairVault };
 
-export const beginHandshake = async (begin: Begin, now: number, resendAt: number): Promise<Outgoing> => {
-  const { peering, stream, sessionId, seed } = begin;
-  const peerKey = peering.peerKeys[0]!;
-  const terms: Terms = {
-    sessionId: toBase64url(sessionId),
+export const beginHandshake = async ({ peering, stream, sessionId: id, seed, vault }: Begin, now: number, resendAt: number): Promise<Outgoing> => {
+  const sessionId = toBase64url(id);
+  const hello: Hello = {
+    v: protocolVersion,
+    type: 'initiator-hello',
+    sessionId,
     groupId: peering.groupId,
     initiatorKeyHash: peering.ownKeyHash,
-    responderKeyHash: peerKey.hash,
-    initiatorEphemeralKey: toBase64url(await x25519PublicKey(seed)),
+    responderKeyHash: peering.peerKeys[0]!.hash,
+    versions: [...peering.offer.versions],
+    suites: [...peering.offer.suites],
+    ...(await initiatorShare(seed, peering.offer)),
   };
   const claims: InitiatorClaims = {
-    groupId: terms.groupId,
-    initiatorKeyHash: terms.initiatorKeyHash,
-    responderKeyHash: terms.responderKeyHash,
+    groupId: hello.groupId,
+    initiatorKeyHash: hello.initiatorKeyHash,
+    responderKeyHash: hello.responderKeyHash,
     initiatorSerial: peering.ownSerial,
     responderSerial: peering.peerSerial,
     mode: peering.mode,
     stream,
+    certificates: peering.ownCertificates,
   };
-  return { terms, claims, ephemeralPrivateKey: toBase64url(seed), startedAt: now, sentAt: now, resends: 0, resendAt, phase: { type: 'hello-sent' } };
+  const sealedSeed = await vault.seal('initiator seed', sessionId, seed);
+  return { hello, cookie: '', claims, startedAt: now, sentAt: now, resends: 0, resendAt, phase: { type: 'hello-sent', seed: sealedSeed } };
 };
 
-/** What the initiator's session key must sign once the responder's hello is known. */
-export const initiatorSigningInput = (outgoing: Outgoing, responderEphemeralKey: string): Bytes =>
-  signingInput('initiator', hellosBytes(outgoing.terms, responderEphemeralKey), initiatorClaimsBytes(outgoing.claims));
-
-/** The signature came: the third message. */
-export const completeInitiator = (outgoing: Outgoing, responderEphemeralKey: string, signature: Uint8Array): Promise<Outgoing | Refused> =>
+/** The second message: the secret is agreed, and the session key must sign; or why not. */
+export const hearResponderHello = (outgoing: Outgoing, answer: PacketOf<'responder-hello'>, vault: PairVault): Promise<Outgoing | Refused> =>
   guarded(async () => {
-    const { terms } = outgoing;
-    const secrets = await agree(terms, outgoing.ephemeralPrivateKey, responderEphemeralKey, responderEphemeralKey);
-    const keys = keysOf(terms, secrets, 'initiator');
-    const payload = prove(secrets.hellos, initiatorClaimsBytes(outgoing.claims), signature, keys);
-    const sealed = await sealHandshake('initiator-handshake', terms.sessionId, keys, payload);
-    return { ...outgoing, phase: { type: 'handshake-sent', responderEphemeralKey, payload: toBase64url(payload), sealed } };
+    const { hello, phase } = outgoing;
+    if (phase.type !== 'hello-sent') return refused('out-of-turn', 'a second answer to the hello');
+    const choice = choose(hello, answer);
+    if (choice?.suite !== answer.suite || choice.version !== answer.version) {
+      return refused('bad-choice', `it chose ${answer.suite} of version ${answer.version}, by both offers it should be ${choice?.suite ?? 'none'}`);
+    }
+    const seed = await vault.open('initiator seed', hello.sessionId, phase.seed);
+    const secret = await agree(answer.suite, seed, answer);
+    const sealed = await vault.seal('handshake secret', hello.sessionId, secret);
+    return { ...outgoing, phase: { type: 'signing', suite: answer.suite, saidInHellos: toBase64url(saidInHellos(hello, answer)), secret: sealed } };
   });
 
-const readResponderClaims = (bytes: Uint8Array): ResponderClaims => {
-  const reader = createCanonicalReader(bytes);
-  const claims: ResponderClaims = {
-    responderKeyHash: toBase64url(reader.bytes(32)),
-    mode: modeOfCode(reader.u8()),
-    stream: toBase64url(reader.bytes(16)),
+type InPhase<Whole extends { readonly phase: { readonly type: string } }, Type extends Whole['phase']['type']> = Whole & {
+  readonly phase: Extract<Whole['phase'], { readonly type: Type }>;
+};
+
+export const initiatorSigningInput = ({ claims, phase }: InPhase<Outgoing, 'signing'>): Bytes =>
+  signingInput('initiator', fromBase64url(phase.saidInHellos), initiatorClaimsBytes(claims));
+
+/** The signature came: the third message. */
+export const completeInitiator = async (outgoing: InPhase<Outgoing, 'signing'>, signature: Uint8Array, vault: PairVault): Promise<Outgoing> => {
+  const { claims, phase } = outgoing;
+  const terms = termsOf(outgoing.hello);
+  const saidBefore = fromBase64url(phase.saidInHellos);
+  const secret = await vault.open('handshake secret', terms.sessionId, phase.secret);
+  const keys = handshakeKeys({ secret, said: saidBefore, terms, sender: 'initiator' });
+  const payload = prove(saidBefore, initiatorClaimsBytes(claims), signature, keys);
+  return {
+    ...outgoing,
+    phase: {
+      ...phase,
+      type: 'handshake-sent',
+      said: toBase64url(saidWith(saidBefore, payload)),
+      sealed: await sealHandshake('initiator-handshake', terms.sessionId, keys, payload),
+    },
   };
-  reader.end();
-  return claims;
 };
 
 /** The fourth message: the session, or why not. */
 export const finishInitiator = (
-  outgoing: Outgoing & { readonly phase: { readonly type: 'handshake-sent' } },
+  outgoing: InPhase<Outgoing, 'handshake-sent'>,
   packet: PacketOf<'responder-handshake'>,
-  peering: Peering,
-  now: number,
+  context: { readonly peering: Peering; readonly vault: PairVault; readonly now: number },
 ): Promise<Session | Refused> =>
   guarded(async () => {
-    const { terms, claims, phase } = outgoing;
+    const { claims, phase } = outgoing;
+    const { peering, vault, now } = context;
+    const terms = termsOf(outgoing.hello);
     const peerKey = peering.peerKeys.find((key) => key.hash === terms.responderKeyHash);
     if (peerKey === undefined) return refused('unknown-peer', 'its session key has changed since');
-    const secrets = await agree(terms, outgoing.ephemeralPrivateKey, phase.responderEphemeralKey, phase.responderEphemeralKey);
-    const keys = keysOf(terms, secrets, 'responder');
+    const secret = await vault.open('handshake secret', terms.sessionId, phase.secret);
+    const keys = handshakeKeys({ secret, said: fromBase64url(phase.saidInHellos), terms, sender: 'responder' });
     const payload = await openHandshake(packet, keys);
     if (payload === undefined) return refused('bad-mac', 'the fourth message');
     const proven = readProvenClaims(payload);
-    const saidBefore = concat(secrets.hellos, bytesField(fromBase64url(phase.payload)));
+    const saidBefore = fromBase64url(phase.said);
     const fault = await checkProof({ sender: 'responder', saidBefore, proven, keys, signer: peerKey });
     if (fault !== undefined) return fault;
     const answered = readResponderClaims(proven.claims);
     if (answered.responderKeyHash !== terms.responderKeyHash) return refused('unknown-peer', 'it answered with another key');
     if (answered.mode !== claims.mode) return refused('mode-mismatch', `it chose ${answered.mode}`);
+    const distrusted = await checkChain(answered.certificates, peerKey.publicKey, peering, now);
+    if (distrusted !== undefined) return distrusted;
     return agreedSession({
-      terms, secret: secrets.secret, transcript: concat(saidBefore, bytesField(payload)), mode: answered.mode, role: 'initiator', now,
+      terms, secret, said: saidWith(saidBefore, payload), mode: answered.mode, suite: phase.suite, role: 'initiator', now, vault,
       serials: [claims.initiatorSerial, claims.responderSerial], ownStream: claims.stream, peerStream: answered.stream, answer: null,
     });
   });
 
 // ── Responder ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export const answerHello = async (hello: PacketOf<'initiator-hello'>, seed: Uint8Array, now: number): Promise<Incoming> => ({
-  terms: {
-    sessionId: hello.sessionId,
-    groupId: hello.groupId,
-    initiatorKeyHash: hello.initiatorKeyHash,
-    responderKeyHash: hello.responderKeyHash,
-    initiatorEphemeralKey: hello.ephemeralKey,
-  },
-  responderEphemeralKey: toBase64url(await x25519PublicKey(seed)),
-  ephemeralPrivateKey: toBase64url(seed),
-  startedAt: now,
-  phase: { type: 'hello-answered' },
-});
+/** Names a hello, with or without its cookie. */
+export const helloHashOf = (hello: Hello): Bytes => sha256(initiatorHelloBytes(hello));
 
-const readInitiatorClaims = (bytes: Uint8Array): InitiatorClaims => {
-  const reader = createCanonicalReader(bytes);
-  const claims: InitiatorClaims = {
-    groupId: reader.text(400),
-    initiatorKeyHash: toBase64url(reader.bytes(32)),
-    responderKeyHash: toBase64url(reader.bytes(32)),
-    initiatorSerial: reader.u64(),
-    responderSerial: reader.u64(),
-    mode: modeOfCode(reader.u8()),
-    stream: toBase64url(reader.bytes(16)),
-  };
-  reader.end();
-  return claims;
-};
+export type AnswerHello = { readonly peering: Peering; readonly seed: Uint8Array; readonly vault: PairVault };
+
+/** The first message: the secret and our answer, or why not. */
+export const answerHello = (hello: Hello, { peering, seed, vault }: AnswerHello, now: number): Promise<Incoming | Refused> =>
+  guarded(async () => {
+    const { offer } = peering;
+    const choice = choose(offer, hello);
+    if (choice === undefined) {
+      const theirs = `${hello.suites.join(', ')} of versions ${hello.versions.join(', ')}`;
+      return refused('no-common-offer', `it offers ${theirs}; here ${offer.suites.join(', ')} of versions ${offer.versions.join(', ')} are allowed`);
+    }
+    const { share, secret } = await respond(choice.suite, seed, hello);
+    const { sessionId } = hello;
+    const answer: PacketOf<'responder-hello'> = {
+      v: protocolVersion, type: 'responder-hello', sessionId, versions: [...offer.versions], suites: [...offer.suites], ...choice, ...share,
+    };
+    return {
+      terms: termsOf(hello),
+      helloHash: toBase64url(helloHashOf(hello)),
+      answer,
+      saidInHellos: toBase64url(saidInHellos(hello, answer)),
+      secret: await vault.seal('handshake secret', sessionId, secret),
+      startedAt: now,
+      phase: { type: 'hello-answered' },
+    };
+  });
 
 const checkClaims = (claims: InitiatorClaims, terms: Terms, peering: Peering): Refused | undefined => {
   if (claims.groupId !== terms.groupId) return refused('wrong-group', 'hello and handshake name different groups');
@@ -197,80 +223,80 @@ const checkClaims = (claims: InitiatorClaims, terms: Terms, peering: Peering): R
 export const hearInitiator = (
   incoming: Incoming,
   packet: PacketOf<'initiator-handshake'>,
-  context: { readonly peering: Peering; readonly ownStream: string; readonly now: number },
-): Promise<Incoming | Refused> =>
+  context: { readonly peering: Peering; readonly ownStream: string; readonly vault: PairVault; readonly now: number },
+): Promise<InPhase<Incoming, 'signing'> | Refused> =>
   guarded(async () => {
     const { terms } = incoming;
-    const peerKey = context.peering.peerKeys.find((key) => key.hash === terms.initiatorKeyHash);
+    const { peering, vault, now } = context;
+    const peerKey = peering.peerKeys.find((key) => key.hash === terms.initiatorKeyHash);
     if (peerKey === undefined) return refused('unknown-peer', 'its session key has changed since');
-    const secrets = await agree(terms, incoming.ephemeralPrivateKey, incoming.responderEphemeralKey, terms.initiatorEphemeralKey);
-    const keys = keysOf(terms, secrets, 'initiator');
+    const secret = await vault.open('handshake secret', terms.sessionId, incoming.secret);
+    const saidBefore = fromBase64url(incoming.saidInHellos);
+    const keys = handshakeKeys({ secret, said: saidBefore, terms, sender: 'initiator' });
     const payload = await openHandshake(packet, keys);
     if (payload === undefined) return refused('bad-mac', 'the third message');
     const proven = readProvenClaims(payload);
-    const fault = await checkProof({ sender: 'initiator', saidBefore: secrets.hellos, proven, keys, signer: peerKey });
+    const fault = await checkProof({ sender: 'initiator', saidBefore, proven, keys, signer: peerKey });
     if (fault !== undefined) return fault;
     const claims = readInitiatorClaims(proven.claims);
-    const unfit = checkClaims(claims, terms, context.peering);
+    const unfit = checkClaims(claims, terms, peering) ?? (await checkChain(claims.certificates, peerKey.publicKey, peering, now));
     if (unfit !== undefined) return unfit;
     return {
       ...incoming,
       phase: {
-        type: 'signing', payload: toBase64url(payload), serials: [claims.initiatorSerial, claims.responderSerial], mode: claims.mode,
-        ownStream: context.ownStream, peerStream: claims.stream, askedAt: context.now,
+        type: 'signing', said: toBase64url(saidWith(saidBefore, payload)), serials: [claims.initiatorSerial, claims.responderSerial], mode: claims.mode,
+        ownStream: context.ownStream, peerStream: claims.stream, certificates: peering.ownCertificates, askedAt: now,
       },
     };
   });
 
-type Signing = Incoming & { readonly phase: { readonly type: 'signing' } };
+const responderClaimsOf = ({ terms, phase }: InPhase<Incoming, 'signing'>): Bytes =>
+  responderClaimsBytes({ responderKeyHash: terms.responderKeyHash, mode: phase.mode, stream: phase.ownStream, certificates: phase.certificates });
 
-const responderClaimsOf = ({ terms, phase }: Signing): Bytes =>
-  responderClaimsBytes({ responderKeyHash: terms.responderKeyHash, mode: phase.mode, stream: phase.ownStream });
-
-const saidBeforeAnswer = (incoming: Signing): Bytes =>
-  concat(hellosBytes(incoming.terms, incoming.responderEphemeralKey), bytesField(fromBase64url(incoming.phase.payload)));
-
-export const responderSigningInput = (incoming: Signing): Bytes =>
-  signingInput('responder', saidBeforeAnswer(incoming), responderClaimsOf(incoming));
+export const responderSigningInput = (incoming: InPhase<Incoming, 'signing'>): Bytes =>
+  signingInput('responder', fromBase64url(incoming.phase.said), responderClaimsOf(incoming));
 
 /** The signature came: the fourth message and the session in one. */
-export const completeResponder = (incoming: Signing, signature: Uint8Array, now: number): Promise<Session | Refused> =>
-  guarded(async () => {
-    const { terms, phase } = incoming;
-    const secrets = await agree(terms, incoming.ephemeralPrivateKey, incoming.responderEphemeralKey, terms.initiatorEphemeralKey);
-    const keys = keysOf(terms, secrets, 'responder');
-    const saidBefore = saidBeforeAnswer(incoming);
-    const payload = prove(saidBefore, responderClaimsOf(incoming), signature, keys);
-    return agreedSession({
-      terms, secret: secrets.secret, transcript: concat(saidBefore, bytesField(payload)), mode: phase.mode, role: 'responder', now,
-      serials: phase.serials, ownStream: phase.ownStream, peerStream: phase.peerStream,
-      answer: await sealHandshake('responder-handshake', terms.sessionId, keys, payload),
-    });
+export const completeResponder = async (incoming: InPhase<Incoming, 'signing'>, signature: Uint8Array, vault: PairVault, now: number): Promise<Session> => {
+  const { terms, phase, answer } = incoming;
+  const secret = await vault.open('handshake secret', terms.sessionId, incoming.secret);
+  const keys = handshakeKeys({ secret, said: fromBase64url(incoming.saidInHellos), terms, sender: 'responder' });
+  const saidBefore = fromBase64url(phase.said);
+  const payload = prove(saidBefore, responderClaimsOf(incoming), signature, keys);
+  return agreedSession({
+    terms, secret, said: saidWith(saidBefore, payload), mode: phase.mode, suite: answer.suite, role: 'responder', now, vault,
+    serials: phase.serials, ownStream: phase.ownStream, peerStream: phase.peerStream,
+    answer: await sealHandshake('responder-handshake', terms.sessionId, keys, payload),
   });
+};
 
 // ── Both ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const agreedSession = (agreed: {
+const agreedSession = async (agreed: {
   terms: Terms;
   secret: Uint8Array;
-  transcript: Uint8Array;
+  said: Uint8Array;
   serials: readonly [number, number];
   mode: ProtocolMode;
+  suite: Suite;
   role: Sender;
   now: number;
+  vault: PairVault;
   ownStream: string;
   peerStream: string;
   answer: string | null;
-}): Session => {
-  const { terms, secret, transcript, serials, role } = agreed;
-  const own = sessionKeys({ secret, transcript, terms, serials, sender: role });
-  const peer = sessionKeys({ secret, transcript, terms, serials, sender: role === 'initiator' ? 'responder' : 'initiator' });
+}): Promise<Session> => {
+  const { terms, secret, said, serials, role } = agreed;
+  const send = sessionKeys({ secret, said, terms, serials, sender: role });
+  const receive = sessionKeys({ secret, said, terms, serials, sender: role === 'initiator' ? 'responder' : 'initiator' });
   return {
     id: terms.sessionId,
     role,
     mode: agreed.mode,
-    send: { key: toBase64url(own.key), iv: toBase64url(own.iv), counter: 0 },
-    receive: { key: toBase64url(peer.key), iv: toBase64url(peer.iv), window: emptyWindow },
+    suite: agreed.suite,
+    keys: await sealSessionKeys({ send, receive }, terms.sessionId, agreed.vault),
+    sent: 0,
+    received: emptyWindow,
     serials,
     readyAt: agreed.now,
     // The initiator has seen the responder's proof of the keys; the responder has yet to see a packet sealed with them.

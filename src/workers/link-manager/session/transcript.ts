@@ -1,46 +1,58 @@
 /**
  * What the two sides sign and authenticate: the canonical bytes of the four handshake messages, each hash covering all that
- * was said before it (docs/protocol.md, section 4).
+ * was said before it (docs/protocol.md, section 4). The transcript is kept as a hash, so that a half-open handshake stays small:
+ *
+ *     said(hellos) = SHA-256(H1 ‖ H2)      said(next payload) = SHA-256(said before ‖ bytes(payload))
  */
 import { concat, fromBase64url, utf8, type Bytes } from '../../../cipher/bytes.ts';
 import { sha256 } from '../../../cipher/digest.ts';
-import { bytesField, CanonicalError, createCanonicalReader, textField, u16, u64, u8 } from '../canonical.ts';
-import { protocolVersion, type Sender } from './packet.ts';
+import { bytesField, CanonicalError, createCanonicalReader, textField, u16, u64, u8, type CanonicalReader } from '../canonical.ts';
+import { offerBytes, protocolVersion } from './offer.ts';
+import type { PacketOf, Sender } from './packet.ts';
 
-/** What both sides must agree on for their keys to agree. Hashes and ids in base64url. */
+/** What a session is between. Hashes and ids in base64url. */
 export type Terms = {
   readonly sessionId: string;
   readonly groupId: string;
   readonly initiatorKeyHash: string;
   readonly responderKeyHash: string;
-  readonly initiatorEphemeralKey: string;
 };
 
 export const protocolModes = ['Authenticated_Encryption', 'Authentication'] as const;
 export type ProtocolMode = (typeof protocolModes)[number];
 const modeCodes: Record<ProtocolMode, number> = { Authenticated_Encryption: 1, Authentication: 2 };
 
-export const initiatorHelloBytes = (terms: Terms): Bytes =>
+/** Without its cookie: a hello that is repeated with one is the same hello. */
+export type Hello = Omit<PacketOf<'initiator-hello'>, 'cookie'>;
+
+export const initiatorHelloBytes = (hello: Hello): Bytes =>
   concat(
     textField('Cordage session, initiator hello'),
     u16(protocolVersion),
-    bytesField(fromBase64url(terms.sessionId)),
-    textField(terms.groupId),
-    bytesField(fromBase64url(terms.initiatorKeyHash)),
-    bytesField(fromBase64url(terms.responderKeyHash)),
-    bytesField(fromBase64url(terms.initiatorEphemeralKey)),
+    bytesField(fromBase64url(hello.sessionId)),
+    textField(hello.groupId),
+    bytesField(fromBase64url(hello.initiatorKeyHash)),
+    bytesField(fromBase64url(hello.responderKeyHash)),
+    offerBytes(hello),
+    bytesField(fromBase64url(hello.ephemeralKey)),
+    bytesField(fromBase64url(hello.encapsulationKey)),
   );
 
-export const responderHelloBytes = (sessionId: string, responderEphemeralKey: string): Bytes =>
+export const responderHelloBytes = (hello: PacketOf<'responder-hello'>): Bytes =>
   concat(
     textField('Cordage session, responder hello'),
-    u16(protocolVersion),
-    bytesField(fromBase64url(sessionId)),
-    bytesField(fromBase64url(responderEphemeralKey)),
+    u16(hello.version),
+    bytesField(fromBase64url(hello.sessionId)),
+    offerBytes(hello),
+    textField(hello.suite),
+    bytesField(fromBase64url(hello.ephemeralKey)),
+    bytesField(fromBase64url(hello.encapsulated)),
   );
 
-export const hellosBytes = (terms: Terms, responderEphemeralKey: string): Bytes =>
-  concat(initiatorHelloBytes(terms), responderHelloBytes(terms.sessionId, responderEphemeralKey));
+export const saidInHellos = (hello: Hello, answer: PacketOf<'responder-hello'>): Bytes =>
+  sha256(concat(initiatorHelloBytes(hello), responderHelloBytes(answer)));
+
+export const saidWith = (saidBefore: Uint8Array, payload: Uint8Array): Bytes => sha256(concat(saidBefore, bytesField(payload)));
 
 /** What a side says of itself inside its sealed handshake message, before it proves it. */
 export type InitiatorClaims = {
@@ -53,9 +65,18 @@ export type InitiatorClaims = {
   readonly mode: ProtocolMode;
   /** Names the initiator's numbering of messages; another one means that its state was lost. */
   readonly stream: string;
+  /** Certificates of the session key, leaf first, DER in base64url; none in a group without session PKI. */
+  readonly certificates: readonly string[];
 };
 
-export type ResponderClaims = { readonly responderKeyHash: string; readonly mode: ProtocolMode; readonly stream: string };
+export type ResponderClaims = Pick<InitiatorClaims, 'responderKeyHash' | 'mode' | 'stream' | 'certificates'>;
+
+/** Of one chain: leaf, root, and up to three between them; an RSA-4096 certificate has some 2 KiB. */
+export const certificatesMax = 5;
+export const certificateBytesMax = 5_000;
+
+const certificatesBytes = (certificates: readonly string[]): Bytes =>
+  concat(u8(certificates.length), ...certificates.map((certificate) => bytesField(fromBase64url(certificate))));
 
 export const initiatorClaimsBytes = (claims: InitiatorClaims): Bytes =>
   concat(
@@ -66,17 +87,63 @@ export const initiatorClaimsBytes = (claims: InitiatorClaims): Bytes =>
     u64(claims.responderSerial),
     u8(modeCodes[claims.mode]),
     bytesField(fromBase64url(claims.stream)),
+    certificatesBytes(claims.certificates),
   );
 
 export const responderClaimsBytes = (claims: ResponderClaims): Bytes =>
-  concat(bytesField(fromBase64url(claims.responderKeyHash)), u8(modeCodes[claims.mode]), bytesField(fromBase64url(claims.stream)));
+  concat(
+    bytesField(fromBase64url(claims.responderKeyHash)),
+    u8(modeCodes[claims.mode]),
+    bytesField(fromBase64url(claims.stream)),
+    certificatesBytes(claims.certificates),
+  );
 
-/** Reads a mode's code; throws CanonicalError on an unknown one. */
-export const modeOfCode = (code: number): ProtocolMode => {
+// ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const readMode = (reader: CanonicalReader): ProtocolMode => {
+  const code = reader.u8();
   const mode = protocolModes.find((known) => modeCodes[known] === code);
   if (mode === undefined) throw new CanonicalError(`mode ${code} is unknown`);
   return mode;
 };
+
+const readCertificates = (reader: CanonicalReader): string[] => {
+  const count = reader.u8();
+  if (count > certificatesMax) throw new CanonicalError(`${count} certificates where ${certificatesMax} are allowed`);
+  return Array.from({ length: count }, () => reader.base64url(certificateBytesMax));
+};
+
+/** Throws CanonicalError. */
+export const readInitiatorClaims = (bytes: Uint8Array): InitiatorClaims => {
+  const reader = createCanonicalReader(bytes);
+  const claims: InitiatorClaims = {
+    groupId: reader.text(400),
+    initiatorKeyHash: reader.base64url(32),
+    responderKeyHash: reader.base64url(32),
+    initiatorSerial: reader.u64(),
+    responderSerial: reader.u64(),
+    mode: readMode(reader),
+    stream: reader.base64url(16),
+    certificates: readCertificates(reader),
+  };
+  reader.end();
+  return claims;
+};
+
+/** Throws CanonicalError. */
+export const readResponderClaims = (bytes: Uint8Array): ResponderClaims => {
+  const reader = createCanonicalReader(bytes);
+  const claims: ResponderClaims = {
+    responderKeyHash: reader.base64url(32),
+    mode: readMode(reader),
+    stream: reader.base64url(16),
+    certificates: readCertificates(reader),
+  };
+  reader.end();
+  return claims;
+};
+
+// ── Proof ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A handshake payload: claims, signature over all before and the claims, MAC over all before, the claims and the signature. */
 export type ProvenClaims = { readonly claims: Uint8Array; readonly signature: Uint8Array; readonly finished: Uint8Array };
@@ -84,7 +151,7 @@ export type ProvenClaims = { readonly claims: Uint8Array; readonly signature: Ui
 export const provenClaimsBytes = ({ claims, signature, finished }: ProvenClaims): Bytes =>
   concat(bytesField(claims), bytesField(signature), bytesField(finished));
 
-const claimsBytesMax = 2_000;
+const claimsBytesMax = 1_000 + certificatesMax * (certificateBytesMax + 4);
 const signatureBytesMax = 2_000;
 const finishedBytes = 32;
 
@@ -102,8 +169,10 @@ const signatureContexts: Record<Sender, string> = {
 };
 
 /** As TLS 1.3 (RFC 8446 section 4.4.3): 64 spaces, the context, a zero byte, the hash; so that it fits no other protocol. */
+export const contextualised = (context: string, hash: Uint8Array): Bytes => concat(utf8(' '.repeat(64)), utf8(context), u8(0), hash);
+
 export const signingInput = (sender: Sender, saidBefore: Uint8Array, claims: Uint8Array): Bytes =>
-  concat(utf8(' '.repeat(64)), utf8(signatureContexts[sender]), u8(0), sha256(concat(saidBefore, bytesField(claims))));
+  contextualised(signatureContexts[sender], sha256(concat(saidBefore, bytesField(claims))));
 
 /** What the finished MAC covers. */
 export const finishedInput = (saidBefore: Uint8Array, claims: Uint8Array, signature: Uint8Array): Bytes =>
