@@ -42,6 +42,10 @@ await main({
     Atomics.add(marks, 0, 1);
   },
   elapsed: () => performance.now(),
+  used: () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1_000;
+  },
   heapShare: () => {
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
     return used / limit;

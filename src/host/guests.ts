@@ -70,6 +70,8 @@ export type GuestPowers = {
   readonly rest: () => void;
   /** Milliseconds of a clock that only goes forward: how long work takes. */
   readonly elapsed: () => number;
+  /** Milliseconds of processor time that the guest has used; dearer to ask than `elapsed`. */
+  readonly used: () => number;
   /** Share of the heap bound that is in use, 0 to 1. */
   readonly heapShare: () => number;
 };

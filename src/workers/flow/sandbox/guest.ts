@@ -40,7 +40,7 @@ const evaluate = (name: string, code: string): unknown => {
   return app;
 };
 
-export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, elapsed, heapShare }) => {
+export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, elapsed, used, heapShare }) => {
   // Made by pool.ts.
   const { limits } = data as GuestData;
   lockRealm();
@@ -64,7 +64,7 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
     const { batch, turns } = message;
     for (const [compartment, code] of Object.entries(message.codes)) codes.set(compartment, code);
     const onTurn = (turn: number): void => void (work = { batch, turn });
-    const { results, spent } = await runSlices(turns, { room, elapsed, onTurn }, limits);
+    const { results, spent } = await runSlices(turns, { room, elapsed, used, onTurn }, limits);
     rest();
     say({ type: 'ran', batch, results, spent, heapShare: heapShare() });
   };

@@ -16,6 +16,7 @@ export type SliceLimits = {
 export type SlicePowers = {
   readonly room: FiberRoom;
   readonly elapsed: () => number;
+  readonly used: () => number;
   /** Told before each step which turn it belongs to. */
   readonly onTurn: (place: number) => void;
 };
@@ -25,29 +26,44 @@ export type BatchRun = { readonly results: TurnResult[]; readonly spent: Record<
 /** Shorter use is nobody's concern. */
 const spentMsMin = 5;
 
-export const runSlices = async (turns: readonly Turn[], { room, elapsed, onTurn }: SlicePowers, limits: SliceLimits): Promise<BatchRun> => {
-  const used = new Map<string, number>();
+/** Measures pieces of work by the clock where they are short, and by the processor's time where it matters. */
+const stopwatch = ({ elapsed, used }: SlicePowers): (() => number) => {
+  let from = elapsed();
+  let usedFrom = used();
+  return () => {
+    const to = elapsed();
+    const tookMs = to - from;
+    from = to;
+    if (tookMs < spentMsMin) return tookMs;
+    const usedTo = used();
+    const usedMs = usedTo - usedFrom;
+    usedFrom = usedTo;
+    return Math.min(tookMs, usedMs);
+  };
+};
+
+export const runSlices = async (turns: readonly Turn[], powers: SlicePowers, limits: SliceLimits): Promise<BatchRun> => {
+  const { room, onTurn } = powers;
+  const spent = new Map<string, number>();
   const isShared = turns.some(({ compartment }) => compartment !== turns[0]!.compartment);
   const sliceMs = isShared ? limits.sliceMsMax : limits.sliceAloneMsMax;
   const results: TurnResult[] = [];
+  const lap = stopwatch(powers);
   let chars = 0;
-  let from = elapsed();
   for (const [place, turn] of turns.entries()) {
-    const before = used.get(turn.compartment) ?? 0;
+    const before = spent.get(turn.compartment) ?? 0;
     if (before >= sliceMs || chars >= limits.answerCharsMax) {
       room.forget([turn.flowId]);
-      results.push({ type: 'lost', reason: before >= sliceMs ? 'its compartment has used its time in this batch' : 'the batch has no room for another answer' });
+      results.push({ type: 'lost', reason: before >= sliceMs ? 'its application has used its time in this batch' : 'the batch has no room for another answer' });
       continue;
     }
     onTurn(place);
     const [result] = await room.run([turn]);
     results.push(result!);
     chars += charsOf(result!);
-    const to = elapsed();
-    used.set(turn.compartment, before + to - from);
-    from = to;
+    spent.set(turn.compartment, before + lap());
   }
-  return { results, spent: Object.fromEntries([...used].filter(([, ms]) => ms >= spentMsMin)) };
+  return { results, spent: Object.fromEntries([...spent].filter(([, ms]) => ms >= spentMsMin)) };
 };
 
 /** What is long in an answer: everything else of it is short by other bounds. */
