@@ -1,6 +1,4 @@
 /** Each room made from the platform: its views, its stores, its worker. What differs between rooms stands here and nowhere else. */
-import { createAddressGuard } from '../src/host/addresses.ts';
-import { createHttpClient } from '../src/host/http-client.ts';
 import { verifyScrypt } from '../src/host/scrypt.ts';
 import { processorCount, startGuest } from '../src/host/guests.ts';
 import { createNodeWebSockets } from '../src/host/web-socket.ts';
@@ -31,9 +29,9 @@ import { createGatewayWorker } from '../src/workers/gateway/worker.ts';
 import { createLinkManagerWorker, deriveLinkKey, type LinkKey } from '../src/workers/link-manager/worker.ts';
 import { createMemberWorker } from '../src/workers/member/worker.ts';
 import { createRestWorker } from '../src/workers/rest/worker.ts';
+import { createGatewayTls } from './gateway-tls.ts';
 import { databaseOf, settingOf, type Platform } from './platform.ts';
 import { addressOfNode, serveGateway, serveRest } from './servers.ts';
-import { rangesOf } from './settings.ts';
 
 export type OpenRoom = {
   readonly worker: Worker;
@@ -160,14 +158,14 @@ const openGateway = async (platform: Platform): Promise<OpenRoom> => {
     views.open(memberToAllGroupParameters),
     views.open(dbToGatewayCertificate),
   ]);
-  const httpClient = createHttpClient({ addresses: createAddressGuard(rangesOf(settings.CORDAGE_GATEWAY_PRIVATE_RANGES)) });
-  const worker = createGatewayWorker({ bus, outbound: { httpClient, groupParameters }, clock, log, metrics });
+  const { httpClient, admit, use } = createGatewayTls({ settings, groupParameters, clock });
+  const worker = createGatewayWorker({ bus, outbound: { httpClient, groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });
   const close = async (): Promise<void> => {
     await worker.close();
     await httpClient.close();
     await requests.close();
   };
-  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, requests, certificates, settings, clock, log }) };
+  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, use, requests, certificates, settings, clock, log }) };
 };
 
 const openers: Readonly<Record<Room, (platform: Platform) => Promise<OpenRoom>>> = {

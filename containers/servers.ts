@@ -5,6 +5,7 @@ import type { NodeWebSockets } from '../src/host/web-socket.ts';
 import { cpiBytesMax } from '../src/messages/rest-to-db.cpi.ts';
 import { openTlsKeys, type GatewayWorker, type TlsKeysOptions } from '../src/workers/gateway/worker.ts';
 import type { RestWorker } from '../src/workers/rest/worker.ts';
+import type { GatewayTls } from './gateway-tls.ts';
 import type { Settings } from './settings.ts';
 
 /** @hono/node-server hands Node's own request beside the web one. */
@@ -26,13 +27,21 @@ export const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker
     websocket: { server: webSockets.server },
   });
 
-type GatewayDoor = Pick<TlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & { worker: GatewayWorker; settings: Settings };
+type GatewayDoor = Pick<TlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use'> & { worker: GatewayWorker; settings: Settings };
 
 /** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
-export const serveGateway = async ({ worker, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
+export const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
   const keys = await openTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
-  const listener = await listen({ fetch: worker.fetch, hostname: settings.CORDAGE_GATEWAY_HOST, port: settings.CORDAGE_GATEWAY_PORT, tls: keys.current() });
+  use(keys.current());
+  const listener = await listen({
+    fetch: worker.fetch,
+    hostname: settings.CORDAGE_GATEWAY_HOST,
+    port: settings.CORDAGE_GATEWAY_PORT,
+    tls: keys.current(),
+    asksClientCertificate: settings.CORDAGE_GATEWAY_TLS === 'mutual',
+  });
   keys.onChange((tls) => {
+    use(tls);
     try {
       listener.replaceCertificates(tls);
     } catch (error) {

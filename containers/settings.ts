@@ -7,11 +7,12 @@ import { keyAgreements } from '../src/workers/link-manager/worker.ts';
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(8);
 
-export const rangesOf = (text: string): string[] => text.split(',').map((range) => range.trim()).filter((range) => range !== '');
+/** The parts of a setting that holds several. */
+export const listOf = (text: string, separator: string): string[] => text.split(separator).map((part) => part.trim()).filter((part) => part !== '');
 
 const areRanges = (text: string): boolean => {
   try {
-    createAddressGuard(rangesOf(text));
+    createAddressGuard(listOf(text, ','));
     return true;
   } catch {
     return false;
@@ -53,6 +54,12 @@ export const settingsShape = z.object({
    * Elsewhere in such ranges the gateway never connects, whatever a member list says.
    */
   CORDAGE_GATEWAY_PRIVATE_RANGES: z.string().default('').refine(areRanges, 'must be address ranges such as 10.0.0.0/8,fd00::/8'),
+  /** Corda's `sslConfig.tlsType`, one for the whole cluster: `mutual` also asks the gateways that send us packets for a certificate. */
+  CORDAGE_GATEWAY_TLS: z.enum(['one-way', 'mutual']).default('one-way'),
+  /** With mutual TLS: subjects of client certificates, separated by semicolons; empty allows all that chain to a root of a group. */
+  CORDAGE_GATEWAY_CLIENT_SUBJECTS: z.string().default(''),
+  /** Whether TLS certificates of other gateways were revoked: refuse what is (SOFT_FAIL), also what nobody tells (HARD_FAIL), or do not ask. */
+  CORDAGE_GATEWAY_REVOCATION: z.enum(['SOFT_FAIL', 'HARD_FAIL', 'OFF']).default('SOFT_FAIL'),
   /** `/status`, `/isHealthy`, `/metrics` (Corda's worker port). 0 takes any free port. */
   CORDAGE_HEALTH_HOST: z.string().default('127.0.0.1'),
   CORDAGE_HEALTH_PORT: port.default(7000),

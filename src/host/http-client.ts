@@ -1,8 +1,11 @@
 /** Sending to another cluster: a port, and how Node does it, with undici's pools. Edge runtimes use fetch-client.ts. */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { Pool, errors } from 'undici';
+import { TLSSocket } from 'node:tls';
+import { Pool, buildConnector, errors } from 'undici';
 import { AddressRefused, type AddressGuard } from './addresses.ts';
+import type { TlsKey } from './http-server.ts';
+import { peerChainOf } from './peer-chain.ts';
 
 export type HttpPost = {
   readonly url: string;
@@ -34,6 +37,13 @@ export type HttpClientOptions = {
   readonly keepAliveMs?: number;
   /** Which addresses may be connected to; without it, all. A request to any other fails with ADDRESS_REFUSED. */
   readonly addresses?: AddressGuard;
+  /** What is shown to servers that ask for a certificate; looked at for each connection. */
+  readonly clientKey?: () => TlsKey | undefined;
+  /**
+   * Called with a server's chain (DER, the leaf first, up to the root) once TLS has found it good; a reason refuses the
+   * connection, and the request fails with CERTIFICATE_REFUSED.
+   */
+  readonly refuseServer?: (chain: readonly Uint8Array<ArrayBuffer>[]) => Promise<string | undefined>;
 };
 
 const defaults = { poolsMax: 500, connectionsPerPool: 2, connectTimeoutMs: 5_000, keepAliveMs: 30_000 } as const;
@@ -46,6 +56,31 @@ const failureOf = (error: unknown): HttpAnswer => {
   return { type: 'failed', code, reason: message };
 };
 
+export class CertificateRefused extends Error {
+  readonly code = 'CERTIFICATE_REFUSED';
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'CertificateRefused';
+  }
+}
+
+/** A connection is handed over once its server's chain has been looked at. */
+const checking = (connect: buildConnector.connector, refuseServer: NonNullable<HttpClientOptions['refuseServer']>): buildConnector.connector => (target, done) =>
+  connect(target, (...[failed, socket]) => {
+    if (failed !== null || !(socket instanceof TLSSocket)) return failed === null ? done(null, socket) : done(failed, null);
+    const give = (error: Error | null): void => {
+      socket.off('error', give);
+      if (error === null) return done(null, socket);
+      socket.destroy();
+      done(error, null);
+    };
+    socket.once('error', give);
+    refuseServer(peerChainOf(socket)).then(
+      (reason) => give(reason === undefined ? null : new CertificateRefused(reason)),
+      (error: unknown) => give(error instanceof Error ? error : new CertificateRefused(String(error))),
+    );
+  });
+
 /** An IPv6 address stands in brackets in a URL (RFC 3986 section 3.2.2). */
 const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '');
 
@@ -57,24 +92,31 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
     const hostname = hostOf(url);
     // A name is checked where it is resolved, so that it cannot resolve to one address for the check and to another for us.
     if (addresses !== undefined && isIP(hostname) !== 0 && !addresses.allows(hostname)) throw new AddressRefused(hostname);
+    const clientKey = options.clientKey?.();
+    const connect = buildConnector({
+      timeout: connectTimeoutMs,
+      minVersion: 'TLSv1.3',
+      allowH2: false,
+      // An address is checked against the certificate's addresses and sends no server name (RFC 6066 section 3).
+      ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
+      ...(roots.length === 0 ? {} : { ca: [...roots] }),
+      ...(addresses === undefined ? {} : { lookup: addresses.lookup }),
+      ...(clientKey === undefined ? {} : { cert: clientKey.certificateChainPem, key: clientKey.privateKeyPem }),
+      // A resumed session does not show its chain again.
+      ...(options.refuseServer === undefined ? {} : { maxCachedSessions: 0 }),
+    });
     return new Pool(url.origin, {
       connections: connectionsPerPool,
       pipelining: 1,
       keepAliveTimeout: keepAliveMs,
       keepAliveMaxTimeout: keepAliveMs,
       allowH2: false,
-      connect: {
-        timeout: connectTimeoutMs,
-        minVersion: 'TLSv1.3',
-        // An address is checked against the certificate's addresses and sends no server name (RFC 6066 section 3).
-        ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
-        ...(roots.length === 0 ? {} : { ca: [...roots] }),
-        ...(addresses === undefined ? {} : { lookup: addresses.lookup }),
-      },
+      connect: options.refuseServer === undefined ? connect : checking(connect, options.refuseServer),
     });
   };
   const poolOf = (url: URL, roots: readonly string[]): Pool => {
-    const id = `${url.origin} ${createHash('sha256').update(roots.join('\n')).digest('base64')}`;
+    const own = options.clientKey?.()?.certificateChainPem ?? '';
+    const id = `${url.origin} ${createHash('sha256').update([own, ...roots].join('\n')).digest('base64')}`;
     const pool = pools.get(id) ?? openPool(url, roots);
     pools.delete(id);
     pools.set(id, pool);

@@ -16,6 +16,8 @@ export type ListenOptions = {
   readonly port: number;
   /** One or more: the first whose certificate names the host that a client asks for (SNI, RFC 6066 section 3), else the first. */
   readonly tls?: readonly TlsKey[];
+  /** Clients are asked for a certificate; none is refused here: `peerChainOf` tells what came. */
+  readonly asksClientCertificate?: boolean;
   /** A longer body is answered 413, whether its length was told or not. */
   readonly bodyBytesMax?: number;
   readonly websocket?: { readonly server: WebSocketServerLike };
@@ -165,7 +167,7 @@ const boundBody = (fetch: ListenOptions['fetch'], bytesMax: number): Fetch => as
 // ── The server ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const createServer = (options: ListenOptions, limits: HttpServerLimits, certificates: Certificates | undefined): PlainServer | TlsServer => {
-  const { tls = [], bodyBytesMax = bodyBytesMaxDefault, websocket } = options;
+  const { tls = [], asksClientCertificate = false, bodyBytesMax = bodyBytesMaxDefault, websocket } = options;
   const serverOptions = {
     headersTimeout: limits.headersMsMax,
     requestTimeout: limits.requestMsMax,
@@ -176,7 +178,7 @@ const createServer = (options: ListenOptions, limits: HttpServerLimits, certific
   const server =
     certificates === undefined
       ? createAdaptorServer({ ...shared, createServer: createPlainServer, serverOptions })
-      : createAdaptorServer({ ...shared, createServer: createTlsServer, serverOptions: { ...serverOptions, ...tlsOptions(tls, certificates, limits) } });
+      : createAdaptorServer({ ...shared, createServer: createTlsServer, serverOptions: { ...serverOptions, ...tlsOptions(tls, certificates, limits), requestCert: asksClientCertificate, rejectUnauthorized: false } });
   // Which of its server types it made follows from the `createServer` given.
   return server as PlainServer | TlsServer;
 };

@@ -16,6 +16,8 @@ import type { GatewayLimits } from './config.ts';
 
 export type InboundOptions = {
   readonly publish: Bus['publish'];
+  /** Mutual TLS; without it everyone is admitted, since packets prove themselves. */
+  readonly admit?: Admit;
   /** The path that packets are sent to: that of the endpoint URL in the member list. */
   readonly path: string;
   readonly log: Log;
@@ -23,7 +25,12 @@ export type InboundOptions = {
   readonly limits: GatewayLimits;
 };
 
+/** Whether the connection that a request came by may send packets at all. */
+export type Admission = { readonly type: 'admitted' } | { readonly type: 'refused'; readonly reason: string };
+export type Admit = (request: Request, env: unknown) => Promise<Admission>;
+
 export type InboundRefusal =
+  | 'not-admitted'
   | 'unknown-path'
   | 'method'
   | 'content-type'
@@ -36,6 +43,7 @@ export type InboundRefusal =
   | 'fault';
 
 const answers: Record<InboundRefusal, { readonly status: number; readonly text: string }> = {
+  'not-admitted': { status: 403, text: 'the client certificate is not accepted' },
   'unknown-path': { status: 404, text: 'nothing is served at this path' },
   method: { status: 501, text: 'only POST is implemented' },
   'content-type': { status: 415, text: 'the content type must be application/json' },
@@ -88,7 +96,7 @@ const checkHead = (request: Request, path: string): InboundRefusal | undefined =
   return Number(length) > packetRequestBytesMax ? 'too-large' : undefined;
 };
 
-export const createInbound = ({ publish, path, log, metrics, limits }: InboundOptions): Hono => {
+export const createInbound = ({ publish, admit, path, log, metrics, limits }: InboundOptions): Hono => {
   const packetsIn = metrics.counter('cordage_gateway_packets_in_total', 'Packets received and published');
   const refusals = metrics.counter('cordage_gateway_requests_refused_total', 'Requests of other clusters refused, by reason');
   const app = new Hono();
@@ -117,8 +125,10 @@ export const createInbound = ({ publish, path, log, metrics, limits }: InboundOp
     return Response.json({});
   };
 
-  app.all('*', async ({ req }) => {
+  app.all('*', async ({ req, env }) => {
     const request = req.raw;
+    const admission = await admit?.(request, env);
+    if (admission?.type === 'refused') return refuse('not-admitted', admission.reason);
     const unfit = checkHead(request, path);
     if (unfit !== undefined) return refuse(unfit);
     const bytes = Number(request.headers.get('content-length'));

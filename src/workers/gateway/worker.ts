@@ -18,7 +18,7 @@ import type { Metrics } from '../../observability/metrics.ts';
 import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { gatewayLimits, type GatewayLimits } from './config.ts';
-import { createInbound } from './inbound.ts';
+import { createInbound, type Admit } from './inbound.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
 
 export { openTlsKeys, type TlsKeys, type TlsKeysOptions } from './tls-keys.ts';
@@ -37,6 +37,7 @@ export type GatewayOutboundDeps = {
 export type GatewayDeps = {
   readonly bus: Pick<Bus, 'publish'>;
   readonly outbound?: GatewayOutboundDeps;
+  readonly admit?: Admit;
   /** Default `/`. */
   readonly path?: string;
   readonly clock: Clock;
@@ -45,21 +46,25 @@ export type GatewayDeps = {
   readonly limits?: Partial<GatewayLimits>;
 };
 
-export type GatewayWorker = Worker & {
-  readonly fetch: (request: Request) => Promise<Response>;
+export type { Admission, Admit } from './inbound.ts';
+
+export type GatewayWorker = Omit<Worker, 'fetch'> & {
+  /** `env` is what the runtime hands beside a request: `admit` is given it. */
+  readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
   readonly close: () => Promise<void>;
 };
 
 export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
-  const { bus, clock, log, metrics, path = '/' } = deps;
+  const { bus, admit, clock, log, metrics, path = '/' } = deps;
   const limits: GatewayLimits = { ...gatewayLimits, ...deps.limits };
-  const inbound = createInbound({ publish: (records) => bus.publish(records), path, log, metrics, limits });
+  const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), path, log, metrics, limits });
   const outbound: Outbound | undefined =
     deps.outbound === undefined ? undefined : createOutbound({ trust: 'group', allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
   return {
     room: 'gateway',
     pumps: outbound === undefined ? [] : [outbound.pump],
-    fetch: async (request) => inbound.fetch(request),
+    // Hono calls what comes beside a request its bindings.
+    fetch: async (request, env) => inbound.fetch(request, env as object | undefined),
     close: async () => outbound?.close(),
   };
 };

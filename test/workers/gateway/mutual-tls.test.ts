@@ -1,0 +1,147 @@
+/** TLS between two gateways as containers set it up: real connections, a real responder, certificates of a small authority. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createGatewayTls } from '../../../containers/gateway-tls.ts';
+import { settingsShape } from '../../../containers/settings.ts';
+import { encodePem } from '../../../src/cipher/pem.ts';
+import type { RevocationMode } from '../../../src/cipher/revocation/revocation.ts';
+import { systemClock } from '../../../src/host/clock.ts';
+import type { HttpAnswer } from '../../../src/host/http-client.ts';
+import { listen, type Listener, type TlsKey } from '../../../src/host/http-server.ts';
+import { silentLog } from '../../../src/observability/log.ts';
+import { createMetrics, type Metrics } from '../../../src/observability/metrics.ts';
+import { createGatewayWorker } from '../../../src/workers/gateway/worker.ts';
+import { answerRequest, issue, type Issued, type IssueOptions } from '../../cipher/authority.ts';
+import { groupView, tagOf } from './gateway-fixture.ts';
+
+const serverAuth = '1.3.6.1.5.5.7.3.1';
+const clientAuth = '1.3.6.1.5.5.7.3.2';
+/** Nothing listens on port 1. */
+const unreachable = 'http://127.0.0.1:1/';
+
+let root: Issued;
+let stranger: Issued;
+let responder: Listener;
+let status: 'good' | 'revoked' = 'good';
+let questions = 0;
+
+const pemOf = ({ certificate }: Issued): string => encodePem('CERTIFICATE', new Uint8Array(certificate.rawData));
+const keyOf = async (issued: Issued): Promise<TlsKey> => ({
+  certificateChainPem: pemOf(issued),
+  privateKeyPem: encodePem('PRIVATE KEY', new Uint8Array(await crypto.subtle.exportKey('pkcs8', issued.keys.privateKey))),
+});
+const keyFor = async (options: Partial<IssueOptions> = {}, issuer: Issued = root): Promise<TlsKey> =>
+  await keyOf(await issue({ name: 'CN=gateway, O=Acme', hosts: ['localhost'], usages: [serverAuth, clientAuth], ...options }, issuer));
+
+beforeAll(async () => {
+  root = await issue({ name: 'CN=Root', ca: true });
+  stranger = await issue({ name: 'CN=Stranger', ca: true });
+  responder = await listen({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: async (request) => {
+      questions++;
+      return new Response(await answerRequest(new Uint8Array(await request.arrayBuffer()), { status, signer: root }));
+    },
+  });
+});
+afterAll(() => responder.close());
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  status = 'good';
+  questions = 0;
+});
+
+type Side = { readonly key: TlsKey; readonly tls?: 'one-way' | 'mutual'; readonly revocation?: RevocationMode; readonly subjects?: string; readonly ranges?: string; readonly metrics?: Metrics };
+
+const tlsOf = ({ key, tls = 'mutual', revocation = 'SOFT_FAIL', subjects = '', ranges = '127.0.0.0/8' }: Side) => {
+  const settings = settingsShape.parse({
+    CORDAGE_GATEWAY_TLS: tls,
+    CORDAGE_GATEWAY_REVOCATION: revocation,
+    CORDAGE_GATEWAY_CLIENT_SUBJECTS: subjects,
+    CORDAGE_GATEWAY_PRIVATE_RANGES: ranges,
+  });
+  const gatewayTls = createGatewayTls({ settings, groupParameters: groupView([pemOf(root)]), clock: systemClock });
+  gatewayTls.use([key]);
+  closing.push(() => gatewayTls.httpClient.close());
+  return gatewayTls;
+};
+
+const receive = async (side: Side): Promise<string> => {
+  const { admit } = tlsOf(side);
+  const { key, tls = 'mutual', metrics = createMetrics() } = side;
+  const worker = createGatewayWorker({ bus: { publish: async () => [] }, ...(admit === undefined ? {} : { admit }), clock: systemClock, log: silentLog, metrics });
+  const listener = await listen({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0, tls: [key], asksClientCertificate: tls === 'mutual', limits: { closeMsMax: 50 } });
+  closing.push(() => listener.close());
+  return `https://localhost:${listener.port}`;
+};
+
+const batch = JSON.stringify({ v: 1, packets: [{ tag: tagOf('a'), packet: 'p' }] });
+const send = async (side: Side, url: string): Promise<HttpAnswer> => await tlsOf(side).httpClient.post({ url, body: batch, trustRootsPem: [pemOf(root)], timeoutMs: 5_000 });
+const outcomeOf = (answer: HttpAnswer): string | number => (answer.type === 'answered' ? answer.status : answer.code);
+
+describe('mutual TLS', () => {
+  test('takes packets of a client whose certificate chains to a root of a group, and of no other', async () => {
+    const metrics = createMetrics();
+    const url = await receive({ key: await keyFor(), metrics });
+    expect(outcomeOf(await send({ key: await keyFor() }, url))).toBe(200);
+    expect(outcomeOf(await send({ key: await keyFor(), tls: 'one-way' }, url))).toBe(403);
+    expect(outcomeOf(await send({ key: await keyFor({}, stranger) }, url))).toBe(403);
+    expect(outcomeOf(await send({ key: await keyFor({ usages: [serverAuth] }) }, url))).toBe(403);
+    expect(metrics.text()).toContain('cordage_gateway_requests_refused_total{reason="not-admitted"} 3');
+  });
+
+  test('takes packets of the subjects that the operator lists alone, however their parts are ordered', async () => {
+    const url = await receive({ key: await keyFor(), subjects: 'O=Acme,CN=gateway; CN=other' });
+    expect(outcomeOf(await send({ key: await keyFor() }, url))).toBe(200);
+    expect(outcomeOf(await send({ key: await keyFor({ name: 'CN=other' }) }, url))).toBe(200);
+    expect(outcomeOf(await send({ key: await keyFor({ name: 'CN=gateway, O=Mallory' }) }, url))).toBe(403);
+  });
+
+  test('one way asks nobody for a certificate', async () => {
+    const url = await receive({ key: await keyFor(), tls: 'one-way' });
+    expect(outcomeOf(await send({ key: await keyFor({}, stranger) }, url))).toBe(200);
+  });
+});
+
+describe('revocation', () => {
+  const outcomes = [
+    ['SOFT_FAIL', { good: 200, revoked: 'refused', unreachable: 200 }],
+    ['HARD_FAIL', { good: 200, revoked: 'refused', unreachable: 'refused' }],
+    ['OFF', { good: 200, revoked: 200, unreachable: 200 }],
+  ] as const;
+
+  test.each(outcomes)("of a client's certificate, in mode %s", async (revocation, expected) => {
+    const url = await receive({ key: await keyFor(), revocation });
+    const ask = async (ocsp: string): Promise<string | number> => {
+      const outcome = outcomeOf(await send({ key: await keyFor({ ocsp }), revocation: 'OFF' }, url));
+      return outcome === 403 ? 'refused' : outcome;
+    };
+    expect(await ask(responder.url)).toBe(expected.good);
+    status = 'revoked';
+    expect(await ask(responder.url)).toBe(expected.revoked);
+    expect(await ask(unreachable)).toBe(expected.unreachable);
+    expect(questions).toBe(revocation === 'OFF' ? 0 : 2);
+  });
+
+  test.each(outcomes)("of a server's certificate, in mode %s: nothing is sent to one that is refused", async (revocation, expected) => {
+    const ask = async (ocsp: string): Promise<string | number> => {
+      const metrics = createMetrics();
+      const url = await receive({ key: await keyFor({ ocsp }), tls: 'one-way', metrics });
+      const outcome = outcomeOf(await send({ key: await keyFor(), revocation }, url));
+      expect(metrics.text().includes('cordage_gateway_packets_in_total 1')).toBe(outcome === 200);
+      return outcome === 'CERTIFICATE_REFUSED' ? 'refused' : outcome;
+    };
+    expect(await ask(responder.url)).toBe(expected.good);
+    status = 'revoked';
+    expect(await ask(responder.url)).toBe(expected.revoked);
+    expect(await ask(unreachable)).toBe(expected.unreachable);
+  });
+
+  test('asks no responder inside a network that is not open', async () => {
+    const url = await receive({ key: await keyFor(), revocation: 'HARD_FAIL', ranges: '' });
+    expect(outcomeOf(await send({ key: await keyFor({ ocsp: responder.url }), revocation: 'OFF' }, url))).toBe(403);
+    expect(questions).toBe(0);
+  });
+});
