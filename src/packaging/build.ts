@@ -3,7 +3,7 @@
  * neither.
  */
 import { buildLimits } from './config.ts';
-import { bundleProject } from './build/bundle.ts';
+import { bundleProject, type Bundle } from './build/bundle.ts';
 import { cpbFileName, cpiFileName, cpkFileName, writeCpb, writeCpi, writeCpk, type Signer } from './build/containers.ts';
 import { readDeclarations } from './build/declarations.ts';
 import { PackageBuildError } from './build/error.ts';
@@ -51,10 +51,10 @@ const checkGroupPolicy = (text: string): void => {
   if (parsed.type === 'invalid') throw new PackageBuildError('BUILD_GROUP_POLICY_INVALID', `the group policy is refused:\n${parsed.reasons.map((reason) => `  ${reason}`).join('\n')}`);
 };
 
-const sign = async ({ name, version }: Project, bundle: Uint8Array, flows: readonly FlowDeclaration[], { signer, groupPolicy }: BuildOptions): Promise<BuiltPackage> => {
+const sign = async ({ name, version }: Project, { code, sourceMap }: Bundle, flows: readonly FlowDeclaration[], { signer, groupPolicy }: BuildOptions): Promise<BuiltPackage> => {
   const id = { name, version };
   const fileNames = { cpk: cpkFileName(id), cpb: cpbFileName(id), cpi: cpiFileName(id) };
-  const cpk = await writeCpk({ ...id, bundle, flows }, signer);
+  const cpk = await writeCpk({ ...id, bundle: code, sourceMap, flows }, signer);
   const cpb = await writeCpb({ ...id, cpks: new Map([[fileNames.cpk, cpk]]) }, signer);
   const cpi = groupPolicy === undefined ? undefined : await writeCpi({ ...id, cpb, groupPolicy }, signer);
   return { ...id, flows, cpk, cpb, ...(cpi === undefined ? {} : { cpi }), fileNames };
@@ -74,8 +74,8 @@ export const buildPackage = async (options: BuildOptions): Promise<BuiltPackage>
   onStep({ type: 'project', name: project.name, version: project.version, entry: project.entry });
   if (groupPolicy !== undefined) checkGroupPolicy(groupPolicy);
   const bundle = await bundleProject(project);
-  onStep({ type: 'bundled', bytes: bundle.length });
-  const flows = await readDeclarations(bundle, evaluationMsMax);
+  onStep({ type: 'bundled', bytes: bundle.code.length });
+  const flows = await readDeclarations(bundle.code, evaluationMsMax);
   onStep({ type: 'declared', flows });
   const built = await sign(project, bundle, flows, options);
   await checkOpens(built, signer, now);

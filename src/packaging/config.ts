@@ -24,8 +24,11 @@ export const packageLimits = {
   flowsMax: 1_000,
   /** Bytes of one code unit's bundle: what a sandbox thread compiles in well under a second. */
   bundleBytesMax: 10 * mebi,
-  /** Bytes of a bundle's source map, which holds the author's sources: some three times the bundle. */
+  /** Bytes of a bundle's source map, without the sources: some twice the bundle. */
   sourceMapBytesMax: 20 * mebi,
+  /** Of a map that is read: source files, and UTF-16 code units of its mappings. A larger one is not read: its table would weigh too much. */
+  sourcesMax: 10_000,
+  mappingsCharsMax: 8_000_000,
   /** Bytes of a code unit's schema: a thousand steps of migrations, and some room. */
   schemaBytesMax: 1 * mebi,
   /** UTF-16 code units of a group policy's text: what `db-to-all.cpi` carries. */

@@ -44,7 +44,7 @@ const declarationsOf = (flows: readonly Flow[]): FlowDeclaration[] => flowDeclar
 
 const openProject = async (path: string): Promise<TestApp> => {
   const project = readProject(path.endsWith('.json') ? dirname(path) : path);
-  const bundle = await bundleProject(project);
+  const { code: bundle } = await bundleProject(project);
   const code = new TextDecoder().decode(bundle);
   const evaluate = (script: string): unknown => evaluateBundle(script, `cordage-bundle:${project.name}`);
   return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(evaluate(code), project.entry)), evaluate };

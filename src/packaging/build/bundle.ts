@@ -1,6 +1,6 @@
 /** Bundles an application into one script whose global `cordageApp` is `{ flows }`: every flow that its entry exports. */
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildFailure, type Message } from 'esbuild';
 import { PackageBuildError } from './error.ts';
@@ -32,10 +32,29 @@ const errorText = (message: Message): string => {
   return `  ${place}${text}${remedyOf(message)}`;
 };
 
+/** Only a name: nothing is written, and sources are named relative to it. */
+const bundleName = 'bundle.js';
+
+/** The SDK lies elsewhere on every machine; by its name it is the same everywhere. */
+const portableMap = (map: Uint8Array, directory: string): Uint8Array => {
+  // esbuild's own output.
+  const { version, sources, names, mappings } = JSON.parse(new TextDecoder().decode(map)) as { version: number; sources: string[]; names: string[]; mappings: string };
+  const sdkFolder = `${relative(directory, dirname(sdkPath)).replaceAll('\\', '/')}/`;
+  const portable = sources.map((source) => (source.startsWith(sdkFolder) ? `${sdkName}/${source.slice(sdkFolder.length)}` : source));
+  return new TextEncoder().encode(JSON.stringify({ version, sources: portable, names, mappings }));
+};
+
 const isBuildFailure = (error: unknown): error is BuildFailure => error instanceof Error && 'errors' in error && Array.isArray(error.errors);
 
-/** The bundle in UTF-8. The same sources give the same bytes, wherever the project lies. */
-export const bundleProject = async ({ directory, entry }: Project): Promise<Uint8Array> => {
+export type Bundle = {
+  /** JavaScript in UTF-8. */
+  readonly code: Uint8Array;
+  /** Where its places stand in the author's files: a source map (version 3) in UTF-8, without the sources. */
+  readonly sourceMap: Uint8Array;
+};
+
+/** The same sources give the same bytes, wherever the project lies. */
+export const bundleProject = async ({ directory, entry }: Project): Promise<Bundle> => {
   if (!existsSync(sdkPath)) throw new PackageBuildError('BUILD_BUNDLE_FAILED', `the flow SDK is missing at ${sdkPath}; install Cordage again`);
   try {
     const { outputFiles } = await build({
@@ -56,9 +75,13 @@ export const bundleProject = async ({ directory, entry }: Project): Promise<Uint
       treeShaking: true,
       tsconfigRaw: {},
       logLevel: 'silent',
+      sourcemap: 'external',
+      sourcesContent: false,
+      outfile: bundleName,
       write: false,
     });
-    return outputFiles[0]!.contents;
+    const contentOf = (ending: string): Uint8Array => outputFiles.find(({ path }) => path.endsWith(ending))!.contents;
+    return { code: contentOf(bundleName), sourceMap: portableMap(contentOf('.map'), directory) };
   } catch (cause) {
     if (!isBuildFailure(cause)) throw cause;
     const shown = cause.errors.slice(0, errorsShownMax).map(errorText).join('\n');
