@@ -17,7 +17,7 @@ import type { Facts } from './engine/facts.ts';
 import { dueAtOf, hasEnded, isOnHold, removedAt } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { messagesOf } from './engine/journal.ts';
-import type { JournalItem } from './engine/journal.ts';
+import type { JournalItem, Stored } from './engine/journal.ts';
 import { killFlow, releaseHold } from './engine/lifecycle.ts';
 import { isDue } from './engine/request.ts';
 import { runRounds } from './engine/rounds.ts';
@@ -86,9 +86,14 @@ const asksAgain = ({ pending }: FlowHead, events: readonly FlowEvent[]): boolean
 const draftOf = ({ key, head, items }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
   // Items come for a flow that memory does not hold, or not at this point.
   if (items !== undefined) memory.forget([key]);
-  const messages = items === undefined ? memory.messagesOf(key) : messagesOf(items);
-  return openDraft({ key, now, limits, head, items, messages });
+  const own = itemsOf(head, items);
+  const messages = own === undefined ? memory.messagesOf(key) : messagesOf(own);
+  return openDraft({ key, now, limits, head, items: own, messages });
 };
+
+/** The journal as it was at this head: another replica may have gone on since the head was read, and then this step is void. */
+const itemsOf = (head: FlowHead | undefined, items: readonly Stored[] | undefined): readonly Stored[] | undefined =>
+  head === undefined ? items : items?.filter(({ position }) => position < head.itemCount);
 
 const takeEvents = (draft: Draft, events: readonly FlowEvent[], facts: Facts): void => {
   for (const event of events) {

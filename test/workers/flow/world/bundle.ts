@@ -5,20 +5,28 @@ import { build } from 'esbuild';
 
 const sdkPath = join(dirname(fileURLToPath(import.meta.url)), '../../../../src/flow-sdk/flow-sdk.ts');
 
+const options = {
+  alias: { '@cordage/flow-sdk': sdkPath },
+  bundle: true,
+  minify: true,
+  format: 'iife',
+  globalName: 'cordageApp',
+  platform: 'neutral',
+  target: 'es2022',
+  tsconfigRaw: {},
+  write: false,
+} as const;
+
 export const bundleOf = async (source: string): Promise<string> => {
   const contents = `import { startableFlow, responderFlow, subFlow, entity, FlowPlatformError, parse } from '@cordage/flow-sdk';\n${any}\n${source}`;
-  const { outputFiles } = await build({
-    stdin: { contents, loader: 'ts', resolveDir: dirname(sdkPath) },
-    alias: { '@cordage/flow-sdk': sdkPath },
-    bundle: true,
-    minify: true,
-    format: 'iife',
-    globalName: 'cordageApp',
-    platform: 'neutral',
-    target: 'es2022',
-    tsconfigRaw: {},
-    write: false,
-  });
+  const { outputFiles } = await build({ ...options, stdin: { contents, loader: 'ts', resolveDir: dirname(sdkPath) } });
+  return outputFiles[0]!.text;
+};
+
+/** Bundles an application that stands in a file: it exports its flows, each by name. */
+export const bundleOfFile = async (path: string): Promise<string> => {
+  const contents = `import * as all from ${JSON.stringify(path)};\nexport const flows = Object.values(all);`;
+  const { outputFiles } = await build({ ...options, stdin: { contents, loader: 'ts', resolveDir: dirname(path) } });
   return outputFiles[0]!.text;
 };
 

@@ -95,7 +95,13 @@ const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): 
     case 'query': {
       const prefix = `${operation.entity}/`;
       const all = [...vault].filter(([key]) => key.startsWith(prefix)).map(([key, json]) => ({ id: key.slice(prefix.length), json }));
-      return { type: 'done', value: { items: all.slice(0, operation.countMax) } };
+      const sought = Object.entries(operation.where);
+      const found = all
+        .filter(({ id }) => operation.after === undefined || id > operation.after)
+        .filter(({ json }) => sought.every(([field, value]) => (JSON.parse(json) as Record<string, unknown>)[field] === value))
+        .sort((one, other) => (one.id < other.id ? -1 : 1));
+      const items = found.slice(0, operation.countMax);
+      return { type: 'done', value: { items, ...(found.length > items.length ? { after: items.at(-1)!.id } : {}) } };
     }
   }
 };

@@ -17,15 +17,17 @@ import type { FlowDeclaration, FlowStatus } from '../../../../src/messages/gramm
 import type { Member } from '../../../../src/messages/member-to-all.member.ts';
 import { restToFlowStart } from '../../../../src/messages/rest-to-flow.start.ts';
 import { createLog, silentLog } from '../../../../src/observability/log.ts';
-import type { Log } from '../../../../src/observability/log.ts';
+import type { Log, LogLevel } from '../../../../src/observability/log.ts';
 import { createMetrics } from '../../../../src/observability/metrics.ts';
 import { shellLimits } from '../../../../src/shell/config.ts';
+import type { ShellLimits } from '../../../../src/shell/config.ts';
 import { createMachineBatch } from '../../../../src/shell/machine-batch.ts';
 import type { Batch } from '../../../../src/shell/machine-batch.ts';
 import { createMemoryParkingLot, createMemoryStateStore } from '../../../../src/shell/memory-store.ts';
 import type { BatchPoint } from '../../../../src/shell/operational.ts';
 import type { ParkingLot, StateStore } from '../../../../src/shell/store.ts';
 import type { View } from '../../../../src/shell/view.ts';
+import type { Machine } from '../../../../src/shell/worker.ts';
 import { createFlowWorker } from '../../../../src/workers/flow/worker.ts';
 import type { FlowLimits, FlowViews, Sandbox } from '../../../../src/workers/flow/worker.ts';
 import { groupId, identityOf, nameOf } from './identities.ts';
@@ -89,11 +91,14 @@ export const viewsOf = (nodes: readonly string[], members: readonly Member[], ap
   return {
     virtualNodes: viewOf(nodes.map((common) => [identityOf(common).shortHash, nodeOf(common, hash)])),
     cpis: viewOf([[cpiChecksum, cpiOf(app)]]),
-    cpks: viewOf([[`${hash}/0`, { hash, index: 0, count: 1, bytes: toBase64url(bytes) }]]),
+    cpks: viewOf([[`${hash}/0`, { hash, index: 0, count: 1, sourceMapCount: 0, bytes: toBase64url(bytes) }]]),
     members: viewOf(members.map((member) => [`${groupId}/${member.x500Name}`, member])),
     groupParameters: viewOf([]),
   };
 };
+
+/** Batches without rest: a world that needs more goes round in circles. */
+const roundsMax = 20_000;
 
 export type WorldClock = Clock & { time: number };
 
@@ -108,11 +113,22 @@ export type Room = {
   batch: Batch;
   /** A replica that takes over: nothing in memory, the same store. */
   restart(): void;
+  /** The partitions go to another replica, which may have had them before: what it remembers is old then. */
+  rebalance(): void;
 };
 
-class Crash extends Error {
+/** What the shell takes for a fault of its loop. One that the process survives is met by going on. */
+class Fault extends Error {
   readonly operational = true;
+  readonly isDeath: boolean;
+  constructor(point: BatchPoint, isDeath: boolean) {
+    super(point);
+    this.isDeath = isDeath;
+  }
 }
+
+/** `true` is the death of the process. */
+export type FaultAt = boolean | 'fault';
 
 export type World = {
   readonly clock: WorldClock;
@@ -142,15 +158,31 @@ export type WorldOptions = {
   readonly limits?: Partial<FlowLimits>;
   /** Decides what becomes of a record on its way to a room: the copies that arrive, in order. */
   readonly route?: (record: OutRecord) => readonly OutRecord[];
+  /** Copies that arrive when everything else has come to rest, without time passing. */
+  readonly late?: (record: OutRecord) => readonly OutRecord[];
   readonly batchMax?: number;
-  /** Whether a room's process dies at this point of a batch. */
-  readonly crashAt?: (room: string, point: BatchPoint) => boolean;
+  readonly shell?: Partial<ShellLimits>;
+  /** By short hash; made anew where none are given. */
+  readonly keys?: ReadonlyMap<string, KeyPair>;
+  /** What is kept in `logged`. */
+  readonly logLevel?: LogLevel;
+  /** Stands before a room's machine. */
+  readonly watch?: (common: string, machine: Machine<any, any, any>) => Machine<any, any, any>;
+  /** Whether a room's process dies at this point of a batch, or the batch is broken off there and goes on. */
+  readonly crashAt?: (room: string, point: BatchPoint) => FaultAt;
+  /** Whether another replica has the room's partitions from now on. */
+  readonly rebalances?: (room: string) => boolean;
 };
 
+/** A session key for each member, by short hash. */
+export const memberKeys = async (members: readonly string[]): Promise<ReadonlyMap<string, KeyPair>> =>
+  new Map(await Promise.all(members.map(async (common) => [identityOf(common).shortHash, await generateKeyPair('CORDA.EDDSA.ED25519')] as const)));
+
 export const createWorld = async (options: WorldOptions): Promise<World> => {
-  const { members, app, sandbox, limits, route = (record) => [record], batchMax = 500, crashAt = () => false } = options;
+  const { members, app, sandbox, limits, route = (record) => [record], late = () => [], batchMax = 500, crashAt = () => false } = options;
+  const { shell, watch = (_common, machine) => machine, logLevel = 'debug', rebalances = () => false } = options;
   const clock: WorldClock = { time: 1_000_000, now: () => clock.time, after: () => () => {} };
-  const keys = new Map(await Promise.all(members.map(async (common) => [identityOf(common).shortHash, await generateKeyPair('CORDA.EDDSA.ED25519')] as const)));
+  const keys = options.keys ?? (await memberKeys(members));
   const roll = members.map((common) => memberOf(common, [keys.get(identityOf(common).shortHash)!]));
   const statuses: FlowStatus[] = [];
   const answers: World['answers'] = [];
@@ -159,7 +191,7 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
   const vaults: Vaults = new Map(members.map((common) => [identityOf(common).shortHash, new Map()]));
   const done = new Map<string, OutRecord>();
   const metrics = createMetrics();
-  const log: Log = createLog({ level: 'debug', write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>), now: () => clock.time });
+  const log: Log = createLog({ level: logLevel, write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>), now: () => clock.time });
   const offsets = new Map<string, number>();
   const rooms = new Map<string, Room>();
 
@@ -168,33 +200,43 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
     offsets.set(room.name + record.topic, offset + 1);
     room.queue.push({ topic: record.topic, key: record.key, value: record.value, partition: 0, offset, timestamp: clock.time });
   };
+  const stragglers: { readonly room: Room; readonly record: OutRecord }[] = [];
+  const take = (room: Room, record: OutRecord): Promise<void> => carry({ room, rooms, deliver, statuses, answers, vaults, keys, done }, record);
   const send = async (room: Room, record: OutRecord): Promise<void> => {
-    for (const copy of route(record)) await carry({ room, rooms, deliver, statuses, answers, vaults, keys, done }, copy);
+    for (const copy of route(record)) await take(room, copy);
+    for (const copy of late(record)) stragglers.push({ room, record: copy });
   };
   const publish = async (room: Room, records: readonly OutRecord[]): Promise<void> => {
     published.push(...records);
     for (const record of records) await send(room, record);
   };
   for (const common of members) {
-    rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, crashAt, publish }));
+    rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, shell, watch, crashAt, publish }));
   }
 
   /** One batch; a process that dies in it is replaced by one that knows nothing. */
   const work = async (room: Room, records: readonly InRecord[]): Promise<void> => {
     room.uncommitted.push(...records);
-    try {
-      await room.batch.handleBatch(records);
-      await room.batch.committed();
-    } catch (error) {
-      if (!(error instanceof Crash)) throw error;
-      room.restart();
-      room.queue.unshift(...room.uncommitted.splice(0));
+    for (let polled = records; ; polled = []) {
+      try {
+        await room.batch.handleBatch(polled);
+        return await room.batch.committed();
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        if (!error.isDeath) continue;
+        room.restart();
+        return void room.queue.unshift(...room.uncommitted.splice(0));
+      }
     }
   };
   const settle = async (): Promise<void> => {
     const busy = (): Room[] => [...rooms.values()].filter(({ queue, batch }) => queue.length > 0 || (batch.readyAt() ?? Infinity) < Infinity);
-    for (let left = busy(); left.length > 0; left = busy()) {
+    let rounds = 0;
+    for (let left = busy(); left.length > 0 || stragglers.length > 0; left = busy()) {
+      if (++rounds > roundsMax) throw new Error(`the rooms do not come to rest: ${left.map(({ name, queue, batch }) => `${name} has ${queue.length} records and holds ${batch.heldCount()}`).join('; ')}`);
+      if (left.length === 0) for (const { room, record } of stragglers.splice(0)) await take(room, record);
       for (const room of left) {
+        if (rebalances(room.name)) room.rebalance();
         const waits = room.queue.length === 0;
         if (waits) clock.time = Math.max(clock.time, room.batch.readyAt() ?? 0);
         await work(room, room.queue.splice(0, batchMax));
@@ -245,17 +287,19 @@ type RoomParts = {
   readonly metrics: ReturnType<typeof createMetrics>;
   readonly sandbox: (common: string) => Sandbox;
   readonly limits: Partial<FlowLimits> | undefined;
-  readonly crashAt: (room: string, point: BatchPoint) => boolean;
+  readonly shell: Partial<ShellLimits> | undefined;
+  readonly watch: (common: string, machine: Machine<any, any, any>) => Machine<any, any, any>;
+  readonly crashAt: (room: string, point: BatchPoint) => FaultAt;
   readonly publish: (room: Room, records: readonly OutRecord[]) => Promise<void>;
 };
 
-const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, crashAt, publish }: RoomParts): Room => {
+const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, shell, watch, crashAt, publish }: RoomParts): Room => {
   const states = createMemoryStateStore({ now: () => clock.time });
   const parking = createMemoryParkingLot();
   const assemble = (): Batch =>
     createMachineBatch({
       room: 'flow',
-      machine: createFlowWorker({ views, sandbox: sandbox(common), log, metrics, ...(limits === undefined ? {} : { limits }) }).machine!,
+      machine: watch(common, createFlowWorker({ views, sandbox: sandbox(common), log, metrics, ...(limits === undefined ? {} : { limits }) }).machine!),
       states,
       parking,
       publish: async (records) => {
@@ -267,15 +311,33 @@ const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits,
         room.uncommitted = room.uncommitted.filter(({ topic, offset }) => offset >= (done.get(topic) ?? 0));
       },
       probe: (point) => {
-        if (crashAt(common, point)) throw new Crash(point);
+        const fault = crashAt(common, point);
+        if (fault !== false) throw new Fault(point, fault !== 'fault');
       },
       clock,
       log: silentLog,
       metrics: createMetrics(),
-      limits: shellLimits(),
+      limits: shellLimits(shell),
       random: () => 0.5,
     });
-  const room: Room = { name: common, states, parking, views, queue: [], uncommitted: [], batch: undefined as unknown as Batch, restart: () => void (room.batch = assemble()) };
+  let other: Batch | undefined;
+  const room: Room = {
+    name: common,
+    states,
+    parking,
+    views,
+    queue: [],
+    uncommitted: [],
+    // Made below, since its ports name the room.
+    batch: undefined as unknown as Batch,
+    restart: () => void (room.batch = assemble()),
+    rebalance: () => {
+      const taking = other ?? assemble();
+      other = room.batch;
+      room.batch = taking;
+      room.queue.unshift(...room.uncommitted.splice(0));
+    },
+  };
   room.batch = assemble();
   return room;
 };

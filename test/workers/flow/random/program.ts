@@ -1,0 +1,170 @@
+/**
+ * Random programs for flows, and what a program may contain so that its outcome does not depend on the order in which messages of
+ * different sources arrive: nothing is said to a responder that may have ended, every answer is heard before its session is closed,
+ * and what runs at once touches different things.
+ */
+import type { Random } from '../../../simulation/random.ts';
+import { nameOf } from '../world/identities.ts';
+
+export type Leaf =
+  | { readonly do: 'persist' | 'merge' | 'remove' | 'find' | 'findAll' | 'query'; readonly key: string }
+  | { readonly do: 'send' | 'ask'; readonly session: number; readonly say: Command }
+  | { readonly do: 'hear' | 'close'; readonly session: number }
+  | { readonly do: 'draw' | 'tick' | 'fail' | 'log' | 'members' | 'sign' | 'signWith' }
+  | { readonly do: 'sleep'; readonly ms: number }
+  | { readonly do: 'member'; readonly name: string }
+  | { readonly do: 'askInside'; readonly to: string; readonly say: Command; readonly fails: boolean }
+  | { readonly do: 'storeInside'; readonly under: string; readonly fails: boolean };
+
+/** What a responder is told to do. */
+export type Command =
+  | { readonly say: 'echo' | 'twice' | 'mute' | 'stop' | 'throw' }
+  | { readonly say: 'do'; readonly leaf: Leaf }
+  | { readonly say: 'relay'; readonly to: string; readonly pass: Command };
+
+export type Step =
+  | Leaf
+  | { readonly do: 'open'; readonly to: string; readonly protocol?: { readonly name: string; readonly versions: readonly number[] } }
+  | { readonly do: 'all' | 'settled' | 'race' | 'any'; readonly parts: readonly Leaf[] }
+  | { readonly do: 'stray'; readonly part: Leaf };
+
+export type Program = { readonly steps: readonly Step[]; readonly throws: boolean };
+
+export const parties = ['Alice', 'Bob', 'Carol'] as const;
+export type Party = (typeof parties)[number];
+
+/** Milliseconds of silence after which a session fails in these worlds. No sum of whole seconds comes near it. */
+export const sessionTimeoutMs = 4_700;
+
+/** A session as the program sees it: what it may still do there. */
+type Talk = { readonly index: number; state: 'new' | 'open' | 'ending' | 'over'; owed: number };
+type Author = { readonly random: Random; readonly me: Party; readonly talks: Talk[]; readonly steps: Step[]; keys: number };
+
+const keys = ['a', 'b', 'c'] as const;
+
+const otherThan = ({ random, me }: Author): Party => random.pick(parties.filter((party) => party !== me));
+
+const vaultLeaf = (random: Random, key: string): Leaf => ({ do: random.pick(['persist', 'merge', 'remove', 'find', 'findAll', 'query'] as const), key });
+
+/** An operation that a responder can do as well: it needs no session. */
+const lonelyLeaf = ({ random }: Author, key: string = random.pick(keys)): Leaf => {
+  const choice = random.below(10);
+  if (choice < 4) return vaultLeaf(random, key);
+  if (choice === 4) return { do: 'sleep', ms: 1_000 * (1 + random.below(2)) };
+  if (choice === 5) return { do: 'member', name: random.chance(0.7) ? nameOf(random.pick(parties)) : 'nobody' };
+  if (choice === 6) return { do: 'storeInside', under: key, fails: random.chance(0.3) };
+  return { do: random.pick(['draw', 'tick', 'fail', 'log', 'members', 'sign', 'signWith'] as const) };
+};
+
+/** A command that is answered once. */
+const answered = (author: Author, to: Party): Command => {
+  const { random, me } = author;
+  const choice = random.below(6);
+  if (choice < 3) return { say: 'echo' };
+  if (choice < 5) return { say: 'do', leaf: lonelyLeaf(author) };
+  return { say: 'relay', to: nameOf(parties.find((party) => party !== me && party !== to)!), pass: { say: random.pick(['echo', 'throw', 'stop'] as const) } };
+};
+
+const openTalk = (author: Author): Talk => {
+  const { random, talks, steps } = author;
+  const index = talks.length;
+  const choice = random.below(12);
+  const to = choice === 0 ? 'CN=Eve, O=Eve, L=London, C=GB' : nameOf(otherThan(author));
+  const protocol = choice === 1 ? { name: 'random.none', versions: [1] } : choice === 2 ? { name: 'random.talk', versions: [7] } : undefined;
+  steps.push({ do: 'open', to, ...(random.chance(0.2) && choice > 2 ? { protocol: { name: 'random.talk', versions: [1] } } : protocol === undefined ? {} : { protocol }) });
+  // Who cannot be reached, or refuses, is known by the first question.
+  const talk: Talk = { index, state: choice === 0 || protocol !== undefined ? 'ending' : 'new', owed: 0 };
+  talks.push(talk);
+  if (talk.state === 'ending') {
+    steps.push({ do: 'ask', session: index, say: { say: 'echo' } });
+    if (choice !== 0) talk.state = 'over';
+    else talk.state = 'new';
+  }
+  return talk;
+};
+
+/** One thing that may be said or heard on a session now. */
+const talkLeaf = (author: Author, talk: Talk): Leaf => {
+  const { random } = author;
+  const { index: session } = talk;
+  const to = author.me === 'Bob' ? 'Carol' : 'Bob';
+  if (talk.state === 'ending') {
+    if (talk.owed > 0) talk.owed -= 1;
+    else talk.state = 'over';
+    return { do: 'hear', session };
+  }
+  if (talk.state === 'over') return random.pick<Leaf>([{ do: 'hear', session }, { do: 'send', session, say: { say: 'mute' } }, { do: 'close', session }]);
+  if (talk.owed > 0 && random.chance(0.6)) {
+    talk.owed -= 1;
+    return { do: 'hear', session };
+  }
+  const choice = random.below(12);
+  if (choice === 0 && talk.owed === 0) {
+    talk.state = 'over';
+    return { do: 'close', session };
+  }
+  if (choice === 1 && talk.state === 'open' && talk.owed === 0) {
+    talk.state = 'over';
+    // Nothing is owed, so this ends in silence.
+    return { do: 'hear', session };
+  }
+  talk.state = 'open';
+  if (choice === 2) {
+    talk.state = 'ending';
+    return { do: 'send', session, say: { say: random.pick(['stop', 'throw'] as const) } };
+  }
+  if (choice === 3) {
+    talk.owed += 2;
+    return { do: 'send', session, say: { say: 'twice' } };
+  }
+  if (choice === 4) return { do: 'send', session, say: { say: 'mute' } };
+  if (choice < 8) {
+    talk.owed += 1;
+    return { do: 'send', session, say: answered(author, to) };
+  }
+  // With answers outstanding, the one that comes is an older one.
+  return { do: 'ask', session, say: answered(author, to) };
+};
+
+const insideLeaf = (author: Author): Leaf => {
+  const to = otherThan(author);
+  return { do: 'askInside', to: nameOf(to), say: author.random.chance(0.2) ? { say: author.random.pick(['stop', 'throw'] as const) } : answered(author, to), fails: author.random.chance(0.3) };
+};
+
+/** Things that run at once: each session in at most one of them, and keys that no other part touches. */
+const groupParts = (author: Author): Leaf[] => {
+  const { random, talks } = author;
+  const free = talks.filter(() => random.chance(0.6));
+  const parts = free.map((talk) => talkLeaf(author, talk));
+  for (let count = random.below(3); count > 0; count--) parts.push(lonelyLeaf(author, `p${author.keys++}`));
+  if (random.chance(0.3)) parts.push(insideLeaf(author));
+  return parts.length > 0 ? parts : [{ do: 'members' }];
+};
+
+/** A race whose winner is certain: what is answered at once, against sleep. */
+const race = (author: Author): Step => {
+  const { random } = author;
+  const quick: Leaf = random.pick<Leaf>([{ do: 'find', key: 'a' }, { do: 'members' }, { do: 'sign' }, { do: 'merge', key: 'b' }]);
+  const slow: Leaf = { do: 'sleep', ms: 1_000 + 1_000 * random.below(2) };
+  if (random.chance(0.5)) return { do: 'race', parts: random.chance(0.5) ? [slow, quick] : [quick, slow] };
+  return { do: 'any', parts: [{ do: 'fail' }, { do: 'signWith' }, slow, quick] };
+};
+
+const addStep = (author: Author): void => {
+  const { random, talks, steps } = author;
+  const choice = random.below(20);
+  if (choice < 3 && talks.length < 4) return void openTalk(author);
+  if (choice < 10) return void steps.push(talkLeaf(author, talks.length === 0 ? openTalk(author) : random.pick(talks)));
+  if (choice === 10) return void steps.push({ do: random.pick(['all', 'all', 'settled'] as const), parts: groupParts(author) });
+  if (choice === 11) return void steps.push(race(author));
+  if (choice === 12) return void steps.push({ do: 'stray', part: vaultLeaf(random, random.pick(keys)) });
+  if (choice < 15) return void steps.push(insideLeaf(author));
+  steps.push(lonelyLeaf(author));
+};
+
+export const drawProgram = (random: Random, me: Party): Program => {
+  const author: Author = { random, me, talks: [], steps: [], keys: 0 };
+  for (let count = 1 + random.below(9); count > 0; count--) addStep(author);
+  for (const { index, owed } of author.talks) for (let left = owed; left > 0; left--) author.steps.push({ do: 'hear', session: index });
+  return { steps: author.steps, throws: random.chance(0.2) };
+};

@@ -1,0 +1,78 @@
+/**
+ * Random flows under faults. Each seed writes programs for flows of two or three parties and runs them without faults; then again
+ * with processes that die at the points of the shell, flows that leave memory, and records that come twice, late or out of order.
+ * The ends must be equal: results, vaults, what was said, what was asked of other rooms, journals.
+ */
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { OperationKind } from '../../../../src/flow-sdk/operations.ts';
+import { createRandom } from '../../../simulation/random.ts';
+import { batchPoints, drawHarm, noHarm } from './chaos.ts';
+import type { Coverage } from './chaos.ts';
+import { drawProgram, parties } from './program.ts';
+import { makeSetting, outcomeOf, partings, runPrograms } from './run.ts';
+import type { Setting, Start } from './run.ts';
+
+/** Seeds in all; `FLOW_SEEDS` asks for more, `FLOW_SEED` for others. */
+const seeds = Number(process.env['FLOW_SEEDS'] ?? 1_000);
+const firstSeed = Number(process.env['FLOW_SEED'] ?? 1);
+const runsPerSeed = 3;
+
+/** Every kind of operation that flows can perform. */
+const operationKinds: Record<OperationKind, true> = {
+  'session.send': true,
+  'session.receive': true,
+  'session.sendAndReceive': true,
+  'session.close': true,
+  'session.fail': true,
+  'db.persist': true,
+  'db.merge': true,
+  'db.remove': true,
+  'db.find': true,
+  'db.query': true,
+  'crypto.sign': true,
+  'crypto.verify': true,
+  'members.find': true,
+  'members.all': true,
+  sleep: true,
+};
+
+/** What a process must have died beside, at each point: an operation that was asked for, and one that was completed. */
+const moments = batchPoints.flatMap((point) => [
+  `${point} start completed`,
+  `${point} message kept`,
+  `${point} session.open asked`,
+  ...Object.keys(operationKinds).flatMap((kind) => [`${point} ${kind} asked`, `${point} ${kind} completed`]),
+]);
+
+let setting: Setting;
+beforeAll(async () => void (setting = await makeSetting()));
+
+const drawStarts = (seed: number): Start[] => {
+  const random = createRandom(seed);
+  return Array.from({ length: 1 + random.below(3) }, () => {
+    const party = random.pick(parties);
+    return { party, program: drawProgram(random, party) };
+  });
+};
+
+describe('random flows', () => {
+  test(`${seeds} seeds: crashes, evictions, repeats and disorder change nothing`, { timeout: 600_000 }, async () => {
+    const coverage: Coverage = new Map();
+    const failed: string[] = [];
+    for (let seed = firstSeed; seed < firstSeed + seeds && failed.length < 3; seed++) {
+      const starts = drawStarts(seed);
+      const calm = await outcomeOf(await runPrograms(setting, starts, noHarm), starts);
+      for (let run = 0; run < runsPerSeed; run++) {
+        const random = createRandom(seed * 1_000 + run);
+        const harmed = await outcomeOf(await runPrograms(setting, starts, drawHarm(random, coverage)), starts);
+        const parted = partings({ ...calm, faults: [] }, harmed);
+        if (parted.length === 0) continue;
+        failed.push(`seed ${seed}, run ${run} (again alone: FLOW_SEED=${seed} FLOW_SEEDS=1): ${parted.slice(0, 5).join('\n')}`);
+        break;
+      }
+    }
+    expect(failed).toEqual([]);
+    // A few seeds alone cannot have met everything.
+    if (seeds >= 500) expect(moments.filter((moment) => !coverage.has(moment))).toEqual([]);
+  });
+});
