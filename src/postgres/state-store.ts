@@ -6,7 +6,7 @@
  * is inserting waits, then does nothing. Either way the loser's key is not returned, which is a conflict. Rows are offered in
  * order of key, so that two replicas with the same keys rarely wait for each other crosswise (if so, DATABASE_CONFLICT).
  */
-import type { StateChange, StateStore, StoredState } from '../shell/store.ts';
+import type { KeyRange, StateChange, StateStore, StoredState } from '../shell/store.ts';
 import type { StoredItem } from '../shell/worker.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Database } from './database.ts';
@@ -141,6 +141,45 @@ const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string =>
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
   changes.toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
 
+type Query = <Row extends object>(text: string, parameters: readonly Parameter[]) => Promise<readonly Row[]>;
+
+/** Reads items, all of a key or a range of them. */
+const createItemReader = (query: Query, schema: string): StateStore['loadItems'] => {
+  const loadWhole = async (keys: readonly string[]): Promise<readonly ItemRow[]> => {
+    if (keys.length === 0) return [];
+    return query(`select key, position, value from ${schema}.item where key = any($1::text[]) order by key, position`, [textArray(keys)]);
+  };
+  // The length of a value that lies out of line is known without reading it.
+  const rangesText = `
+    select r.key, i.position, i.value
+    from unnest($1::text[], $2::text[]::bigint[], $3::text[]::bigint[], $4::text[]::bigint[]) as r (key, after, count_max, bytes_max)
+    cross join lateral (
+      select p.position, p.value, sum(octet_length(p.value)) over (order by p.position) - octet_length(p.value) as bytes_before
+      from (select position, value from ${schema}.item where key = r.key and position > r.after order by position limit r.count_max) as p
+    ) as i
+    where i.bytes_before < r.bytes_max
+    order by r.key, i.position`;
+  const loadRanges = async (ranges: readonly KeyRange[]): Promise<readonly ItemRow[]> => {
+    if (ranges.length === 0) return [];
+    const column = (cell: (range: KeyRange) => number): Parameter => textArray(ranges.map((range) => String(cell(range))));
+    return query(rangesText, [
+      textArray(ranges.map(({ key }) => key)),
+      column(({ after }) => after),
+      column(({ countMax }) => countMax),
+      column(({ bytesMax }) => bytesMax),
+    ]);
+  };
+  return async (wanted) => {
+    const whole = wanted.filter((one) => typeof one === 'string');
+    const ranges = wanted.filter((one) => typeof one !== 'string');
+    const items = new Map<string, StoredItem<unknown>[]>([...whole, ...ranges.map(({ key }) => key)].map((key) => [key, []]));
+    for (const { key, position, value } of [...(await loadWhole(whole)), ...(await loadRanges(ranges))]) {
+      items.get(key)?.push({ position: Number(position), value: JSON.parse(value) });
+    }
+    return items;
+  };
+};
+
 export const createPostgresStateStore = ({ database, schema: schemaText }: PostgresStoreOptions): StateStore => {
   const schema = schemaName(schemaText);
   /** The same text object for the same shape: the library looks prepared statements up by it. */
@@ -180,14 +219,7 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       const rows = await query<StateRow>(`select ${columns} from ${schema}.state where key = any($1::text[])`, [textArray(keys)]);
       return rows.map(stateOf);
     },
-    loadItems: async (keys) => {
-      const items = new Map<string, StoredItem<unknown>[]>(keys.map((key) => [key, []]));
-      const text = `select key, position, value from ${schema}.item where key = any($1::text[]) order by key, position`;
-      for (const { key, position, value } of await query<ItemRow>(text, [textArray(keys)])) {
-        items.get(key)?.push({ position: Number(position), value: JSON.parse(value) });
-      }
-      return items;
-    },
+    loadItems: createItemReader(query, schema),
     save: async (changes) => new Set(await save(inOrder(changes))),
     due: async (now, countMax) => {
       const text = `select key, due_at from ${schema}.state where due_at is not null order by due_at, key limit $1`;

@@ -2,9 +2,10 @@
  * The store port in memory: for simulation, tests and rooms that keep nothing. What is saved is kept as JSON text, as
  * PostgreSQL keeps it, so that a machine that changes a head it has handed over is found out.
  */
+import { utf8 } from '../cipher/bytes.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { AnswerStore, ParkedRecord, ParkingLot, StateChange, StateStore, StoredAnswer, StoredAnswers, StoredState } from './store.ts';
-import type { StoredItem } from './worker.ts';
+import type { ItemRange, StoredItem } from './worker.ts';
 
 type Row = {
   readonly version: number;
@@ -58,6 +59,13 @@ const saveItems = (items: Map<string, Map<number, string>>, change: StateChange)
 const readItems = (own: Map<number, string> | undefined): StoredItem<unknown>[] =>
   [...(own ?? [])].sort(([one], [other]) => one - other).map(([position, value]) => ({ position, value: JSON.parse(value) }));
 
+const readRange = (own: Map<number, string> | undefined, { after, countMax, bytesMax }: ItemRange): StoredItem<unknown>[] => {
+  const behind = [...(own ?? [])].filter(([position]) => position > after).sort(([one], [other]) => one - other);
+  let bytes = 0;
+  const fits = behind.slice(0, countMax).filter(([, value]) => (bytes += utf8(value).length) - utf8(value).length < bytesMax);
+  return fits.map(([position, value]) => ({ position, value: JSON.parse(value) }));
+};
+
 export type MemoryStoreOptions = { readonly now?: () => number };
 
 export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = {}): StateStore => {
@@ -70,7 +78,7 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
         const row = rows.get(key);
         return row === undefined ? [] : [stateOf(key, row)];
       }),
-    loadItems: async (keys) => new Map(keys.map((key) => [key, readItems(items.get(key))])),
+    loadItems: async (keys) => new Map(keys.map((wanted) => (typeof wanted === 'string' ? [wanted, readItems(items.get(wanted))] : [wanted.key, readRange(items.get(wanted.key), wanted)]))),
     save: async (changes) => {
       const saved = new Set<string>();
       for (const change of changes) {

@@ -4,7 +4,7 @@
  */
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Outcome } from '../messages/grammar/envelope.ts';
-import type { StoredItem } from './worker.ts';
+import type { ItemRange, StoredItem } from './worker.ts';
 
 /** What is kept of a key beside its items. */
 export type StoredState = {
@@ -48,12 +48,14 @@ export type ParkedRecord = {
   readonly parkedAt: number;
 };
 
+export type KeyRange = ItemRange & { readonly key: string };
+
 /** States of one room's machine. */
 export type StateStore = {
   /** States that exist among these keys, tombstones too. */
   load(keys: readonly string[]): Promise<readonly StoredState[]>;
-  /** Items of these keys, in order of position. */
-  loadItems(keys: readonly string[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
+  /** Items of these keys, all of them or a range, in order of position. No key twice. */
+  loadItems(keys: readonly (string | KeyRange)[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
   /** Writes all changes whose version still stands, atomically, and returns their keys; the others conflict (W5). */
   save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;
   /** Keys due at or before `now`, earliest first, and the time of the next one after them. */

@@ -40,8 +40,8 @@ export type Machine<Head, Item, Event> = {
   readonly wake?: { readonly wire: Wire<{ dueAt: number }>; readonly toEvent: (dueAt: number) => Event };
   /** Called once a batch before states are loaded: bring views up to date, warm what the events will need. May do I/O. */
   readonly prepare?: (events: readonly Event[]) => Promise<void>;
-  /** True when this step must see the key's items (a flow that is not in memory, a queue to be sent again). */
-  readonly needsItems?: (key: string, head: Head | undefined, events: readonly Event[]) => boolean;
+  /** Which of the key's items this step must see: all (a flow that is not in memory), some (a page of a long queue), or none. */
+  readonly needsItems?: (key: string, head: Head | undefined, events: readonly Event[]) => boolean | ItemRange;
   /**
    * Steps every key of the batch: a pure function of its input (W6); asynchronous because ciphers and sandboxes are.
    * Outputs stand in the order of the inputs. A thrown error parks that batch's records one by one (W4), so a machine
@@ -62,10 +62,18 @@ export type Hearing<Body, Event> = {
 export type StepInput<Head, Item, Event> = {
   readonly key: string;
   readonly head: Head | undefined;
-  /** In order of position; present exactly when `needsItems` was true. */
+  /** In order of position; present exactly when `needsItems` asked for them. */
   readonly items: readonly StoredItem<Item>[] | undefined;
   /** In the order in which they came. Never empty. */
   readonly events: readonly Event[];
+};
+
+/** The first items behind a position: as many as both bounds allow, and one at least where there is one. */
+export type ItemRange = {
+  readonly after: number;
+  readonly countMax: number;
+  /** Of the items' JSON text; the one that crosses the bound still comes. */
+  readonly bytesMax: number;
 };
 
 export type StoredItem<Item> = { readonly position: number; readonly value: Item };

@@ -93,6 +93,25 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       expect(items.get('none')).toEqual([]);
     });
 
+    test('a range of items is what follows a position, within its bounds of number and size, and one at least', async () => {
+      const store = await open();
+      const values = ['a', 'bb', 'ccc', 'dddd', 'ü'.repeat(100)];
+      const itemsAdded = values.map((value, at) => ({ position: (at + 1) * 10, value }));
+      await store.save([change('one', 0, { itemsAdded }), change('two', 0, { itemsAdded }), change('whole', 0, { itemsAdded })]);
+      const positions = async (range: { after: number; countMax: number; bytesMax: number }) =>
+        (await store.loadItems([{ key: 'one', ...range }])).get('one')!.map(({ position }) => position);
+      expect(await positions({ after: 0, countMax: 10, bytesMax: 1_000 })).toEqual([10, 20, 30, 40, 50]);
+      expect(await positions({ after: 20, countMax: 2, bytesMax: 1_000 })).toEqual([30, 40]);
+      expect(await positions({ after: 50, countMax: 2, bytesMax: 1_000 })).toEqual([]);
+      expect(await positions({ after: -100, countMax: 1, bytesMax: 1 })).toEqual([10]);
+      // The texts are "a" and "bb" with their quotes: three bytes, then four; the one that crosses the bound still comes.
+      expect(await positions({ after: 0, countMax: 10, bytesMax: 3 })).toEqual([10]);
+      expect(await positions({ after: 0, countMax: 10, bytesMax: 4 })).toEqual([10, 20]);
+      expect(await positions({ after: 30, countMax: 10, bytesMax: 7 })).toEqual([40, 50]);
+      const mixed = await store.loadItems(['whole', { key: 'two', after: 10, countMax: 2, bytesMax: 100 }, { key: 'none', after: 0, countMax: 2, bytesMax: 100 }]);
+      expect([mixed.get('whole')?.length, mixed.get('two')?.map(({ value }) => value), mixed.get('none')]).toEqual([5, ['bb', 'ccc'], []]);
+    });
+
     test('a removed key loses head and items and stays known as a tombstone', async () => {
       const store = await open();
       await store.save([change('one', 0, { itemsAdded: [{ position: 1, value: 1 }], dueAt: 5, scope: 's', status: 'S' })]);

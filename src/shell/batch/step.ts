@@ -2,7 +2,7 @@
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { isOperational, messageOf } from '../operational.ts';
-import type { StateStore } from '../store.ts';
+import type { KeyRange, StateStore } from '../store.ts';
 import type { Machine, StepInput, StepOutput, StoredItem } from '../worker.ts';
 import type { Held } from './head-cache.ts';
 import type { Lane, Queued } from './lanes.ts';
@@ -55,12 +55,16 @@ const eventsOf = (work: Work): unknown[] => work.takes.map(({ event }) => event)
 const loadItems = async ({ machine, states, metrics }: StepOptions, works: readonly Work[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>> => {
   const { needsItems } = machine;
   if (needsItems === undefined) return new Map();
-  const needy = works.filter(({ held, takes }) => needsItems(held.key, held.head, takes.map(({ event }) => event)));
-  if (needy.length === 0) return new Map();
-  for (const work of needy) work.fresh = false;
-  const keys = needy.map(({ held }) => held.key);
-  const found = await metrics.timed('load', () => states.loadItems(keys));
-  return new Map(keys.map((key) => [key, found.get(key) ?? []]));
+  const wanted = works.flatMap((work): (string | KeyRange)[] => {
+    const { key, head } = work.held;
+    const needed = needsItems(key, head, work.takes.map(({ event }) => event));
+    if (needed === false) return [];
+    work.fresh = false;
+    return [needed === true ? key : { key, ...needed }];
+  });
+  if (wanted.length === 0) return new Map();
+  const found = await metrics.timed('load', () => states.loadItems(wanted));
+  return new Map(wanted.map((one) => (typeof one === 'string' ? one : one.key)).map((key) => [key, found.get(key) ?? []]));
 };
 
 const attempt = async (options: StepOptions, works: readonly Work[]): Promise<readonly Verdict[]> => {
