@@ -14,6 +14,10 @@ const commands: Readonly<Record<string, Command>> = {
     usage: async () => (await import('./start.ts')).startUsage,
     run: async (args) => (await import('./start.ts')).start(args),
   },
+  dev: {
+    usage: async () => (await import('./dev.ts')).devUsage,
+    run: async (args) => (await import('./dev.ts')).dev(args),
+  },
   'package build': {
     usage: async () => (await import('./package-build.ts')).packageBuildUsage,
     run: async (args) => (await import('./package-build.ts')).packageBuild(args),

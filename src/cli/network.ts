@@ -82,9 +82,14 @@ export const staticGroupPolicy = (groupId: string, members: readonly PreparedMem
     2,
   );
 
+/** Has the cluster trust what this signer signs. */
+export const trustSigner = async (client: RestClient, signerPem: string): Promise<void> => {
+  await client.upload('PUT', '/certificate/cluster/code-signer', { alias: 'cordage-start', certificate: new Blob([signerPem]) });
+};
+
 /** Uploads the CPI and waits until the cluster has verified it; gives the checksum that virtual nodes are made from. */
 export const uploadCpi = async (client: RestClient, cpi: Uint8Array, signerPem: string): Promise<string> => {
-  await client.upload('PUT', '/certificate/cluster/code-signer', { alias: 'cordage-start', certificate: new Blob([signerPem]) });
+  await trustSigner(client, signerPem);
   // A copy, because a Blob part must stand on a plain ArrayBuffer.
   const answer = await client.upload('POST', '/cpi', { upload: new Blob([new Uint8Array(cpi)]) });
   const id = textField(answer, 'id');

@@ -1,10 +1,11 @@
 /** `cordage package build`: a TypeScript project becomes signed CPK, CPB and CPI files. */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openSigningKey } from '../packaging/build-signing-key.ts';
 import { buildPackage, PackageBuildError, type BuildStep, type BuiltPackage } from '../packaging/build.ts';
 import type { FlowDeclaration } from '../packaging/manifest.ts';
+import { shown, usageError } from './arguments.ts';
 
 export const packageBuildUsage = `cordage package build <project> [--group-policy <file>] [--out <folder>] [--key <folder>]
 
@@ -15,9 +16,6 @@ export const packageBuildUsage = `cordage package build <project> [--group-polic
   --key            folder of the signing key, made on first use (default .cordage/signing-key)`;
 
 type PackageBuildOptions = { readonly project: string; readonly groupPolicyFile: string | undefined; readonly out: string; readonly key: string };
-
-/** The same kind of error as the parser's own, so that the usage is shown. */
-const usageError = (message: string): Error => Object.assign(new Error(message), { code: 'ERR_PARSE_ARGS_CORDAGE' });
 
 const optionsOf = (args: readonly string[]): PackageBuildOptions => {
   const { values, positionals } = parseArgs({
@@ -38,12 +36,6 @@ const readGroupPolicy = async (path: string | undefined): Promise<string | undef
   } catch (cause) {
     throw new PackageBuildError('BUILD_GROUP_POLICY_INVALID', `the group policy ${path} cannot be read (${cause instanceof Error ? cause.message : String(cause)}); give the path of a GroupPolicy.json`, { cause });
   }
-};
-
-/** Paths below the working directory are shown from there, others whole. */
-const shown = (path: string): string => {
-  const short = relative(process.cwd(), path);
-  return short.startsWith('..') || isAbsolute(short) ? path : short || '.';
 };
 
 const flowLine = ({ name, kind, protocol }: FlowDeclaration): string => {

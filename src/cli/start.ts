@@ -7,10 +7,11 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { portOf } from './arguments.ts';
 import { runFlow, shortHashOf, type MemberPlan } from './network.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { openStartState, saveStartState, type StartState } from './start-state.ts';
-import { adminLogin, buildNetwork, startClusters, type Clusters } from './two-clusters.ts';
+import { adminLogin, buildNetwork, startClusters, stopClusters, untilStopped, type Clusters } from './two-clusters.ts';
 
 const sampleFlow = 'com.cordage.samples.Greet';
 
@@ -24,12 +25,6 @@ export const startUsage = `cordage start [--once] [--state <folder>] [--reset] [
   --gateway-port   first gateway port to try (default 8080)`;
 
 type StartOptions = { once: boolean; directory: string; reset: boolean; ports: { rest: number; gateway: number } };
-
-const portOf = (name: string, text: string): number => {
-  const port = Number(text);
-  if (Number.isInteger(port) && port >= 1024 && port <= 65_000) return port;
-  throw new Error(`--${name} must be a port from 1024 to 65000, not "${text}"`);
-};
 
 const optionsOf = (args: readonly string[]): StartOptions => {
   const { values } = parseArgs({
@@ -77,15 +72,6 @@ const printDirections = (progress: Progress, state: StartState, { processes, mem
   progress.say(`    curl -u ${user} '${restUrl}/api/v5_2/flow/${aliceHash}/my-first/result?wait=5000'`);
 };
 
-const untilStopped = async (clusters: Clusters): Promise<string | undefined> => {
-  const stopped = new Promise<undefined>((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done(undefined));
-  });
-  return Promise.race([stopped, ...clusters.processes.map(({ name, gone, logFile }) => gone.then((how) => `cluster ${name} ended by itself (${how}); see ${logFile}`))]);
-};
-
-const stopAll = (progress: Progress, { processes }: Clusters): Promise<unknown> => progress.step('Both clusters stopped', () => Promise.all(processes.map((one) => one.stop())));
-
 const runNetwork = async (progress: Progress, options: StartOptions, state: StartState, clusters: Clusters): Promise<void> => {
   if (!state.networkReady) {
     await buildNetwork(progress, clusters.members, state, options.directory);
@@ -117,6 +103,6 @@ export const start = async (args: readonly string[]): Promise<number> => {
     if (accident !== undefined) progress.say(`  ${accident}`);
     return accident === undefined ? 0 : 1;
   } finally {
-    await stopAll(progress, clusters);
+    await stopClusters(progress, clusters);
   }
 };

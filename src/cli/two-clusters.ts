@@ -1,9 +1,10 @@
-/** Two combined clusters on this machine and the network across them: what `cordage start` and the benchmarks run. */
+/** Two combined clusters on this machine and the network across them: what `cordage start`, `cordage dev` and the benchmarks run. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPackage } from '../packaging/build.ts';
 import { openSigningKey } from '../packaging/build-signing-key.ts';
+import { shown } from './arguments.ts';
 import { startCluster, type ClusterProcess } from './cluster-process.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi, type MemberPlan, type PreparedMember } from './network.ts';
 import type { Progress } from './progress.ts';
@@ -49,15 +50,19 @@ const unlessThere = async (work: Promise<unknown>): Promise<void> => {
 
 type BuiltCpi = { readonly cpi: Uint8Array; readonly signerPem: string; readonly name: string };
 
-const buildCpi = async (directory: string, groupPolicy: string): Promise<BuiltCpi> => {
+/** The network's group policy, for whoever builds more CPIs for it. */
+export const policyFileOf = (directory: string): string => join(directory, 'group-policy.json');
+
+const buildCpi = async (directory: string, groupPolicy: string, project: string): Promise<BuiltCpi> => {
   const signer = await openSigningKey(join(directory, 'signing-key'));
-  const { cpi, name } = await buildPackage({ project: sampleProject, groupPolicy, signer });
+  const { cpi, name } = await buildPackage({ project, groupPolicy, signer });
   if (cpi === undefined) throw new Error('the package builder made no CPI although it was given a group policy');
-  writeFileSync(join(directory, 'sample.cpi'), cpi);
+  writeFileSync(policyFileOf(directory), groupPolicy);
+  writeFileSync(join(directory, 'app.cpi'), cpi);
   return { cpi, signerPem: signer.certificateChainPem, name };
 };
 
-/** The checksum of the sample's CPI at this cluster, uploading it where it is not there yet. */
+/** The checksum of the application's CPI at this cluster, uploading it where it is not there yet. */
 const provideCpi = async (member: MemberPlan, built: BuiltCpi): Promise<string> => {
   try {
     return await uploadCpi(member.client, built.cpi, built.signerPem);
@@ -72,13 +77,13 @@ const provideCpi = async (member: MemberPlan, built: BuiltCpi): Promise<string> 
 };
 
 /** Idempotent: an interrupted build is begun again and finds what is there. */
-export const buildNetwork = async (progress: Progress, members: readonly MemberPlan[], state: StartState, directory: string): Promise<void> => {
+export const buildNetwork = async (progress: Progress, members: readonly MemberPlan[], state: StartState, directory: string, project = sampleProject): Promise<void> => {
   const prepared: PreparedMember[] = await progress.step('Session keys and TLS certificates', () => Promise.all(members.map(prepareMember)));
   const policy = staticGroupPolicy(state.groupId, prepared);
   const built = await progress.step(
-    `Sample application (${relative(process.cwd(), sampleProject)}) built and signed`,
-    () => buildCpi(directory, policy),
-    ({ cpi }) => `${cpi.length} bytes, ${relative(process.cwd(), join(directory, 'sample.cpi'))}`,
+    `${project === sampleProject ? 'Sample application' : 'Application'} (${shown(project)}) built and signed`,
+    () => buildCpi(directory, policy, project),
+    ({ cpi }) => `${cpi.length} bytes, ${shown(join(directory, 'app.cpi'))}`,
   );
   const checksums = await progress.step('CPI uploaded to both clusters and verified', () => Promise.all(prepared.map((member) => provideCpi(member, built))));
   await progress.step(
@@ -88,3 +93,14 @@ export const buildNetwork = async (progress: Progress, members: readonly MemberP
   );
   await progress.step('Both registered in the network', () => Promise.all(prepared.map((member) => unlessThere(registerMember(member, member.shortHash)))));
 };
+
+/** Resolves when the user asks for the end, or with a sentence when a cluster has ended by itself. */
+export const untilStopped = async ({ processes }: Clusters): Promise<string | undefined> => {
+  const stopped = new Promise<undefined>((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done(undefined));
+  });
+  return Promise.race([stopped, ...processes.map(({ name, gone, logFile }) => gone.then((how) => `cluster ${name} ended by itself (${how}); see ${logFile}`))]);
+};
+
+export const stopClusters = (progress: Progress, { processes }: Clusters): Promise<unknown> =>
+  progress.step('Both clusters stopped', () => Promise.all(processes.map((one) => one.stop())));
