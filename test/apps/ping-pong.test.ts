@@ -56,7 +56,7 @@ describe('the sample application, bundled and in the sandbox', () => {
   });
 
   test(`fits into ${bundleBytesMax / 1024} KiB`, async () => {
-    expect((await bundleProject(readProject(project))).length).toBeLessThan(bundleBytesMax);
+    expect((await bundleProject(readProject(project))).code.length).toBeLessThan(bundleBytesMax);
   });
 });
 

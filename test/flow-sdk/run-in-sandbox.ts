@@ -8,7 +8,7 @@ export const alice = 'CN=Alice, O=Alice, L=London, C=GB';
 export const bob = 'CN=Bob, O=Bob, L=Paris, C=FR';
 
 export const runInSandbox = async (project: string, work: Omit<SandboxWork, 'bundle' | 'members'>): Promise<SandboxAnswer> => {
-  const bundle = new TextDecoder().decode(await bundleProject(readProject(project)));
+  const bundle = new TextDecoder().decode((await bundleProject(readProject(project))).code);
   const workerData: SandboxWork = { bundle, members: [alice, bob], ...work };
   const thread = new Worker(new URL('./sandbox-thread.ts', import.meta.url), { workerData, execArgv: [] });
   try {

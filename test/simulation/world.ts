@@ -70,7 +70,7 @@ const pauseMsMax = 1_500;
 // Made once: what every seed shares is no part of what it decides.
 const shared = (async () => {
   const directory = fileURLToPath(new URL('.', import.meta.url));
-  const bundle = await bundleProject({ name: 'simulation', version: '1', directory, entry: fileURLToPath(new URL('app.ts', import.meta.url)) });
+  const { code: bundle } = await bundleProject({ name: 'simulation', version: '1', directory, entry: fileURLToPath(new URL('app.ts', import.meta.url)) });
   return { bundle, flows: await readDeclarations(bundle), rootKey: await deriveRootKey({ passphrase: 'simulation', salt: 'simulation', iterations: 1 }), linkKey: await deriveLinkKey({ passphrase: 'simulation', salt: 'simulation', iterations: 1 }) };
 })();
 

@@ -25,22 +25,19 @@ export const askedOf = (ask: Ask): Asked => ({ kind: ask.kind, digest: ask.diges
 
 const textOf = ({ kind, sketch }: Asked): string => `${kind} ${sketch}`;
 
-/**
- * Compares one replayed step with the journal: `undefined` when they are the same, else where they part. `firstOp` is the
- * number of the step's first operation.
- */
-export const divergenceOf = (journal: readonly Asked[], asks: readonly Ask[], firstOp: number): string | undefined => {
-  let op = firstOp;
+/** What a replayed step asked for and its journal has not, or the other way: its place among the asks of the step. */
+export const partingOf = (journal: readonly Asked[], asks: readonly Ask[]): number | undefined => {
   for (let i = 0; i < Math.max(journal.length, asks.length); i++) {
-    const kept = journal[i];
-    const ask = asks[i];
-    if (kept !== undefined && ask !== undefined && kept.kind === ask.kind && kept.digest === ask.digest) {
-      if (kept.kind !== 'session.open') op += 1;
-      continue;
-    }
-    const had = kept === undefined ? 'nothing here' : textOf(kept);
-    const got = ask === undefined ? 'nothing' : textOf(askedOf(ask));
-    return `at operation ${op} the journal has ${had}, the code asked for ${got}`;
+    if (journal[i] === undefined || journal[i]!.kind !== asks[i]?.kind || journal[i]!.digest !== asks[i]?.digest) return i;
   }
   return undefined;
+};
+
+/** Shows both sides of a parting. `firstOp` is the number of the step's first operation. */
+export const describeParting = (journal: readonly Asked[], asks: readonly Ask[], place: number, firstOp: number): string => {
+  const op = firstOp + journal.slice(0, place).filter(({ kind }) => kind !== 'session.open').length;
+  const [kept, ask] = [journal[place], asks[place]];
+  const had = kept === undefined ? 'nothing here' : textOf(kept);
+  const got = ask === undefined ? 'nothing' : textOf(askedOf(ask));
+  return `at operation ${op} the journal has ${had}, the code asked for ${got}`;
 };

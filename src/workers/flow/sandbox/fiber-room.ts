@@ -3,10 +3,10 @@
  * between two macrotasks belongs to one known flow: the order of a replay is the order of life, and a spinning flow can be named.
  */
 import type { Flow } from '../../../flow-sdk/flow.ts';
-import { divergenceOf } from './ask.ts';
+import { describeParting, partingOf } from './ask.ts';
 import { createFiber } from './fiber.ts';
-import type { Fiber, FiberLimits } from './fiber.ts';
-import type { Ask, Completion, Fresh, Recalled, Turn, TurnResult, TurnStep } from './sandbox.ts';
+import type { Fiber, FiberLimits, Trace } from './fiber.ts';
+import type { Ask, Completion, Fresh, Recalled, ReplayStep, Turn, TurnResult, TurnStep, Where } from './sandbox.ts';
 
 export type FiberPowers = {
   /** Calls back when everything that runs now has come to rest: the next macrotask. */
@@ -15,6 +15,8 @@ export type FiberPowers = {
   readonly evaluate: (compartment: string, code: string) => unknown;
   /** Told before each turn which one it is (its place in the list) and before each of its steps. */
   readonly progress?: (turn: number) => void;
+  /** Where in its bundle an error was made, as far as the runtime knows. */
+  readonly whereOf?: (error: unknown) => Where;
 };
 
 export type FiberRoom = {
@@ -38,18 +40,33 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
     return app;
   };
 
+  const begin = (turn: Turn, fresh: Fresh): Begun | TurnResult => {
+    let app: App;
+    try {
+      app = load(turn.compartment, fresh.code);
+    } catch (error) {
+      return { type: 'fault', code: 'FLOW_CODE_REFUSED', message: `the code of the CPK cannot be run: ${reasonOf(error, limits.errorCharsMax)}` };
+    }
+    const flow = app.get(fresh.flowClassName);
+    if (flow === undefined) {
+      return { type: 'fault', code: 'FLOW_CLASS_NOT_FOUND', message: `the code of the CPK holds no flow ${fresh.flowClassName}, although its manifest does` };
+    }
+    const again = (trace?: Trace): Fiber => createFiber(turn.flowId, flow, fresh, { limits, whereOf: powers.whereOf, trace });
+    return { fiber: again(), again };
+  };
+
   const runTurn = async (turn: Turn, place: number): Promise<TurnResult> => {
-    const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh, load, limits);
+    const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh);
     if ('type' in begun) return begun;
     const { fiber } = begun;
     fibers.set(turn.flowId, fiber);
-    const move = async (start: () => void): Promise<TurnStep> => {
+    const move: Move = async (moved, start) => {
       powers.progress?.(place);
-      start();
+      start(moved);
       await rested();
-      return fiber.rest();
+      return moved.rest();
     };
-    const result = await (turn.fresh === undefined ? deliver(fiber, turn, [], move) : rebuild(fiber, turn, turn.fresh, move));
+    const result = await ('again' in begun ? rebuild(begun, turn, turn.fresh!, move) : deliver(fiber, turn, [], move));
     if (result.type !== 'ran' || result.finished !== undefined) fibers.delete(turn.flowId);
     return result;
   };
@@ -73,20 +90,6 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
 const held = (fibers: ReadonlyMap<string, Fiber>, flowId: string): { fiber: Fiber } | TurnResult => {
   const fiber = fibers.get(flowId);
   return fiber === undefined ? { type: 'lost', reason: 'the flow is not in memory' } : { fiber };
-};
-
-const begin = (turn: Turn, fresh: Fresh, load: (compartment: string, code: string) => App, limits: FiberLimits): { fiber: Fiber } | TurnResult => {
-  let app: App;
-  try {
-    app = load(turn.compartment, fresh.code);
-  } catch (error) {
-    return { type: 'fault', code: 'FLOW_CODE_REFUSED', message: `the code of the CPK cannot be run: ${reasonOf(error, limits.errorCharsMax)}` };
-  }
-  const flow = app.get(fresh.flowClassName);
-  if (flow === undefined) {
-    return { type: 'fault', code: 'FLOW_CLASS_NOT_FOUND', message: `the code of the CPK holds no flow ${fresh.flowClassName}, although its manifest does` };
-  }
-  return { fiber: createFiber(turn.flowId, flow, fresh, limits) };
 };
 
 const reasonOf = (error: unknown, charsMax: number): string => {
@@ -116,36 +119,63 @@ const isFlow = (value: unknown): value is Flow => {
   return cordageFlow === 1 && typeof declaration?.name === 'string' && typeof run === 'function';
 };
 
-type Move = (start: () => void) => Promise<TurnStep>;
+/** A new fiber, and how to make another of the same flow. */
+type Begun = { readonly fiber: Fiber; readonly again: (trace: Trace) => Fiber };
+
+type Move = (fiber: Fiber, start: (fiber: Fiber) => void) => Promise<TurnStep>;
 
 /** Delivers the turn's completions one by one, and stops where the fiber ends. */
 const deliver = async (fiber: Fiber, turn: Turn, before: readonly TurnStep[], move: Move): Promise<TurnResult> => {
   const steps = [...before];
   for (const completion of turn.completions) {
     if (fiber.fault !== undefined || fiber.finished !== undefined) break;
-    steps.push(await move(() => fiber.deliver(completion, turn.at)));
+    steps.push(await move(fiber, () => fiber.deliver(completion, turn.at)));
   }
   if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
   return { type: 'ran', steps, ...(fiber.finished === undefined ? {} : { finished: fiber.finished }) };
 };
 
 /** Begins a fiber, runs it over its journal, and goes on from there. */
-const rebuild = async (fiber: Fiber, turn: Turn, fresh: Fresh, move: Move): Promise<TurnResult> => {
+const rebuild = async ({ fiber, again }: Begun, turn: Turn, fresh: Fresh, move: Move): Promise<TurnResult> => {
   if (fresh.journal.length === 0) {
-    const step = await move(() => fiber.begin(turn.at));
+    const step = await move(fiber, () => fiber.begin(turn.at));
     return await deliver(fiber, turn, [step], move);
   }
   const recalled: Recalled[] = [];
-  for (const [place, { at, completion, asked }] of fresh.journal.entries()) {
+  let askCount = 0;
+  for (const [place, step] of fresh.journal.entries()) {
     const firstOp = fiber.operationCount;
-    const { asks } = await move(() => (completion === undefined ? fiber.begin(at) : fiber.deliver(completion, at)));
+    const { asks } = await move(fiber, replayed(step));
     if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
-    const divergence = divergenceOf(asked, asks, firstOp) ?? earlyEnd(fiber, fresh.journal[place + 1]?.completion);
-    if (divergence !== undefined) return { type: 'diverged', message: divergence };
+    const parting = partingOf(step.asked, asks);
+    if (parting !== undefined) {
+      const message = describeParting(step.asked, asks, parting, firstOp);
+      const where = asks[parting] === undefined ? endOf(fiber) : await retrace(again, fresh.journal.slice(0, place + 1), askCount + parting, move);
+      return { type: 'diverged', message, ...(where === undefined ? {} : { where }) };
+    }
+    const early = earlyEnd(fiber, fresh.journal[place + 1]?.completion);
+    if (early !== undefined) return { type: 'diverged', message: early, ...(endOf(fiber) === undefined ? {} : { where: endOf(fiber)! }) };
     if (fresh.recall !== undefined) recalled.push(...recalledOf(asks, firstOp, fresh.recall));
+    askCount += asks.length;
   }
   const result = await deliver(fiber, turn, [], move);
   return result.type === 'ran' && recalled.length > 0 ? { ...result, recalled } : result;
+};
+
+const replayed =
+  ({ at, completion }: ReplayStep) =>
+  (fiber: Fiber): void =>
+    completion === undefined ? fiber.begin(at) : fiber.deliver(completion, at);
+
+/** Where a flow that ended by an error had it. */
+const endOf = ({ finished }: Fiber): Where | undefined => (finished?.type === 'error' ? finished.where : undefined);
+
+/** Runs the flow once more up to one of its asks, to see where it stands: nobody keeps that for asks that are right. */
+const retrace = async (again: Begun['again'], journal: readonly ReplayStep[], ask: number, move: Move): Promise<Where | undefined> => {
+  const trace: Trace = { ask, where: undefined };
+  const fiber = again(trace);
+  for (const step of journal) await move(fiber, replayed(step));
+  return trace.where;
 };
 
 /** Of what a step asked for, the operations whose parameters are wanted. */

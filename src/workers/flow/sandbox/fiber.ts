@@ -16,7 +16,7 @@ import type { Flow } from '../../../flow-sdk/flow.ts';
 import type { AnswerOf, ContextHost, OperationKind } from '../../../flow-sdk/operations.ts';
 import { deriveId, sessionIdOf } from '../../../identity/derive.ts';
 import { digestOf } from './ask.ts';
-import type { Ask, AskKind, Completion, FaultCode, FiberStart, Finished, Fresh, LogLine, TurnStep } from './sandbox.ts';
+import type { Ask, AskKind, Completion, FaultCode, FiberStart, Finished, Fresh, LogLine, TurnStep, Where } from './sandbox.ts';
 
 export type FiberLimits = {
   readonly operationsPendingMax: number;
@@ -28,6 +28,15 @@ export type FiberLimits = {
   readonly logLinesMax: number;
   readonly logCharsMax: number;
   readonly errorCharsMax: number;
+};
+
+/** One ask of a flow whose place in the code is wanted: its number among all of them, from 0. */
+export type Trace = { readonly ask: number; where: Where | undefined };
+
+export type FiberOptions = {
+  readonly limits: FiberLimits;
+  readonly whereOf: ((error: unknown) => Where) | undefined;
+  readonly trace: Trace | undefined;
 };
 
 export type FiberFault = { readonly code: FaultCode; readonly message: string };
@@ -48,6 +57,8 @@ type Settle = { readonly resolve: (answer: unknown) => void; readonly reject: (r
 type State = {
   readonly flowId: string;
   readonly limits: FiberLimits;
+  readonly whereOf: FiberOptions['whereOf'];
+  readonly trace: Trace | undefined;
   readonly pending: Map<number, Settle>;
   running: boolean;
   at: number;
@@ -56,15 +67,17 @@ type State = {
   uuids: number;
   chance: number;
   asks: Ask[];
-  /** UTF-16 code units of their parameters. */
+  /** All asks so far, those of the steps before as well. */
+  askCount: number;
+  /** UTF-16 code units of the parameters of this step's asks. */
   askChars: number;
   logs: LogLine[];
   finished: Finished | undefined;
   fault: FiberFault | undefined;
 };
 
-export const createFiber = (flowId: string, flow: Flow, fresh: Fresh, limits: FiberLimits): Fiber => {
-  const state = initialState(flowId, limits);
+export const createFiber = (flowId: string, flow: Flow, fresh: Fresh, options: FiberOptions): Fiber => {
+  const state = initialState(flowId, options);
   const host = hostOf(state, fresh.me);
   return {
     begin: (at) => {
@@ -97,9 +110,11 @@ export const createFiber = (flowId: string, flow: Flow, fresh: Fresh, limits: Fi
   };
 };
 
-const initialState = (flowId: string, limits: FiberLimits): State => ({
+const initialState = (flowId: string, { limits, whereOf, trace }: FiberOptions): State => ({
   flowId,
   limits,
+  whereOf,
+  trace,
   pending: new Map(),
   running: false,
   at: 0,
@@ -108,6 +123,7 @@ const initialState = (flowId: string, limits: FiberLimits): State => ({
   uuids: 0,
   chance: Number.parseInt(flowId.replaceAll('-', '').slice(0, 8), 16) | 0,
   asks: [],
+  askCount: 0,
   askChars: 0,
   logs: [],
   finished: undefined,
@@ -121,7 +137,8 @@ const run = async (state: State, flow: Flow, host: ContextHost, start: FiberStar
   try {
     finished = finishedBy(await runFlow(flow, host, startOf(start)), state);
   } catch (error) {
-    finished = { type: 'error', message: describeError(error, state.limits.errorCharsMax) };
+    const where = state.whereOf?.(error) ?? [];
+    finished = { type: 'error', message: describeError(error, state.limits.errorCharsMax), ...(where.length === 0 ? {} : { where }) };
   }
   if (!state.running) breakOff(state, 'FLOW_OUT_OF_TURN', 'the flow ended while another flow was running: flows must not share promises');
   state.finished = finished;
@@ -204,6 +221,7 @@ const ask = (state: State, kind: AskKind, params: unknown): void => {
     throw new Error('too much at once');
   }
   state.asks.push({ kind, digest: digestOf(text), params: text });
+  if (state.trace?.ask === state.askCount++) state.trace.where = state.whereOf?.(new Error('here'));
 };
 
 const tooLarge = (kind: AskKind, length: number, charsMax: number): { code: string; message: string } => ({

@@ -10,6 +10,7 @@ import { CounterpartyDataError, FlowPlatformError } from '../../../flow-sdk/erro
 import type { GuestMain } from '../../../host/guests.ts';
 import { createFiberRoom } from './fiber-room.ts';
 import type { FromGuest, GuestData, ToGuest } from './guest-messages.ts';
+import type { Where } from './sandbox.ts';
 import { runSlices } from './slices.ts';
 
 /** Hardens this realm for good. */
@@ -29,12 +30,35 @@ const lockRealm = (): void => {
   harden(CounterpartyDataError);
 };
 
+/** The name by which stacks know a bundle. */
+const bundleUrl = 'cordage:bundle';
+const framePattern = /cordage:bundle:(\d+):(\d+)\)?$/;
+/** Frames told of one error. */
+const framesMax = 8;
+
+/** A power of the start compartment, which SES leaves there: flow code reads no stacks. */
+declare const getStackString: (error: object) => string;
+
+/** What is thrown may be anything, hostile getters included. */
+const whereOf = (error: unknown): Where => {
+  try {
+    if (typeof error !== 'object' || error === null) return [];
+    const frames = getStackString(error).split('\n').flatMap((line) => {
+      const [, at, column] = framePattern.exec(line) ?? [];
+      return at === undefined || column === undefined ? [] : [{ line: Number(at), column: Number(column) }];
+    });
+    return frames.slice(0, framesMax);
+  } catch {
+    return [];
+  }
+};
+
 const evaluate = (name: string, code: string): unknown => {
   const compartment = new Compartment({ __options__: true, name, globals: {} });
   const scope = compartment.globalThis;
   // Tools of the hardening itself, which other runtimes of flow code do not have.
   for (const tool of ['Compartment', 'lockdown', 'harden']) Reflect.deleteProperty(scope, tool);
-  const app: unknown = compartment.evaluate(`${code}\n;cordageApp;`);
+  const app: unknown = compartment.evaluate(`${code}\n;cordageApp;\n//# sourceURL=${bundleUrl}`);
   // Flows of one virtual node share the compartment: none may leave something there for another.
   harden(scope);
   return app;
@@ -52,7 +76,7 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
     codes.delete(compartment);
     return evaluate(compartment, code);
   };
-  const room = createFiberRoom({ macrotask, evaluate: evaluateOnce, progress: () => mark(work) }, limits);
+  const room = createFiberRoom({ macrotask, evaluate: evaluateOnce, progress: () => mark(work), whereOf }, limits);
   const say = (message: FromGuest): void => post(message);
 
   const perform = async (message: ToGuest): Promise<void> => {

@@ -81,7 +81,7 @@ export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly 
 export type TurnResult =
   /** One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. */
   | { readonly type: 'ran'; readonly steps: readonly TurnStep[]; readonly finished?: Finished; readonly recalled?: readonly Recalled[] }
-  | { readonly type: 'diverged'; readonly message: string }
+  | { readonly type: 'diverged'; readonly message: string; /** What the code asked for, where it parts from the journal. */ readonly where?: Where }
   /** The platform ended the fiber: it broke a bound, or its code could not be run. */
   | { readonly type: 'fault'; readonly code: FaultCode; readonly message: string }
   /** The fiber is gone through no proven fault of its own: run the turn again with `fresh`. */
@@ -89,7 +89,10 @@ export type TurnResult =
 
 export type Finished =
   | { readonly type: 'result'; readonly result: string | null }
-  | { readonly type: 'error'; readonly message: string };
+  | { readonly type: 'error'; readonly message: string; readonly where?: Where };
+
+/** Places of the bundle, innermost first; lines and columns count from 1. Only for people: no promise of F1 holds for them. */
+export type Where = readonly { readonly line: number; readonly column: number }[];
 
 export type FaultCode =
   | 'FLOW_CODE_REFUSED'
@@ -97,7 +100,6 @@ export type FaultCode =
   | 'FLOW_TIME_EXCEEDED'
   | 'FLOW_MEMORY_EXCEEDED'
   | 'FLOW_OPERATIONS_EXCEEDED'
-  | 'FLOW_RESULT_TOO_LARGE'
   | 'FLOW_RESULT_TOO_LARGE'
   | 'FLOW_OUT_OF_TURN'
   | 'FLOW_JOURNAL_CORRUPT';
