@@ -4,7 +4,9 @@ import { describeMachine } from './machine.ts';
 const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> }>>> = {
   broker: () => import('./broker.ts'),
   'entity-flows': () => import('./entity-flows.ts'),
+  'flow-engine': () => import('./flow-engine.ts'),
   'flow-machine': () => import('./flow-machine.ts'),
+  'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
   start: () => import('./start.ts'),
   'two-party': () => import('./two-party.ts'),

@@ -1,4 +1,4 @@
-/** One combined cluster as a user starts it, with one virtual node that runs the application of the benchmarks. */
+/** One combined cluster as a user starts it, with two virtual nodes that run the application of the benchmarks. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,13 +11,17 @@ import { createRestClient } from '../../src/cli/rest-client.ts';
 import { adminLogin } from '../../src/cli/two-clusters.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { buildPackage } from '../../src/packaging/build.ts';
-import { cpuMs, descendants } from './processes.ts';
+import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import type { Scratch } from './scratch.ts';
 
-const member = 'CN=Alice, O=Alice Corp, L=London, C=GB';
+export const alice = 'CN=Alice, O=Alice Corp, L=London, C=GB';
+/** Says nothing to Alice. Names in canonical form. */
+export const bob = 'CN=Bob, O=Bob Corp, L=Paris, C=FR';
 const project = fileURLToPath(new URL('./app', import.meta.url));
 
 export type OneCluster = {
+  readonly groupId: string;
+  /** Of Alice. */
   readonly shortHash: string;
   readonly adminPassword: string;
   readonly process: ClusterProcess;
@@ -40,22 +44,24 @@ export const startOneCluster = async (scratch: Scratch): Promise<OneCluster & { 
   const restPort = await freePort(18_888);
   const options = { directory, restPort, gatewayPort: await freePort(18_080, [restPort]), adminPassword: randomBytes(12).toString('base64url') };
   const process = await begin(scratch, options);
-  const shortHash = await install(process, scratch.directory, options.adminPassword);
-  const cluster = { shortHash, adminPassword: options.adminPassword, directory };
+  const groupId = randomUUID();
+  const shortHash = await install(process, groupId, scratch.directory, options.adminPassword);
+  const cluster = { groupId, shortHash, adminPassword: options.adminPassword, directory };
   return { ...cluster, process, restart: async () => ({ ...cluster, process: await begin(scratch, options) }) };
 };
 
-/** The steps that an operator takes: keys, package, virtual node, registration. */
-const install = async (process: ClusterProcess, directory: string, adminPassword: string): Promise<string> => {
+/** The steps that an operator takes: keys, package, virtual nodes, registrations. Gives Alice's short hash. */
+const install = async (process: ClusterProcess, groupId: string, directory: string, adminPassword: string): Promise<string> => {
   const client = createRestClient(process.restUrl, adminLogin, adminPassword);
-  const plan = { name: member, groupId: randomUUID(), client, gatewayUrl: process.gatewayUrl };
-  const prepared = await prepareMember(plan);
+  const prepared = await Promise.all([alice, bob].map((name) => prepareMember({ name, groupId, client, gatewayUrl: process.gatewayUrl })));
   const signer = await openSigningKey(join(directory, 'signing-key'));
-  const { cpi } = await buildPackage({ project, groupPolicy: staticGroupPolicy(plan.groupId, [prepared]), signer });
+  const { cpi } = await buildPackage({ project, groupPolicy: staticGroupPolicy(groupId, prepared), signer });
   const checksum = await uploadCpi(client, cpi!, signer.certificateChainPem);
-  await createVirtualNode(plan, checksum);
-  await registerMember(plan, prepared.shortHash);
-  return prepared.shortHash;
+  for (const member of prepared) {
+    await createVirtualNode(member, checksum);
+    await registerMember(member, member.shortHash);
+  }
+  return prepared[0]!.shortHash;
 };
 
 /** The cluster's own PostgreSQL, by what the server writes into its folder (fourth line of postmaster.pid: the port). */
@@ -65,11 +71,11 @@ export const databaseUrlOf = ({ directory }: OneCluster): string => {
   return `postgres://cordage:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
 };
 
-/** Processor time so far of the cluster's own process and of its PostgreSQL, in milliseconds. */
-export const clusterCpuMs = ({ process: { pid } }: OneCluster): Record<string, number> => ({
-  cluster: cpuMs(pid),
-  PostgreSQL: descendants(pid).filter((one) => one !== pid).reduce((sum, one) => sum + cpuMs(one), 0),
-});
+/** Processor time so far of the cluster's processes, in milliseconds. */
+export const clusterCpuMs = ({ process: { pid } }: OneCluster): Record<string, number> => {
+  const { own, sandbox, PostgreSQL } = processesBelow(pid);
+  return { cluster: sumOf(own, cpuMs), sandbox: sumOf(sandbox, cpuMs), PostgreSQL: sumOf(PostgreSQL, cpuMs) };
+};
 
 export type Flows = {
   start(flowClassName: string, clientRequestId: string, requestBody?: unknown): Promise<void>;

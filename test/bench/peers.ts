@@ -13,7 +13,7 @@ import { until } from '../../src/cli/rest-client.ts';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { runFor, summarise, type Run } from './load.ts';
-import { cpuMs, descendants } from './processes.ts';
+import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import type { Scratch } from './scratch.ts';
 
 const folder = fileURLToPath(new URL('./peers', import.meta.url));
@@ -165,7 +165,7 @@ export const startDbos = async (scratch: Scratch, form: DbosForm): Promise<Peer>
     },
     cpuMs: () => ({
       'DBOS process': cpuMs(child.pid!),
-      PostgreSQL: descendants(process.pid).filter((one) => one !== process.pid && one !== child.pid).reduce((sum, one) => sum + cpuMs(one), 0),
+      PostgreSQL: sumOf(processesBelow(process.pid).PostgreSQL, cpuMs),
     }),
   };
 };

@@ -32,3 +32,19 @@ export const cpuMs = (pid: number): number => {
   const fields = statOf(pid) ?? [];
   return ([11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field] ?? 0), 0) / ticksPerSecond) * 1000;
 };
+
+const isPostgres = (pid: number): boolean => {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres');
+  } catch {
+    return false;
+  }
+};
+
+/** The processes of a cluster (or of a benchmark that runs its parts): its own, those of the sandbox, its PostgreSQL. */
+export const processesBelow = (pid: number): { readonly own: readonly number[]; readonly sandbox: readonly number[]; readonly PostgreSQL: readonly number[] } => {
+  const others = descendants(pid).filter((one) => one !== pid);
+  return { own: [pid], sandbox: others.filter((one) => !isPostgres(one)), PostgreSQL: others.filter(isPostgres) };
+};
+
+export const sumOf = (pids: readonly number[], figure: (pid: number) => number): number => pids.reduce((sum, pid) => sum + figure(pid), 0);
