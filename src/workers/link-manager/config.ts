@@ -68,8 +68,9 @@ export const linkManagerLimits = {
   /** Of the waiting messages, those kept in memory between steps. At least two windows. */
   cachedMessagesMax: 1_024,
   cachedChars: 6_000_000,
-  /** Time-outs of messages that are not in memory are looked for at most this often. */
+  /** Messages that ran out of time and are not in memory are looked for at most this often, and a page of them in this time. */
   expirySweepMs: 2_000,
+  sweepPageMs: 50,
   /** Messages that came in part and wait for the rest, of all pairs of one replica: some 80 MB at most. */
   partialsMax: 32,
   /** Message ids remembered per pair to recognise a sender's repeats. */

@@ -9,8 +9,11 @@
  */
 import { createBoundedCache } from '../../cipher/bounded-cache.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
-import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
-import { backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, type Backlog, type HeldBacklog, type OutboundMessage, type PartialMessage } from './delivery/delivery.ts';
+import type { ItemRange, Machine, StepInput, StepOutput } from '../../shell/worker.ts';
+import {
+  backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, pageAfter, sweepFrom, windowAfter, type HeldBacklog, type OutboundMessage,
+  type PartialMessage,
+} from './delivery/delivery.ts';
 import type { Pair } from './directory.ts';
 import type { Head, LinkEvent } from './head.ts';
 import { hearsAnswer, onAnswer } from './on-answer.ts';
@@ -24,6 +27,7 @@ import { setHead, type Turn, type TurnDeps } from './turn.ts';
 export type LinkMachine = Machine<Head, OutboundMessage, LinkEvent>;
 type Input = StepInput<Head, OutboundMessage, LinkEvent>;
 type Output = StepOutput<Head, OutboundMessage>;
+type Wanted = { readonly what: 'window' | 'page'; readonly range: ItemRange };
 
 /** Gives a reason when the event can be handled by nobody, ever. */
 const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined> => {
@@ -39,8 +43,8 @@ const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined>
   }
 };
 
-const openTurn = (deps: TurnDeps, { backlog, partial }: Pick<Turn, 'backlog' | 'partial'>, { key, head }: Input, now: number): Turn => ({
-  deps, key, now, head, backlog, partial,
+const openTurn = (deps: TurnDeps, memory: Pick<Turn, 'backlog' | 'page' | 'partial'>, { key, head }: Input, now: number): Turn => ({
+  deps, key, now, head, ...memory,
   changed: false, mustSpeak: false, itemsAdded: [], itemsRemoved: [], effects: [], route: undefined,
 });
 
@@ -81,11 +85,22 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   /** Messages that came in part, each with the head that its last part left behind. */
   const partials = createBoundedCache<{ readonly head: Head; readonly partial: PartialMessage | undefined }>(deps.limits.partialsMax);
 
-  const backlogFor = ({ head, items }: Input): Backlog => {
-    if (head === undefined) return openBacklog(emptyBacklog);
-    if (items !== undefined) return backlogOf(items, head.outbound.floor);
+  /** What of the store this step must see: the window where memory falls short, else a page where a look for expired ones goes on. */
+  const wantedOf = (head: Head | undefined, events: readonly LinkEvent[]): Wanted | undefined => {
+    if (head === undefined || !hasOutstanding(head.outbound)) return undefined;
+    const { expiryAt, sent, floor } = head.outbound;
     const known = held.get(head);
-    return known === undefined ? { items: [], complete: !hasOutstanding(head.outbound) } : openBacklog(known);
+    if (fallsShort(known, sent, deps.limits)) return { what: 'window', range: windowAfter(floor, deps.limits) };
+    if (known!.complete || expiryAt === null || !events.some((event) => event.type === 'wake' && event.dueAt >= expiryAt)) return undefined;
+    return { what: 'page', range: pageAfter(sweepFrom(head.outbound), deps.limits) };
+  };
+
+  /** A head without items that was not stepped here has no outstanding ones: else `wantedOf` would have asked. */
+  const backlogFor = ({ head, items, events }: Input): Pick<Turn, 'backlog' | 'page'> => {
+    const wanted = wantedOf(head, events);
+    if (head === undefined || (wanted?.what !== 'window' && held.get(head) === undefined)) return { backlog: openBacklog(emptyBacklog), page: undefined };
+    if (wanted?.what === 'window') return { backlog: backlogOf(items ?? [], wanted.range, head.outbound.next), page: undefined };
+    return { backlog: openBacklog(held.get(head)!), page: wanted?.what === 'page' ? items : undefined };
   };
 
   const partialFor = ({ key, head }: Input): PartialMessage | undefined => {
@@ -100,7 +115,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   };
 
   const stepKey = async (input: Input, now: number): Promise<Output> => {
-    const turn = openTurn(deps, { backlog: backlogFor(input), partial: partialFor(input) }, input, now);
+    const turn = openTurn(deps, { ...backlogFor(input), partial: partialFor(input) }, input, now);
     forgetForeign(turn);
     let at = 0;
     try {
@@ -137,13 +152,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
       const others = pairs.some((pair) => deps.directory.route(pair).type === 'hold') || events.some(({ type, ...event }) => type === 'link-in' && isHello(event));
       await deps.directory.lookUp({ sources, others });
     },
-    needsItems: (_key, head, events) => {
-      if (head === undefined || !hasOutstanding(head.outbound)) return false;
-      const { expiryAt, sent } = head.outbound;
-      const known = held.get(head);
-      if (fallsShort(known, sent, deps.limits)) return true;
-      return !known!.complete && expiryAt !== null && events.some((event) => event.type === 'wake' && event.dueAt >= expiryAt);
-    },
+    needsItems: (_key, head, events) => wantedOf(head, events)?.range ?? false,
     step: (inputs, now) => Promise.all(inputs.map((input) => stepKey(input, now))),
   };
 };

@@ -1,48 +1,55 @@
 /** How every step ends: what ran out of time is given up, what may leave leaves, and the next waking is set. */
 import {
-  acknowledged, chunksToSend, encodeBody, goBack, hasOutstanding, headerOf, hold, markSent, mustAcknowledge, nextExpiry, resendTime, settle,
-  takeExpired, takeTo, type Outbound,
+  acknowledged, chunksToSend, encodeBody, goBack, hasOutstanding, headerOf, hold, isLast, markSent, mustAcknowledge, nextExpiry, pageAfter, resendTime,
+  settle, sweepFrom, sweptPage, takeExpired, takeOut, takeTo, type Outbound, type OutboundItem,
 } from './delivery/delivery.ts';
 import type { Route } from './directory.ts';
 import type { Head } from './head.ts';
 import {
   begin, needsRenewal, sealOn, sendingSession, sessionsDueAt, tick, withoutHandshakes, type Session, type SessionContext,
 } from './session/session.ts';
-import { handOn, routeOf, say, sessionContextOf, setHead, tellUndelivered, type Turn } from './turn.ts';
+import { handOn, routeOf, say, sessionContextOf, setHead, tellUndelivered, type Addressed, type Turn } from './turn.ts';
 
 type Remote = Extract<Route, { type: 'remote' }>;
 
-/** D2: who waits in vain is told. */
-const giveUpExpired = (turn: Turn, head: Head): Head => {
-  const { outbound, pair } = head;
-  if (outbound.expiryAt === null || turn.now < outbound.expiryAt) return head;
-  const addressed = { groupId: pair.groupId, source: pair.ours, destination: pair.theirs };
-  const { complete } = turn.backlog;
-  const expired = takeExpired(turn.backlog, turn.now);
+const addressedOf = ({ pair }: Head): Addressed => ({ groupId: pair.groupId, source: pair.ours, destination: pair.theirs });
+
+const giveUp = (turn: Turn, head: Head, expired: readonly OutboundItem[]): void => {
   for (const { position, value } of expired) {
     turn.itemsRemoved.push(position);
-    tellUndelivered(turn, addressed, value, 'it was not acknowledged before its time ran out');
+    tellUndelivered(turn, addressedOf(head), value, 'it was not acknowledged before its time ran out');
   }
-  const settled = settle(outbound, turn.backlog, outbound.floor);
-  // Not all were seen: the waking that this time is set for brings them all.
-  if (!complete) return { ...head, outbound: settled };
-  const earliest = nextExpiry(turn.backlog.items);
-  return { ...head, outbound: { ...settled, expiryAt: earliest === null ? null : Math.max(earliest, expired.length > 0 ? turn.now + expirySpacing(turn) : earliest) } };
 };
 
-/** A backlog that does not fit into memory is read anew for each look, so looks are spaced out. */
-const expirySpacing = (turn: Turn): number => (turn.backlog.items.length > turn.deps.limits.cachedMessagesMax ? turn.deps.limits.expirySweepMs : 0);
+/** D2: who waits in vain is told. */
+const giveUpExpired = (turn: Turn, head: Head): Head => {
+  const { outbound } = head;
+  const { backlog, page, now } = turn;
+  if (outbound.expiryAt === null || now < outbound.expiryAt) return head;
+  if (backlog.complete) {
+    giveUp(turn, head, takeExpired(backlog, now));
+    return { ...head, outbound: { ...settle(outbound, backlog, outbound.floor), sweep: null, expiryAt: nextExpiry(backlog.items) } };
+  }
+  // The waking that this time is set for brings a page.
+  if (page === undefined) return head;
+  const expired = page.filter(({ value }) => value.expiresAt <= now);
+  giveUp(turn, head, expired);
+  takeOut(backlog, expired);
+  const left = page.filter(({ value }) => value.expiresAt > now);
+  const last = isLast(page, pageAfter(sweepFrom(outbound), turn.deps.limits), outbound.next);
+  return { ...head, outbound: settle(sweptPage(outbound, page, left, last, now, turn.deps.limits), backlog, outbound.floor) };
+};
 
-/** What waited for a peer that lives here now. */
+/** What waited for a peer that lives here now, a window at a time. */
 const deliverHere = (turn: Turn, head: Head): Head => {
   if (!hasOutstanding(head.outbound)) return head;
-  const { pair } = head;
   const waiting = takeTo(turn.backlog, head.outbound.next - 1);
   for (const { position, value } of waiting) {
     turn.itemsRemoved.push(position);
-    handOn(turn, `${value.messageId}/local`, { groupId: pair.groupId, source: pair.ours, destination: pair.theirs }, value);
+    handOn(turn, `${value.messageId}/local`, addressedOf(head), value);
   }
-  return { ...head, outbound: settle(head.outbound, turn.backlog, head.outbound.floor) };
+  const outbound = settle(head.outbound, turn.backlog, waiting.at(-1)?.position ?? head.outbound.floor);
+  return { ...head, outbound: hasOutstanding(outbound) ? { ...outbound, holdAt: turn.now } : outbound };
 };
 
 /** No way to the peer now: look again later, and let go of what leads nowhere. */

@@ -49,6 +49,8 @@ export type Turn = {
   /** A packet must leave though nothing else does: the peer waits to see the session used. */
   mustSpeak: boolean;
   readonly backlog: Backlog;
+  /** Messages behind those in memory, read to look for those that ran out of time. */
+  readonly page: readonly OutboundItem[] | undefined;
   /** A message of the peer that came in part. */
   partial: PartialMessage | undefined;
   itemsAdded: OutboundItem[];

@@ -8,7 +8,7 @@ import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import { linkManagerToFlowReceive } from '../../../src/messages/link-manager-to-flow.receive.ts';
 import { linkManagerToGatewayLinkOut } from '../../../src/messages/link-manager-to-gateway.link-out.ts';
 import type { GroupParameters } from '../../../src/messages/member-to-all.group-parameters.ts';
-import type { StoredItem } from '../../../src/shell/worker.ts';
+import type { ItemRange, StoredItem } from '../../../src/shell/worker.ts';
 import type { LinkManagerLimits } from '../../../src/workers/link-manager/config.ts';
 import type { OutboundMessage } from '../../../src/workers/link-manager/delivery/delivery.ts';
 import type { KeyAgreement } from '../../../src/workers/link-manager/worker.ts';
@@ -38,6 +38,8 @@ type Side = {
   queue: LinkEvent[];
   stepping: boolean;
   readonly received: Received[];
+  /** The most messages that one step read from the store. */
+  loadedMax: number;
   /** Every packet that left. */
   readonly packets: string[];
 };
@@ -70,7 +72,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
   const sideOf = (party: Party): Side => ({
     party,
     cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), ...(keyAgreement === undefined ? {} : { keyAgreement }) }),
-    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], packets: [],
+    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], loadedMax: 0, packets: [],
   });
   const sides = { alice: sideOf(alice), bob: sideOf(bob) };
   const peerOf = (side: Side): Side => (side === sides.alice ? sides.bob : sides.alice);
@@ -101,14 +103,26 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
     }
   };
 
+  const itemsFor = (side: Side, needed: boolean | ItemRange): StoredItem<OutboundMessage>[] | undefined => {
+    if (needed === false) return undefined;
+    const { after, countMax, bytesMax } = needed === true ? { after: Number.NEGATIVE_INFINITY, countMax: Infinity, bytesMax: Infinity } : needed;
+    const behind = [...side.items].filter(([position]) => position > after).sort(([one], [other]) => one - other).slice(0, countMax);
+    let bytes = 0;
+    const items = behind.map(([position, value]) => ({ position, value })).filter(({ value }) => {
+      const before = bytes;
+      bytes += JSON.stringify(value).length;
+      return before < bytesMax;
+    });
+    side.loadedMax = Math.max(side.loadedMax, items.length);
+    return items;
+  };
+
   const stepSide = async (side: Side): Promise<void> => {
     if (side.queue.length === 0) return;
     const events = side.queue.splice(0, side.queue.length);
     const { machine } = side.cluster;
     await machine.prepare?.(events);
-    const items: StoredItem<OutboundMessage>[] | undefined = machine.needsItems?.(tag, side.head, events)
-      ? [...side.items].sort(([one], [other]) => one - other).map(([position, value]) => ({ position, value }))
-      : undefined;
+    const items = itemsFor(side, machine.needsItems?.(tag, side.head, events) ?? false);
     const [output] = await machine.step([{ key: tag, head: side.head, items, events }], now);
     if (chance.next() < world.faults.lostStep) {
       // Not saved: all is stepped again, in a batch that may hold more.

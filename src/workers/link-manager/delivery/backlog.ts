@@ -1,8 +1,10 @@
 /**
  * The messages of a pair that wait or are under way, lowest number first. They are stored as items of the pair's key, position
- * = sequence number; of a long backlog only the beginning is held in memory.
+ * = sequence number. Of a long backlog only a window at its beginning is ever read into memory, and a page at a time when
+ * messages that ran out of time are looked for behind it: a peer that is gone for a day costs storage and nothing else.
  */
-import type { StoredItem } from '../../../shell/worker.ts';
+import { payloadCharsMax } from '../../../messages/all-to-link-manager.send.ts';
+import type { ItemRange, StoredItem } from '../../../shell/worker.ts';
 import type { LinkManagerLimits } from '../config.ts';
 
 /** Who hears a message on the other side: flows, or the link manager itself (a receipt). */
@@ -34,11 +36,28 @@ export const emptyBacklog: HeldBacklog = { items: [], complete: true };
 
 export const openBacklog = (held: HeldBacklog): Backlog => ({ items: [...held.items], complete: held.complete });
 
-/** All items of the store; those below the floor are gone already. */
-export const backlogOf = (items: readonly OutboundItem[], floor: number): Backlog => ({
-  items: items.filter((item) => item.position > floor),
-  complete: true,
+/** JSON writes a UTF-16 code unit in six bytes at most, and a message's other fields in fewer than these. */
+const jsonBytesPerChar = 6;
+const jsonBytesBeside = 10_000;
+
+/** What is read for a window: at least all that can be under way, so that an acknowledgement finds what it lets go. */
+export const windowAfter = (floor: number, limits: LinkManagerLimits): ItemRange => ({
+  after: floor,
+  countMax: limits.cachedMessagesMax,
+  bytesMax: jsonBytesPerChar * (limits.windowChars + payloadCharsMax) + jsonBytesBeside * limits.windowMessages,
 });
+
+/** A page of the messages behind those in memory. */
+export const pageAfter = (position: number, limits: LinkManagerLimits): ItemRange => ({ ...windowAfter(position, limits), after: position });
+
+const bytesAtMost = (items: readonly OutboundItem[]): number =>
+  items.reduce((sum, { value }) => sum + jsonBytesPerChar * value.payload.length + jsonBytesBeside, 0);
+
+/** True when nothing can be behind these items, the result of reading this range. */
+export const isLast = (items: readonly OutboundItem[], range: ItemRange, next: number): boolean =>
+  items.length === 0 || items.at(-1)!.position === next - 1 || (items.length < range.countMax && bytesAtMost(items) < range.bytesMax);
+
+export const backlogOf = (items: readonly OutboundItem[], range: ItemRange, next: number): Backlog => ({ items: [...items], complete: isLast(items, range, next) });
 
 /** Takes a new message in; behind a gap it stays in the store alone. */
 export const append = (backlog: Backlog, item: OutboundItem): void => {
@@ -56,6 +75,12 @@ export const takeExpired = (backlog: Backlog, now: number): OutboundItem[] => {
   const expired = backlog.items.filter((item) => item.value.expiresAt <= now);
   if (expired.length > 0) backlog.items = backlog.items.filter((item) => item.value.expiresAt > now);
   return expired;
+};
+
+/** Removes those that are no longer in the store. */
+export const takeOut = (backlog: Backlog, gone: readonly OutboundItem[]): void => {
+  const positions = new Set(gone.map(({ position }) => position));
+  if (positions.size > 0) backlog.items = backlog.items.filter(({ position }) => !positions.has(position));
 };
 
 /** The beginning that fits the bounds, for the next step. */

@@ -20,7 +20,7 @@ import type { Backlog, OutboundItem } from './backlog.ts';
 import { encodeMessage, messagesBytesMax, type BodyHeader, type DataBody } from './body.ts';
 import { addPart, wholeOf, type PartialMessage, type WholeMessage } from './parts.ts';
 
-export { append, backlogOf, closeBacklog, emptyBacklog, fallsShort, openBacklog, takeExpired, takeTo } from './backlog.ts';
+export { append, backlogOf, closeBacklog, emptyBacklog, fallsShort, isLast, openBacklog, pageAfter, takeExpired, takeOut, takeTo, windowAfter } from './backlog.ts';
 export type { Backlog, HeldBacklog, OutboundItem, OutboundMessage } from './backlog.ts';
 export { decodeBody, encodeBody, type DataBody } from './body.ts';
 export type { PartialMessage, WholeMessage } from './parts.ts';
@@ -40,8 +40,10 @@ export type Outbound = {
   readonly resends: number;
   readonly resendAt: number | null;
   readonly gapResentAt: number;
-  /** Not later than the earliest time at which a waiting message runs out of time. */
+  /** When to look for messages that ran out of time: not later than the earliest does, save where looks are spaced out. */
   readonly expiryAt: number | null;
+  /** A look at a backlog that is not in memory goes on page by page: how far it came, and the earliest time it met. */
+  readonly sweep: { readonly to: number; readonly earliest: number | null } | null;
   /** Times the peer could not be addressed, and when to look again. */
   readonly holds: number;
   readonly holdAt: number | null;
@@ -58,7 +60,7 @@ export type Inbound = {
 };
 
 export const newOutbound = (stream: string): Outbound => ({
-  stream, next: 1, floor: 0, sent: 0, sentMax: 0, resends: 0, resendAt: null, gapResentAt: 0, expiryAt: null, holds: 0, holdAt: null,
+  stream, next: 1, floor: 0, sent: 0, sentMax: 0, resends: 0, resendAt: null, gapResentAt: 0, expiryAt: null, sweep: null, holds: 0, holdAt: null,
 });
 
 export const newInbound: Inbound = { stream: null, delivered: 0, owed: 0, ackAt: null, gap: false };
@@ -99,7 +101,7 @@ export const settle = (outbound: Outbound, backlog: Backlog, floorMin: number): 
     floor,
     sent: Math.max(outbound.sent, floor),
     sentMax: Math.max(outbound.sentMax, floor),
-    ...(idle ? { resendAt: null, resends: 0, expiryAt: null, holds: 0, holdAt: null } : {}),
+    ...(idle ? { resendAt: null, resends: 0, expiryAt: null, sweep: null, holds: 0, holdAt: null } : {}),
   };
 };
 
@@ -176,9 +178,21 @@ export const hold = (outbound: Outbound, now: number, limits: LinkManagerLimits)
   holdAt: now + backOff(outbound, outbound.holds, limits.holdMsMin, limits.holdMsMax),
 });
 
-/** The waiting messages that ran out of time decide when to look again. */
-export const nextExpiry = (items: readonly OutboundItem[]): number | null =>
-  items.reduce<number | null>((earliest, { value }) => Math.min(earliest ?? value.expiresAt, value.expiresAt), null);
+/** The earliest time at which one of these runs out of time, or the one given. */
+export const nextExpiry = (items: readonly OutboundItem[], before: number | null = null): number | null =>
+  items.reduce<number | null>((earliest, { value }) => Math.min(earliest ?? value.expiresAt, value.expiresAt), before);
+
+/** Where the look for messages that ran out of time goes on. */
+export const sweepFrom = ({ sweep, floor }: Outbound): number => Math.max(sweep?.to ?? 0, floor);
+
+/** One page was looked at; `left` of it is still waiting. Long backlogs are looked through no faster and no oftener than the bounds say. */
+export const sweptPage = (outbound: Outbound, page: readonly OutboundItem[], left: readonly OutboundItem[], last: boolean, now: number, limits: LinkManagerLimits): Outbound => {
+  const earliest = nextExpiry(left, outbound.sweep?.earliest ?? null);
+  if (!last) return { ...outbound, sweep: { to: page.at(-1)!.position, earliest }, expiryAt: now + limits.sweepPageMs };
+  const pages = Math.ceil((outbound.next - 1 - outbound.floor) / limits.cachedMessagesMax);
+  const soonest = now + Math.max(limits.expirySweepMs, pages * limits.sweepPageMs);
+  return { ...outbound, sweep: null, expiryAt: earliest === null ? null : Math.max(earliest, soonest) };
+};
 
 // ── Inbound ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
