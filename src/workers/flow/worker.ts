@@ -3,7 +3,7 @@
  *
  * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query;
  *   views of virtual nodes, CPIs, CPK code, members and group parameters
- * - **says** flow-to-rest.status, flow-to-db.entity, all-to-crypto.sign, all-to-link-manager.send, and answers to rest
+ * - **says** flow-to-rest.status, flow-to-db.entity, flow-to-db.query, all-to-crypto.sign, all-to-crypto.key, all-to-link-manager.send, and answers to rest
  * - **owns** checkpoints: a head and a journal for each flow
  * - **never** runs application code outside the sandbox
  */
@@ -41,7 +41,7 @@ export const createFlowWorker = ({ views, sandbox, log, metrics, limits: given }
   return {
     room: 'flow',
     machine: createFlowMachine({ facts, sandbox, limits, log, metrics }),
-    answers: [createOnQuery({ charsMax: limits.queryCharsMax })],
+    answers: [createOnQuery({ charsMax: limits.queryCharsMax, cpks: views.cpks })],
     close: () => sandbox.close(),
   };
 };

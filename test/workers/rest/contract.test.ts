@@ -13,6 +13,8 @@ const ours = createOpenApi(routes) as unknown as { paths: Record<string, Json>; 
 /** Everything in which our document says more than the contract. This list grows only with features Corda lacks. */
 const additions = {
   operations: [
+    'get /cpk/{cpkhash}/{part}/{index}',
+    'get /flow/{holdingidentityshorthash}/{clientrequestid}/journal',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/events',
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/kill',
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
@@ -22,7 +24,7 @@ const additions = {
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',
   ],
-  schemas: ['ErrorResponse'],
+  schemas: ['ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage'],
 };
 
 /** Status codes that Corda's server really answers where its document says 200 (rest-behaviour, section 1). */

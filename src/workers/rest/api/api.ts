@@ -4,6 +4,7 @@ import { certificateRoutes } from './certificate.ts';
 import { cpiRoutes } from './cpi.ts';
 import { flowClassRoutes } from './flow-class.ts';
 import { flowRoutes } from './flow.ts';
+import { flowJournalRoutes } from './flow-journal.ts';
 import { helloRoutes } from './hello.ts';
 import { hsmRoutes } from './hsm.ts';
 import { keyRoutes } from './key.ts';
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = [
   ...membersRoutes,
   ...flowClassRoutes,
   ...flowRoutes,
+  ...flowJournalRoutes,
   ...hsmRoutes,
   ...keyRoutes,
 ];
