@@ -11,6 +11,7 @@ import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import { parseX500 } from '../../identity/x500.ts';
 import type { FlowEvent } from './engine/event.ts';
 import type { Facts } from './engine/facts.ts';
+import { createPlaces } from './places.ts';
 
 export type CpkChunk = BodyOf<typeof dbToFlowCpk>;
 
@@ -47,6 +48,7 @@ export const createFacts = (views: FlowViews, { bundlesMax }: { readonly bundles
       return code;
     },
     member: (groupId, x500Name) => views.members.get(`${groupId}/${x500Name}`),
+    locate: createPlaces(views.cpks).locate,
     members: (groupId) => [...views.members.entries()].map(([, member]) => member).filter((member) => member.groupId === groupId),
   };
   return {

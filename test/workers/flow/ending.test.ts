@@ -114,7 +114,7 @@ describe('a flow that is killed', () => {
   });
 
   test('may be spinning: it ends, whether or not its thread was stopped before', async () => {
-    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150 } });
+    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150, patienceMs: 20_000 } });
     world = await worldOf({ sandbox: () => strict, batchMax: 1 });
     world.start('Alice', 'test.Spin', null, 'k');
     await kill('k');
@@ -342,7 +342,7 @@ describe('a flow that the platform failed', () => {
     await begin('test.Large', 'large');
     await redrive('large');
     expect(lastAnswer()).toMatchObject({ type: 'refused', code: 'FLOW_NOT_REDRIVABLE', message: expect.stringContaining('broke a limit') as unknown });
-    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150 } });
+    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150, patienceMs: 20_000 } });
     world = await worldOf({ sandbox: (common) => (common === 'Alice' ? strict : createTrustingSandbox()) });
     await begin('test.TalkAndSpin', 'told');
     expect(world.statusOf('Alice', 'told')?.flowStatus).toBe('FAILED');
@@ -353,7 +353,7 @@ describe('a flow that the platform failed', () => {
   });
 
   test('and that spun alone is driven again from where it was', async () => {
-    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150 } });
+    const strict = createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { turnMsMax: 150, patienceMs: 20_000 } });
     world = await worldOf({ sandbox: () => strict });
     await begin('test.Spin', 's');
     expect(world.statusOf('Alice', 's')?.flowError?.message).toMatch(/^FLOW_TIME_EXCEEDED/);

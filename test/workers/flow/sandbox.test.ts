@@ -57,7 +57,8 @@ const freshOf = (flowClassName: string, input: unknown, journal: readonly Replay
   code,
   me,
   flowClassName,
-  start: { type: 'input', json: JSON.stringify(input) },
+  flags: [],
+  start: { type: 'input', json: JSON.stringify(input), context: {} },
   journal,
 });
 
@@ -78,6 +79,9 @@ const program: fc.Arbitrary<Program> = fc.letrec<{ program: Program; part: strin
   program: fc.array(tie('part'), { maxLength: 5 }),
   part: fc.oneof({ depthSize: 'small', withCrossShrink: true }, fc.constantFrom('tick', 'draw', 'log', 'open', 'race', 'a', 'b'), tie('program')),
 })).program;
+
+/** Places in the code are for people: V8 tells more or fewer of the callers that wait. */
+const withoutPlaces = (result: TurnResult): unknown => JSON.parse(JSON.stringify(result, (key, value: unknown) => (key === 'where' ? undefined : value)));
 
 /** Runs a program to its end; the choices say which pending operation completes next, and how. */
 type Run = { readonly journal: ReplayStep[]; readonly result: TurnResult };
@@ -129,7 +133,7 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
         const evicted = await runProgram(sandbox, flowId, input, drawn[Symbol.iterator](), (step) => evictions[step] === true);
         sandbox.forget([flowId]);
         expect(evicted.journal).toEqual(live.journal);
-        expect(evicted.result).toEqual(live.result);
+        expect(withoutPlaces(evicted.result)).toEqual(withoutPlaces(live.result));
       }),
       { numRuns: 60 },
     );
@@ -147,7 +151,7 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
 
   test('F2: results stand in the order of the turns, whatever becomes of each', async () => {
     const results = await sandbox.run([begin('test.Echo', 'one'), begin('test.Throw'), begin('test.Missing'), begin('test.Follow', ['a']), begin('test.Echo', { two: 2 })]);
-    expect(results.map((result) => (result.type === 'ran' ? (result.finished ?? 'waits') : result.type))).toEqual([
+    expect(results.map((result) => (result.type === 'ran' ? (result.finished ?? 'waits') : result.type))).toMatchObject([
       { type: 'result', result: 'one' },
       { type: 'error', message: 'no way' },
       'fault',
@@ -180,7 +184,7 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
   test('F3: other code than the journal was written by is told where they part', async () => {
     const asked = [{ kind: 'db.find' as const, digest: 'other', sketch: '{"entity":"Note","ids":["z"]}' }];
     const replaced = await runOne({ ...begin('test.Follow', ['a']), fresh: freshOf('test.Follow', ['a'], [{ at: 1, asked }]) });
-    expect(replaced).toEqual({
+    expect(replaced).toMatchObject({
       type: 'diverged',
       message: 'at operation 0 the journal has db.find {"entity":"Note","ids":["z"]}, the code asked for db.find {"entity":"Note","ids":["a"]}',
     });

@@ -21,7 +21,12 @@ import type { Session } from './session.ts';
 
 export type FlowIdentity = { readonly x500Name: string; readonly groupId: string; readonly shortHash: string; readonly fullHash: string };
 
-export type FlowError = { readonly type: 'FLOW_FAILED' | 'PLATFORM_ERROR' | 'FLOW_KILLED'; readonly message: string };
+export type FlowError = {
+  readonly type: 'FLOW_FAILED' | 'PLATFORM_ERROR' | 'FLOW_KILLED';
+  readonly message: string;
+  /** Places in the author's sources, innermost first; for those who mend the code, and not for REST. */
+  readonly at?: readonly string[];
+};
 
 /** The code a flow was started with, and stays with. */
 export type PinnedCode = {
@@ -107,7 +112,7 @@ export const flowStatusOf = (head: FlowHead): FlowStatus => ({
   flowId: head.flowId,
   flowStatus: head.status,
   flowResult: head.result,
-  flowError: head.error,
+  flowError: head.error === null ? null : { type: head.error.type, message: head.error.message },
   timestamp: head.updatedAt,
   since: head.since,
 });

@@ -61,8 +61,8 @@ const faultOfResult = (result: string | null, charsMax: number): string | undefi
 };
 
 /** The code came to its end. */
-export const finishFlow = (draft: Draft, finished: Finished): void => {
-  if (finished.type === 'error') return failFlow(draft, { type: 'FLOW_FAILED', message: finished.message });
+export const finishFlow = (draft: Draft, finished: Finished, at: readonly string[]): void => {
+  if (finished.type === 'error') return failFlow(draft, { type: 'FLOW_FAILED', message: finished.message, ...(at.length === 0 ? {} : { at }) });
   const fault = faultOfResult(finished.result, draft.limits.resultCharsMax);
   if (fault !== undefined) return failFlow(draft, { type: 'PLATFORM_ERROR', message: fault });
   for (const session of draft.head!.sessions) {

@@ -11,7 +11,7 @@ import { verify } from '../../../cipher/signature.ts';
 import type { SignatureSpec } from '../../../cipher/signature.ts';
 import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
 import { askedOf } from '../sandbox/ask.ts';
-import type { Completion, FaultCode, Fresh, Sandbox, Turn, TurnResult, TurnStep } from '../sandbox/sandbox.ts';
+import type { Completion, FaultCode, Fresh, Sandbox, Turn, TurnResult, TurnStep, Where } from '../sandbox/sandbox.ts';
 import { append, note, putSession } from './draft.ts';
 import type { Draft, Ready, Verification } from './draft.ts';
 import { refused } from './external.ts';
@@ -123,7 +123,7 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
     case 'fault':
       return takeFault(draft, result.code, `${result.code}: ${result.message}`);
     case 'diverged':
-      return breakFlow(draft, { type: 'PLATFORM_ERROR', message: `FLOW_DIVERGED: the code is not the code that began this flow: ${result.message}` }, { holds: true });
+      return takeDivergence(draft, result.message, placesOf(draft, facts, result.where));
     case 'ran':
       break;
   }
@@ -136,13 +136,21 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
   });
   draft.recall = [];
   if (result.recalled !== undefined && !hasEnded(draft.head!)) askAgain(draft, result.recalled, (one) => remake(draft, one, facts));
-  if (result.finished !== undefined) finishFlow(draft, result.finished);
+  const { finished } = result;
+  if (finished !== undefined) finishFlow(draft, finished, placesOf(draft, facts, finished.type === 'error' ? finished.where : undefined));
+};
+
+const placesOf = (draft: Draft, facts: Facts, where: Where = []): readonly string[] => facts.locate(draft.head!.code.cpkHash, where);
+
+const takeDivergence = (draft: Draft, parting: string, at: readonly string[]): void => {
+  const message = `FLOW_DIVERGED: the code is not the code that began this flow: ${parting}${at[0] === undefined ? '' : ` at ${at[0]}`}`;
+  breakFlow(draft, { type: 'PLATFORM_ERROR', message, ...(at.length === 0 ? {} : { at }) }, { holds: true });
 };
 
 /** Faults of the code that a person mends: it was there when the flow began, and cannot be run now. */
 const codeFaults: readonly FaultCode[] = ['FLOW_CODE_REFUSED', 'FLOW_CLASS_NOT_FOUND', 'FLOW_JOURNAL_CORRUPT'];
 /** What the flow would do again. */
-const ownFaults: readonly FaultCode[] = ['FLOW_OPERATIONS_EXCEEDED', 'FLOW_OUT_OF_TURN'];
+const ownFaults: readonly FaultCode[] = ['FLOW_OPERATIONS_EXCEEDED', 'FLOW_RESULT_TOO_LARGE', 'FLOW_OUT_OF_TURN'];
 
 const takeFault = (draft: Draft, code: FaultCode, message: string): void => {
   const error: FlowError = { type: 'PLATFORM_ERROR', message };
