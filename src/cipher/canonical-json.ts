@@ -5,7 +5,7 @@
  */
 
 /** Nesting of a value: what is signed is flat, and this reads recursively. */
-const depthMax = 200;
+const depthMax = 500;
 
 /** What ails the value, as the message of a TypeError: nothing is dropped or replaced in silence. */
 const fail = (what: string): never => {

@@ -11,13 +11,24 @@ const isRefusal = (error: unknown): error is { code: string; message: string } =
   typeof error.code === 'string' &&
   typeof error.message === 'string';
 
+/** What a refusal of the host is to flow code. */
+const translated = (error: unknown): unknown => (isRefusal(error) ? new FlowPlatformError(error.code, error.message) : error);
+
+/** Computes something at once; a refusal becomes a FlowPlatformError. */
+export const computed = <Value>(work: () => Value): Value => {
+  try {
+    return work();
+  } catch (error) {
+    throw translated(error);
+  }
+};
+
 /** Performs an operation; a refusal becomes a FlowPlatformError. */
 export const perform = async <Kind extends OperationKind>(host: ContextHost, kind: Kind, params: ParamsOf<Kind>): Promise<AnswerOf<Kind>> => {
   try {
     return await host.operation(kind, params);
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw new FlowPlatformError(error.code, error.message);
+    throw translated(error);
   }
 };
 

@@ -28,7 +28,7 @@ export type PublicKeyInfo = z.infer<typeof publicKeyInfo>;
 
 export const allToCryptoKey = wire({
   topic: 'all-to-crypto.key',
-  from: ['rest', 'member'],
+  from: ['rest', 'member', 'flow'],
   to: ['crypto'],
   key: 'tenant',
   retention: 'log',

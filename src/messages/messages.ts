@@ -16,6 +16,7 @@ import { dbToFlowCpk } from './db-to-flow.cpk.ts';
 import { dbToGatewayCertificate } from './db-to-gateway.certificate.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
+import { flowToDbQuery } from './flow-to-db.query.ts';
 import { flowToFlowSession } from './flow-to-flow.session.ts';
 import { flowToFlowWake } from './flow-to-flow.wake.ts';
 import { flowToRestStatus } from './flow-to-rest.status.ts';
@@ -56,6 +57,7 @@ export const wires: readonly Wire<any, any>[] = [
   dbToGatewayCertificate,
   dbToRestUser,
   flowToDbEntity,
+  flowToDbQuery,
   flowToFlowWake,
   flowToRestStatus,
   gatewayToCryptoTlsKey,

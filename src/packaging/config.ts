@@ -31,6 +31,11 @@ export const packageLimits = {
   mappingsCharsMax: 8_000_000,
   /** Bytes of a code unit's schema: a thousand steps of migrations, and some room. */
   schemaBytesMax: 1 * mebi,
+  /** Of a schema: entities with indexes, indexes of one, migrations, and steps of one migration. Each is made in every vault. */
+  entitiesMax: 200,
+  entityIndexesMax: 20,
+  migrationsMax: 1_000,
+  migrationStepsMax: 200,
   /** UTF-16 code units of a group policy's text: what `db-to-all.cpi` carries. */
   groupPolicyCharsMax: 500_000,
 } as const;

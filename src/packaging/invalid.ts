@@ -18,6 +18,8 @@ export type InvalidCode =
   /** The chain leads to no certificate that the cluster trusts for code. */
   | 'PACKAGE_SIGNER_UNTRUSTED'
   | 'PACKAGE_GROUP_POLICY_INVALID'
+  /** The schema of a code unit is none, or makes something that an application may not. */
+  | 'PACKAGE_SCHEMA_INVALID'
   /** The packages inside do not go together: two of one name, flows of one name, two answers to one protocol. */
   | 'PACKAGE_CONFLICT'
   /** Something no check foresaw; the reason says where. */

@@ -12,6 +12,7 @@ import { openContainer, type OpenedContainer } from './container.ts';
 import { parseGroupPolicy, type GroupPolicy } from './group-policy.ts';
 import { invalid, type Invalid } from './invalid.ts';
 import { bundleEntry, groupPolicyEntry, schemaEntry, sourceMapEntry, type FlowDeclaration } from './manifest.ts';
+import { parseSchema, type PackageSchema } from './schema.ts';
 import type { Trust } from './signature.ts';
 import type { ZipEntries } from './zip.ts';
 
@@ -27,8 +28,8 @@ export type OpenedCpk = {
   readonly bundle: Uint8Array;
   /** Source map of the bundle: JSON in UTF-8 that nobody has looked into. */
   readonly sourceMap?: Uint8Array;
-  /** What it keeps in vaults: JSON in UTF-8. */
-  readonly schema?: Uint8Array;
+  /** What it keeps in vaults beside plain entities. */
+  readonly schema?: PackageSchema;
 };
 
 export type OpenedCpb = { readonly type: 'cpb'; readonly hash: string; readonly id: PackageId; readonly cpks: readonly OpenedCpk[] };
@@ -100,14 +101,16 @@ const openCpk = async (bytes: Uint8Array, trust: Trust): Promise<{ type: 'cpk'; 
   const fault = checkParts(opened.files);
   if (fault !== undefined) return fault;
   const part = (name: string): Uint8Array | undefined => opened.files.get(name);
-  const [bundle, sourceMap, schema] = [part(bundleEntry)!, part(sourceMapEntry), part(schemaEntry)];
-  const optional = { ...(sourceMap === undefined ? {} : { sourceMap }), ...(schema === undefined ? {} : { schema }) };
+  const [bundle, sourceMap, schemaFile] = [part(bundleEntry)!, part(sourceMapEntry), part(schemaEntry)];
+  const read = schemaFile === undefined ? undefined : parseSchema(textOfFile(schemaFile)!);
+  if (read?.type === 'invalid') return invalid('PACKAGE_SCHEMA_INVALID', `${schemaEntry}: ${read.reason}`);
+  const optional = { ...(sourceMap === undefined ? {} : { sourceMap }), ...(read === undefined ? {} : { schema: read.schema }) };
   return { type: 'cpk', cpk: { hash: opened.hash, id: idOf(opened), flows: opened.manifest.flows, bundle, ...optional } };
 };
 
 // ── CPB ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Names that REST and counterparties use must lead to one flow. */
+/** Names that REST and counterparties use must lead to one flow, and a table must belong to one code unit. */
 const checkTogether = (cpks: readonly OpenedCpk[]): Invalid | undefined => {
   const twice = repeated(cpks.map(({ id }) => id.name));
   if (twice !== undefined) return invalid('PACKAGE_CONFLICT', `two CPKs are called ${twice}`);
@@ -116,7 +119,9 @@ const checkTogether = (cpks: readonly OpenedCpk[]): Invalid | undefined => {
   if (flowTwice !== undefined) return invalid('PACKAGE_CONFLICT', `two flows are called ${flowTwice}`);
   const answers = flows.flatMap(({ kind, protocol }) => (kind === 'responder' && protocol !== undefined ? protocol.versions.map((version) => `${protocol.name} version ${version}`) : []));
   const answerTwice = repeated(answers);
-  return answerTwice === undefined ? undefined : invalid('PACKAGE_CONFLICT', `two responders answer ${answerTwice}`);
+  if (answerTwice !== undefined) return invalid('PACKAGE_CONFLICT', `two responders answer ${answerTwice}`);
+  const tableTwice = repeated(cpks.flatMap(({ schema }) => [...(schema?.catalog.keys() ?? [])]));
+  return tableTwice === undefined ? undefined : invalid('PACKAGE_CONFLICT', `two CPKs create the table ${tableTwice}`);
 };
 
 const openCpbWith = async (bytes: Uint8Array, trust: Trust): Promise<OpenedCpb | Invalid> => {

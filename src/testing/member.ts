@@ -122,7 +122,7 @@ export const openMemberRoom = async (options: MemberRoomOptions): Promise<Member
     return openStepLoops({ ...common, worker, states, publish, probe });
   };
 
-  await vault.transact((tx) => tx.virtualNodes.create(virtualNodeOf(identity, app)));
+  await vault.transact((tx) => tx.virtualNodes.create(virtualNodeOf(identity, app), []));
   const crypto = createCryptoWorker({ rootKey, log, clock, chance: sha256Bytes(shortHash) });
   const around = [
     ...openStepLoops({ ...common, worker: crypto, answers: createMemoryAnswerStore<CryptoTx>(keys.makeTx, keys.rollback) }),

@@ -31,7 +31,7 @@ describe('canonical JSON', () => {
   test.each([
     ['a function', () => 1],
     ['undefined in a list', [undefined]],
-    ['a hole in a list', new Array(1)],
+    ['a hole in a list', Object.assign([], { length: 1 })],
     ['no number', { n: Number.NaN }],
     ['infinity', [Infinity]],
     ['a big integer', 1n],

@@ -107,7 +107,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
         // Of db's wires the story needs this one; what the others would publish is part of its setting.
         return { room: 'db', answers: [onEntity] };
       case 'gateway':
-        return openSimGateway({ bus, network, origin, clock, log, metrics, groupParameters: createStepView(bus, memberToAllGroupParameters) });
+        return openSimGateway({ bus, network, origin, clock, log, metrics });
     }
   };
 
@@ -133,7 +133,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
     bus,
     lots: [...lots.values()],
     flowStates: states.get("flow")!,
-    host: async (node) => void (await vault.makeTx().virtualNodes.create(node)),
+    host: async (node) => void (await vault.makeTx().virtualNodes.create(node, [])),
     loops: () => [...rooms.values()].flatMap(({ loops }) => loops),
     boot,
   };

@@ -25,6 +25,18 @@ export const entityReplyCharsMax = replyCharsMax;
 /** UTF-16 code units of entity JSON in one statement: far below PostgreSQL's message bound of 1 GB, small enough for memory. */
 export const statementCharsMax = 16_000_000;
 
+/**
+ * Milliseconds that one query of an application may take, be it of tables or of entities by conditions: one that has its index takes one, and
+ * the batch it stands in waits for it.
+ */
+export const queryMsMax = 2_000;
+
+/** Milliseconds that one step of a migration may take: it may rewrite a table, and an operator waits for it. */
+export const migrationMsMax = 30_000;
+
+/** Schemas of CPKs kept parsed: what a cluster runs at a time, some of it in two versions. */
+export const schemasCachedMax = 200;
+
 /** Certificates of one chain. */
 export const certificateChainMax = 20;
 

@@ -2,7 +2,8 @@
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
-import type { CpkCode, DbTx } from './db-tx.ts';
+import type { DbTx } from './db-tx.ts';
+import type { OpenedUpload } from './open-upload.ts';
 import { cpiRecord, cpiRemoval, cpkRecords, virtualNodeRecord } from './publication.ts';
 
 /** `replaced` is the checksum of the file whose place it took. */
@@ -24,14 +25,24 @@ const replacementOf = (cpi: CpiMetadata, existing: CpiMetadata | undefined): Cpi
   return { ...cpi, groupPolicy: existing.groupPolicy };
 };
 
-/** Virtual nodes of a replaced CPI run its new code from now on; flows under way keep the CPKs they started with. */
+/**
+ * Virtual nodes of a replaced CPI run its new code from now on, over vaults as that code wants them; flows under way keep the CPKs they started
+ * with.
+ */
 const renewVirtualNodes = async (tx: DbTx, cpi: CpiMetadata, now: number): Promise<void> => {
   for (const node of await tx.virtualNodes.findByCpi(cpi.id)) await tx.virtualNodes.update({ ...node, version: node.version + 1, timestamp: now });
 };
 
+/** Before anything is stored, since a vault that cannot follow refuses the upload. */
+const migrateVaults = async (tx: DbTx, { cpi, schemas }: Pick<OpenedUpload, 'cpi' | 'schemas'>, now: number): Promise<Refusal | undefined> => {
+  const nodes = await tx.virtualNodes.findByCpi(cpi.id);
+  const migrated = await tx.virtualNodes.migrate(nodes.map(({ holdingIdentity }) => holdingIdentity.shortHash), schemas, now);
+  return migrated.type === 'failed' ? invalidCpi(`the vaults of its virtual nodes cannot take it: ${migrated.reason}`) : undefined;
+};
+
 export const storeCpi = async (
   tx: DbTx,
-  { cpi, code, force, now }: { readonly cpi: CpiMetadata; readonly code: readonly CpkCode[]; readonly force: boolean; readonly now: number },
+  { cpi, content, schemas, force, now }: Omit<OpenedUpload, 'type'> & { readonly force: boolean; readonly now: number },
 ): Promise<StoredCpi | Refusal> => {
   await tx.cpis.lock();
   const existing = await tx.cpis.findById(cpi.id);
@@ -40,7 +51,9 @@ export const storeCpi = async (
   }
   const accepted = force ? replacementOf(cpi, existing) : cpi;
   if ('type' in accepted) return accepted;
-  await tx.cpis.put(accepted, code);
+  const fault = existing === undefined ? undefined : await migrateVaults(tx, { cpi: accepted, schemas }, now);
+  if (fault !== undefined) return fault;
+  await tx.cpis.put(accepted, content);
   if (existing !== undefined) await renewVirtualNodes(tx, accepted, now);
   const replaced = existing !== undefined && existing.fullChecksum !== accepted.fullChecksum ? existing.fullChecksum : null;
   return { type: 'stored', cpi: accepted, replaced };

@@ -7,9 +7,11 @@ import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../messages/db-to-rest.user.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
+import type { flowToDbQuery } from '../../messages/flow-to-db.query.ts';
 import type { CertificateUsage } from '../../messages/rest-to-db.certificate.ts';
 import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
+import type { PackageSchema, QueryStatement } from '../../packaging/schema.ts';
 
 export type DbTx = {
   readonly certificates: CertificateRepository;
@@ -17,6 +19,7 @@ export type DbTx = {
   readonly cpis: CpiRepository;
   readonly virtualNodes: VirtualNodeRepository;
   readonly entities: EntityRepository;
+  readonly tables: TableRepository;
   readonly users: UserRepository;
 };
 
@@ -64,6 +67,10 @@ export type UploadRepository = {
 export type CpiId = CpiMetadata['id'];
 /** The code of one CPK and its source map, ready to be cut into chunks. */
 export type CpkCode = { readonly hash: string; readonly code: Uint8Array; readonly sourceMap: Uint8Array | null };
+/** What is stored of a CPK beside its metadata; `schema` is the text of its `schema.json`. */
+export type CpkContent = CpkCode & { readonly schema: string | null };
+/** The schema of a CPK, under the name by which a vault knows its migrations. */
+export type CpkSchema = { readonly cpkName: string; readonly schema: PackageSchema };
 
 export type CpiRepository = {
   /** Whoever else would write CPIs waits until this transaction ends, so that what was looked up stays true. */
@@ -74,8 +81,10 @@ export type CpiRepository = {
   /** Newest first. */
   list(): Promise<readonly CpiMetadata[]>;
   /** Writes the CPI, in place of one with the same id, and those of its CPKs that are not there yet. */
-  put(cpi: CpiMetadata, code: readonly CpkCode[]): Promise<void>;
+  put(cpi: CpiMetadata, content: readonly CpkContent[]): Promise<void>;
   findCode(hashes: readonly string[]): Promise<readonly CpkCode[]>;
+  /** Texts of `schema.json` of the CPKs that have one. */
+  findSchemas(hashes: readonly string[]): Promise<readonly { readonly hash: string; readonly cpkName: string; readonly text: string }[]>;
 };
 
 // ── Virtual nodes ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,14 +93,24 @@ export type VirtualNodeOperation = NonNullable<ReplyOf<typeof restToDbVirtualNod
 
 export type CreatedVirtualNode = { readonly type: 'created' } | { readonly type: 'exists' } | { readonly type: 'failed'; readonly reason: string };
 
+export type Migrated = { readonly type: 'migrated' } | { readonly type: 'failed'; readonly reason: string };
+
 export type VirtualNodeRepository = {
   /** Which of these are there. */
   known(shortHashes: readonly string[]): Promise<ReadonlySet<string>>;
   find(shortHash: string): Promise<VirtualNode | undefined>;
   findByCpi(cpiId: CpiId): Promise<readonly VirtualNode[]>;
   list(): Promise<readonly VirtualNode[]>;
-  /** Writes the virtual node and makes its schemas and roles, all or nothing; after `failed` the transaction still stands. */
-  create(node: VirtualNode): Promise<CreatedVirtualNode>;
+  /**
+   * Writes the virtual node, makes its schemas and roles and applies the migrations of its code, all or nothing; after `failed` the
+   * transaction still stands.
+   */
+  create(node: VirtualNode, schemas: readonly CpkSchema[]): Promise<CreatedVirtualNode>;
+  /**
+   * Applies to each vault the migrations that it has not, in their order, all or none; after `failed` the transaction still stands. A migration
+   * that was applied and has another digest now is refused.
+   */
+  migrate(shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated>;
   update(node: VirtualNode): Promise<void>;
   /** `messageId` names the request that began the operation, so that its repeat is known. */
   findOperation(requestId: string): Promise<{ readonly operation: VirtualNodeOperation; readonly messageId: string } | undefined>;
@@ -112,7 +131,9 @@ export type EntityResult =
   /** A persist met an id that is there: none of its items was written. */
   | { readonly type: 'exists'; readonly id: string }
   /** What a find or remove would answer is longer than an answer may be: nothing was done. */
-  | { readonly type: 'too-large' };
+  | { readonly type: 'too-large' }
+  /** A query or count took longer than one may. */
+  | { readonly type: 'timeout' };
 
 export type EntityRepository = {
   /**
@@ -120,6 +141,18 @@ export type EntityRepository = {
    * Every virtual node must be known, and ids within one call distinct.
    */
   apply(calls: readonly EntityCall[], now: number): Promise<readonly EntityResult[]>;
+};
+
+// ── Tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type TableReply = ReplyOf<typeof flowToDbQuery>;
+/** The statement was checked against the tables of its code unit. */
+export type TableCall = { readonly shortHash: string; readonly statement: QueryStatement };
+export type TableResult = { readonly type: 'done'; readonly reply: TableReply } | { readonly type: 'refused'; readonly code: string; readonly reason: string };
+
+export type TableRepository = {
+  /** Runs the statements one after another, each whole or not at all; results stand in the order of the calls. */
+  run(calls: readonly TableCall[]): Promise<readonly TableResult[]>;
 };
 
 // ── Users ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@
  */
 import type { EntityOperation } from '../../messages/flow-to-db.entity.ts';
 import { entityDepthMax } from './config.ts';
+import { readPlace } from './entity-place.ts';
 
 export type CheckedOperation = { readonly type: 'operation'; readonly operation: EntityOperation } | { readonly type: 'invalid'; readonly reason: string };
 
@@ -74,9 +75,17 @@ const checkWritten = (operation: Written): CheckedOperation => {
   return reason === undefined ? { type: 'operation', operation: { ...operation, items } } : { type: 'invalid', reason };
 };
 
-const checkQuery = (operation: Extract<EntityOperation, { type: 'query' }>): CheckedOperation => {
-  const reason = faultOf(operation.where, 0) ?? idFault(operation.after === undefined ? [] : [operation.after]);
+const checkQuery = (operation: Extract<EntityOperation, { type: 'query' | 'count' }>): CheckedOperation => {
+  const after = operation.type === 'query' ? operation.after : undefined;
+  const reason = faultOf(operation.where, 0) ?? faultOf(operation.conditions, 0) ?? idFault(after === undefined ? [] : [after]) ?? placeFault(operation);
   return reason === undefined ? { type: 'operation', operation } : { type: 'invalid', reason: `query: ${reason}` };
+};
+
+/** Where a page in order of a field ended is a text of ours that the application hands back. */
+const placeFault = (operation: EntityOperation): string | undefined => {
+  if (operation.type !== 'query' || operation.orderBy === undefined || operation.after === undefined) return undefined;
+  const place = readPlace(operation.after);
+  return place === undefined || !isStorable(place.id) || checkEntityJson(place.value).type === 'invalid' ? '`after` is none of a query in this order' : undefined;
 };
 
 /** The operation as the repositories take it: storable, with distinct ids. */
@@ -92,6 +101,7 @@ export const checkEntityOperation = (operation: EntityOperation): CheckedOperati
       return { type: 'operation', operation: { ...operation, ids: [...new Set(operation.ids)] } };
     }
     case 'query':
+    case 'count':
       return checkQuery(operation);
   }
 };

@@ -62,7 +62,7 @@ const uploadOf = async (tx: DbTx, { uploadId, index, count, force }: Chunk, now:
 const complete = async (tx: DbTx, { id, force }: Upload, log: Log, now: number): Promise<{ end: UploadEnd; stored: StoredCpi | undefined }> => {
   const trusted = await tx.certificates.list('code-signer');
   const opened = await openUpload(await tx.uploads.assemble(id), { trustedSigners: trusted.map(({ pem }) => pem), now });
-  const result = opened.type === 'opened' ? await storeCpi(tx, { cpi: opened.cpi, code: opened.code, force, now }) : opened;
+  const result = opened.type === 'opened' ? await storeCpi(tx, { ...opened, force, now }) : opened;
   if (result.type === 'refused') {
     log.warn('db.cpi.refused', { upload: id, code: result.code, reason: result.message });
     const end: UploadEnd = { type: 'refused', refusal: result };

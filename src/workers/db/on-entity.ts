@@ -3,6 +3,7 @@ import type { Refusal } from '../../messages/grammar/envelope.ts';
 import { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
+import { queryMsMax } from './config.ts';
 import type { DbTx, EntityCall, EntityReply, EntityResult } from './db-tx.ts';
 import { checkEntityOperation } from './entity-check.ts';
 import { fitsReply } from './entity-reply.ts';
@@ -33,6 +34,8 @@ const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply
       return { outcome: refused('DB_ENTITY_EXISTS', `${entity} ${JSON.stringify(result.id)} is there already; nothing of this request was written`) };
     case 'too-large':
       return { outcome: tooLarge(entity) };
+    case 'timeout':
+      return { outcome: refused('DB_QUERY_TIMEOUT', `looking through ${entity} took longer than ${queryMsMax} ms; declare an index of the field, or ask for equal fields`) };
   }
 };
 

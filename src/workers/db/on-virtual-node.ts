@@ -13,7 +13,8 @@ import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
-import type { DbTx, VirtualNodeOperation } from './db-tx.ts';
+import { findSchemas } from './cpk-schemas.ts';
+import type { CpkSchema, DbTx, VirtualNodeOperation } from './db-tx.ts';
 import { virtualNodeRecord } from './publication.ts';
 import { boundedReply } from './reply.ts';
 import { newVirtualNode } from './virtual-node.ts';
@@ -36,6 +37,12 @@ const findCpi = async (tx: DbTx, checksum: string): Promise<CpiMetadata | Refusa
   return cpi;
 };
 
+/** In the order of the code units. */
+const schemasOf = async (tx: DbTx, cpkHashes: readonly string[]): Promise<CpkSchema[]> => {
+  const schemas = await findSchemas(tx, cpkHashes);
+  return cpkHashes.flatMap((hash) => schemas.get(hash) ?? []);
+};
+
 const reported = (operation: VirtualNodeOperation): Outcome<Reply> => ({ type: 'done', value: { requestId: operation.requestId, status: operation } });
 
 /** The same answer and effects as before, for a message that was handled already. */
@@ -55,7 +62,7 @@ const create = async (tx: DbTx, { body, messageId, log, now }: Request): Promise
   const before = await tx.virtualNodes.findOperation(shortHash);
   if (before !== undefined && before.messageId === messageId) return repeat(tx, before.operation);
   const node = newVirtualNode(identity, cpi, now);
-  const created = await tx.virtualNodes.create(node);
+  const created = await tx.virtualNodes.create(node, await schemasOf(tx, node.cpkHashes));
   if (created.type === 'exists') return { outcome: refused('DB_VIRTUAL_NODE_EXISTS', `the virtual node ${shortHash} (${parsed.name}) is there already`) };
   const operation: VirtualNodeOperation = {
     requestId: shortHash,
@@ -63,7 +70,7 @@ const create = async (tx: DbTx, { body, messageId, log, now }: Request): Promise
     lastUpdatedTimestamp: now,
     ...(created.type === 'created'
       ? { status: 'SUCCEEDED', resourceId: shortHash, errorReason: null }
-      : { status: 'FAILED', resourceId: null, errorReason: `its schemas could not be made: ${created.reason}` }),
+      : { status: 'FAILED', resourceId: null, errorReason: `its schemas and tables could not be made: ${created.reason}` }),
   };
   await tx.virtualNodes.putOperation(operation, messageId);
   if (created.type === 'failed') {

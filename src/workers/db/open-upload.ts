@@ -3,10 +3,10 @@ import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import { recordValueCharsMax, type Refusal } from '../../messages/grammar/envelope.ts';
 import { openCpi, type OpenedCpi, type OpenOptions } from '../../packaging/open-cpi.ts';
 import { invalidCpi } from './cpi-store.ts';
-import type { CpkCode } from './db-tx.ts';
+import type { CpkContent, CpkSchema } from './db-tx.ts';
 import { cpiRecord } from './publication.ts';
 
-export type OpenedUpload = { readonly type: 'opened'; readonly cpi: CpiMetadata; readonly code: readonly CpkCode[] };
+export type OpenedUpload = { readonly type: 'opened'; readonly cpi: CpiMetadata; readonly content: readonly CpkContent[]; readonly schemas: readonly CpkSchema[] };
 
 const metadataOf = ({ id, fullChecksum, groupPolicy, groupPolicyText, cpks }: OpenedCpi, now: number): CpiMetadata => ({
   id,
@@ -24,5 +24,10 @@ export const openUpload = async (bytes: Uint8Array, options: OpenOptions): Promi
   const cpi = metadataOf(opened, options.now);
   const chars = cpiRecord(cpi).value.length;
   if (chars > recordValueCharsMax) return invalidCpi(`what the CPI declares (group policy and flows) takes ${chars} characters; ${recordValueCharsMax} are the most`);
-  return { type: 'opened', cpi, code: opened.cpks.map(({ hash, bundle, sourceMap = null }) => ({ hash, code: bundle, sourceMap })) };
+  return {
+    type: 'opened',
+    cpi,
+    content: opened.cpks.map(({ hash, bundle, sourceMap = null, schema }) => ({ hash, code: bundle, sourceMap, schema: schema?.text ?? null })),
+    schemas: opened.cpks.flatMap(({ id, schema }) => (schema === undefined ? [] : [{ cpkName: id.name, schema }])),
+  };
 };

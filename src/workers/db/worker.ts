@@ -1,7 +1,7 @@
 /**
  * The db room: every persistence operation of the cluster and of its virtual nodes.
  *
- * | hears | `rest-to-db.certificate`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `crypto-to-db.certificate` |
+ * | hears | `rest-to-db.certificate`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate` |
  * | says  | `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, and answers |
  * | owns  | configuration, users, CPIs and CPKs, virtual nodes and their vaults, certificates |
  * | never | sees a private key |
@@ -14,6 +14,7 @@ import type { Worker } from '../../shell/worker.ts';
 import { onCryptoCertificate, onRestCertificate } from './on-certificate.ts';
 import { onCpi } from './on-cpi.ts';
 import { onEntity } from './on-entity.ts';
+import { onQuery } from './on-query.ts';
 import { onVirtualNode } from './on-virtual-node.ts';
 
 export { ensureBootstrapAdmin } from './bootstrap-admin.ts';
@@ -28,5 +29,5 @@ export type DbWorkerOptions = { readonly log: Log };
 /** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
 export const createDbWorker = ({ log }: DbWorkerOptions): Worker => ({
   room: 'db',
-  answers: [onRestCertificate, onCryptoCertificate, onCpi(log), onVirtualNode(log), onEntity],
+  answers: [onRestCertificate, onCryptoCertificate, onCpi(log), onVirtualNode(log), onEntity, onQuery],
 });

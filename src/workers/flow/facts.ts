@@ -50,6 +50,7 @@ export const createFacts = (views: FlowViews, { bundlesMax }: { readonly bundles
     member: (groupId, x500Name) => views.members.get(`${groupId}/${x500Name}`),
     locate: createPlaces(views.cpks).locate,
     members: (groupId) => [...views.members.entries()].map(([, member]) => member).filter((member) => member.groupId === groupId),
+    groupParameters: (groupId) => views.groupParameters.get(groupId),
   };
   return {
     ...facts,

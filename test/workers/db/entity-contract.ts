@@ -141,6 +141,79 @@ export const entityContract = (name: string, open: () => Promise<EntityWorld>): 
       expect(foundIds((await apply(vault, ['f', find('a')]))[0])).toEqual([]);
     });
 
+    describe('by conditions', () => {
+      const animals: [string, unknown][] = [
+        ['a', { name: 'adder', legs: 0, wild: true }],
+        ['b', { name: 'bee', legs: 6, wild: true }],
+        ['c', { name: 'cat', legs: 4, wild: false }],
+        ['d', { name: 'dog', legs: 4 }],
+        ['e', { name: '100%_\\', legs: '4', wild: null }],
+        ['f', 'no object'],
+        ['g', { name: 'cattle', legs: 4.5, wild: [] }],
+      ];
+      type Conditions = NonNullable<Extract<Operation, { type: 'query' }>['conditions']>;
+      const asked = (conditions: Conditions, more: Partial<Extract<Operation, { type: 'query' }>> = {}): Operation => ({ type: 'query', entity: 'Cat', where: {}, conditions, countMax: 100, ...more });
+      let vault: string;
+      beforeAll(async () => {
+        vault = await world.vault();
+        await apply(vault, ['f', { type: 'persist', entity: 'Cat', items: animals.map(([id, value]) => ({ id, json: json(value) })) }], ['f', { type: 'persist', entity: 'Dog', items: items('z') }]);
+      });
+
+      test.each<[string, Conditions, string[]]>([
+        ['greater', [{ field: 'legs', operator: 'gt', value: 4 }], ['b', 'g']],
+        ['at least, less', [{ field: 'legs', operator: 'gte', value: 4 }, { field: 'legs', operator: 'lt', value: 6 }], ['c', 'd', 'g']],
+        ['at most, of numbers only', [{ field: 'legs', operator: 'lte', value: 4 }], ['a', 'c', 'd']],
+        ['texts compared with texts', [{ field: 'legs', operator: 'gte', value: '0' }], ['e']],
+        ['text order', [{ field: 'name', operator: 'gt', value: 'cat' }], ['d', 'g']],
+        ['one of several', [{ field: 'wild', operator: 'in', value: [false, null] }], ['c', 'e']],
+        ['one of none', [{ field: 'wild', operator: 'in', value: [] }], []],
+        ['a prefix', [{ field: 'name', operator: 'prefix', value: 'cat' }], ['c', 'g']],
+        ['a prefix of signs that mean something to SQL', [{ field: 'name', operator: 'prefix', value: '100%_\\' }], ['e']],
+        ['a prefix that stands for itself', [{ field: 'name', operator: 'prefix', value: '%' }], []],
+        ['an absent field', [{ field: 'wings', operator: 'gte', value: 0 }], []],
+        ['a field of another name', [{ field: 'constructor', operator: 'in', value: [null] }], []],
+      ])('a query finds %s, and a count says how many', async (_, conditions, wanted) => {
+        const [found, counted] = await apply(vault, ['f', asked(conditions)], ['f', { type: 'count', entity: 'Cat', where: {}, conditions }]);
+        expect(foundIds(found)).toEqual(wanted);
+        expect(counted).toEqual({ type: 'done', reply: { items: [], count: wanted.length } });
+      });
+
+      test('together with equal fields', async () => {
+        const [found, counted] = await apply(vault, ['f', asked([{ field: 'legs', operator: 'gt', value: 0 }], { where: { wild: true } })], ['f', { type: 'count', entity: 'Cat', where: { legs: 4 } }]);
+        expect(foundIds(found)).toEqual(['b']);
+        expect(counted).toEqual({ type: 'done', reply: { items: [], count: 2 } });
+      });
+
+      test.each([
+        [false, ['e', 'a', 'c', 'd', 'g', 'b']],
+        [true, ['b', 'g', 'd', 'c', 'a', 'e']],
+      ])('in order of a field that they have (descending: %s), page by page', async (descending, wanted) => {
+        const seen: string[] = [];
+        let after: string | undefined;
+        do {
+          const [page] = await apply(vault, ['f', asked([], { orderBy: { field: 'legs', descending }, countMax: 2, ...(after === undefined ? {} : { after }) })]);
+          if (page?.type !== 'done') expect.fail(json(page));
+          seen.push(...foundIds(page));
+          after = page.reply.after;
+        } while (after !== undefined && seen.length < 20);
+        expect(seen).toEqual(wanted);
+      });
+
+      test('in order of id, page by page', async () => {
+        const conditions: Conditions = [{ field: 'legs', operator: 'gte', value: 4 }];
+        const [first] = await apply(vault, ['f', asked(conditions, { countMax: 2 })]);
+        expect(first).toMatchObject({ type: 'done', reply: { after: 'c' } });
+        const [second] = await apply(vault, ['f', asked(conditions, { countMax: 2, after: 'c' })]);
+        expect(foundIds(second)).toEqual(['d', 'g']);
+        expect(second).not.toHaveProperty('reply.after');
+      });
+
+      test('a flow finds by condition what it has just written', async () => {
+        const [, found] = await apply(vault, ['f', merge('h', { legs: 100 })], ['f', asked([{ field: 'legs', operator: 'gte', value: 100 }])], ['f', remove('h')]);
+        expect(foundIds(found)).toEqual(['h']);
+      });
+    });
+
     test('the rest of the transaction is not confined to a vault', async () => {
       const vault = await world.vault();
       const users = await world.transact(async (tx) => {

@@ -199,7 +199,7 @@ describe('force', () => {
     const first = await upload(await makeCpi({ signer: trusted.signer }));
     const old = read(dbToAllCpi, first.effects.at(-1)!).body;
     const node = testVirtualNode(old);
-    await transactOn(database, (tx) => tx.virtualNodes.create(node));
+    await transactOn(database, (tx) => tx.virtualNodes.create(node, []));
     const policy = staticPolicy(groupIdA, [{ name: 'O=Bob, L=Paris, C=FR' }]);
     const file = await makeCpi({ signer: trusted.signer, code: 'var cordageApp={flows:[]};//new', groupPolicy: policy });
     const { status, effects } = await upload(file, { force: true });

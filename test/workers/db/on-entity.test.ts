@@ -55,6 +55,10 @@ describe('refusals', () => {
       { operation: persist('Cat', { id: 'h', json: large }) },
       { operation: { type: 'find', entity: 'Cat', ids: ['\ud800'] } },
       { operation: { type: 'query', entity: 'Cat', where: { name: '\u0000' }, countMax: 1 } },
+      { operation: { type: 'query', entity: 'Cat', where: {}, conditions: [{ field: 'name', operator: 'prefix', value: '\ud800' }], countMax: 1 } },
+      { operation: { type: 'query', entity: 'Cat', where: {}, orderBy: { field: 'name', descending: false }, after: 'x', countMax: 1 } },
+      { operation: { type: 'query', entity: 'Cat', where: {}, orderBy: { field: 'name', descending: false }, after: '["1","\u0000"]', countMax: 1 } },
+      { operation: { type: 'query', entity: 'Cat', where: {}, orderBy: { field: 'name', descending: false }, after: '["[1e999]","x"]', countMax: 1 } },
       { operation: persist('Cat', { id: 'good', json: '1' }) },
     );
     expect(outcomes.map(codeOf)).toEqual([
@@ -65,6 +69,10 @@ describe('refusals', () => {
       'DB_ENTITY_INVALID',
       'DB_ENTITY_INVALID',
       'DB_ENTITY_REPLY_TOO_LARGE',
+      'DB_ENTITY_INVALID',
+      'DB_ENTITY_INVALID',
+      'DB_ENTITY_INVALID',
+      'DB_ENTITY_INVALID',
       'DB_ENTITY_INVALID',
       'DB_ENTITY_INVALID',
       'done',

@@ -74,8 +74,8 @@ describe.each([
     const other = { ...testCpi(12), id: cpi.id };
     const node = testVirtualNode(cpi);
     await transact((tx) => tx.cpis.put(cpi, testCode(cpi)));
-    expect(await transact((tx) => tx.virtualNodes.create(node))).toEqual({ type: 'created' });
-    expect(await transact((tx) => tx.virtualNodes.create(node))).toEqual({ type: 'exists' });
+    expect(await transact((tx) => tx.virtualNodes.create(node, []))).toEqual({ type: 'created' });
+    expect(await transact((tx) => tx.virtualNodes.create(node, []))).toEqual({ type: 'exists' });
     expect(await transact((tx) => tx.virtualNodes.find(node.holdingIdentity.shortHash))).toEqual(node);
     await transact((tx) => tx.cpis.put(other, testCode(other)));
     const renewed = { ...node, version: 2, cpiFullChecksum: other.fullChecksum, cpkHashes: other.cpks.map(({ hash }) => hash) };

@@ -82,7 +82,7 @@ describe('a role that is no superuser', () => {
       const cpi = testCpi(0);
       await tx.cpis.put(cpi, testCode(cpi));
       const [node] = await transactOn(plain, (first) => first.virtualNodes.list());
-      expect(await tx.virtualNodes.create(node!)).toEqual({ type: 'created' });
+      expect(await tx.virtualNodes.create(node!, [])).toEqual({ type: 'created' });
     });
   });
 });
@@ -126,8 +126,8 @@ describe('snapshot', () => {
   beforeAll(() =>
     transactOn(database, async (tx) => {
       await tx.cpis.put(cpi, testCode(cpi));
-      await tx.cpis.put(large, [{ hash: large.cpks[0]!.hash, code, sourceMap: code }]);
-      await tx.virtualNodes.create(node);
+      await tx.cpis.put(large, [{ hash: large.cpks[0]!.hash, code, sourceMap: code, schema: null }]);
+      await tx.virtualNodes.create(node, []);
     }),
   );
 

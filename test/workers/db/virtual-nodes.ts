@@ -21,7 +21,7 @@ export const testCpi = (count: number, changes: Partial<CpiMetadata> = {}): CpiM
   ...changes,
 });
 
-export const testCode = (cpi: CpiMetadata) => cpi.cpks.map(({ hash }) => ({ hash, code: new TextEncoder().encode(`code of ${hash}`), sourceMap: null }));
+export const testCode = (cpi: CpiMetadata) => cpi.cpks.map(({ hash }) => ({ hash, code: new TextEncoder().encode(`code of ${hash}`), sourceMap: null, schema: null }));
 
 let count = 0;
 
@@ -36,7 +36,7 @@ export const makeVirtualNode = async (tx: DbTx): Promise<string> => {
   const cpi = testCpi(0);
   if ((await tx.cpis.findById(cpi.id)) === undefined) await tx.cpis.put(cpi, testCode(cpi));
   const node = testVirtualNode(cpi);
-  const created = await tx.virtualNodes.create(node);
+  const created = await tx.virtualNodes.create(node, []);
   if (created.type !== 'created') throw new Error(JSON.stringify(created));
   return node.holdingIdentity.shortHash;
 };

@@ -1,5 +1,7 @@
 /** Entities in memory, for simulation: the same contract as PostgreSQL's, one call after another. */
 import type { EntityCall, EntityRepository, EntityResult } from '../db-tx.ts';
+import type { EntityCondition } from '../../../messages/flow-to-db.entity.ts';
+import { readPlace, writePlace } from '../entity-place.ts';
 import { fitsReply, itemsThatFit, type Item } from '../entity-reply.ts';
 import type { Undo } from './undo.ts';
 
@@ -19,13 +21,47 @@ const byCodePoints = (one: string, other: string): number => {
   return left.length - right.length;
 };
 
-const matches = (json: string, where: Operation<'query'>['where']): boolean => {
-  const wanted = Object.entries(where);
-  if (wanted.length === 0) return true;
+type Fields = ReadonlyMap<string, unknown>;
+
+const fieldsOf = (json: string): Fields | undefined => {
   const value: unknown = JSON.parse(json);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return wanted.every(([name, scalar]) => fields.has(name) && fields.get(name) === scalar);
+  return typeof value !== 'object' || value === null || Array.isArray(value) ? undefined : new Map<string, unknown>(Object.entries(value));
+};
+
+/** As jsonb orders scalars: null, texts, numbers, truth values; texts as collation C would, whatever the database's is. */
+const ranks = ['null', 'string', 'number', 'boolean', 'object'];
+const rankOf = (value: unknown): number => ranks.indexOf(value === null ? 'null' : typeof value);
+
+const compare = (one: unknown, other: unknown): number => {
+  if (rankOf(one) !== rankOf(other)) return rankOf(one) - rankOf(other);
+  return typeof one === 'string' && typeof other === 'string' ? byCodePoints(one, other) : Number(one) - Number(other);
+};
+
+const fulfils = (fields: Fields, { field, operator, value }: EntityCondition): boolean => {
+  if (!fields.has(field)) return false;
+  const found = fields.get(field);
+  switch (operator) {
+    case 'in':
+      return value.some((one) => one === found);
+    case 'prefix':
+      return typeof found === 'string' && found.startsWith(value);
+    case 'gt':
+      return typeof found === typeof value && compare(found, value) > 0;
+    case 'gte':
+      return typeof found === typeof value && compare(found, value) >= 0;
+    case 'lt':
+      return typeof found === typeof value && compare(found, value) < 0;
+    case 'lte':
+      return typeof found === typeof value && compare(found, value) <= 0;
+  }
+};
+
+const matches = (json: string, { where, conditions = [] }: Operation<'query'> | Operation<'count'>): boolean => {
+  const wanted = Object.entries(where);
+  if (wanted.length === 0 && conditions.length === 0) return true;
+  const fields = fieldsOf(json);
+  if (fields === undefined) return false;
+  return wanted.every(([name, scalar]) => fields.has(name) && fields.get(name) === scalar) && conditions.every((condition) => fulfils(fields, condition));
 };
 
 const done = (items: readonly Item[]): EntityResult => ({ type: 'done', reply: { items: [...items] } });
@@ -36,15 +72,36 @@ const pick = (rows: ReadonlyMap<string, string>, ids: readonly string[]): Item[]
     return json === undefined ? [] : [{ id, json }];
   });
 
-const page = (rows: ReadonlyMap<string, string>, { where, countMax, after = '' }: Operation<'query'>): EntityResult => {
-  const found = [...rows]
-    .map(([id, json]) => ({ id, json }))
-    .filter(({ id, json }) => byCodePoints(id, after) > 0 && matches(json, where))
-    .sort((one, other) => byCodePoints(one.id, other.id));
-  const items = itemsThatFit(found.slice(0, countMax));
-  const last = items.at(-1);
+/** An item and what its place in the order is decided by. */
+type Placed = { readonly item: Item; readonly value: unknown };
+
+const placed = (rows: ReadonlyMap<string, string>, { orderBy }: Operation<'query'>): Placed[] =>
+  [...rows].flatMap(([id, json]) => {
+    if (orderBy === undefined) return [{ item: { id, json }, value: null }];
+    const fields = fieldsOf(json);
+    return fields?.has(orderBy.field) === true ? [{ item: { id, json }, value: fields.get(orderBy.field) }] : [];
+  });
+
+const placeOf = ({ orderBy, after }: Operation<'query'>): Placed | undefined => {
+  if (after === undefined) return undefined;
+  if (orderBy === undefined) return { item: { id: after, json: '' }, value: null };
+  const { value, id } = readPlace(after)!;
+  return { item: { id, json: '' }, value: JSON.parse(value) };
+};
+
+const page = (rows: ReadonlyMap<string, string>, operation: Operation<'query'>): EntityResult => {
+  const sign = operation.orderBy?.descending === true ? -1 : 1;
+  const byPlace = (one: Placed, other: Placed): number => sign * (compare(one.value, other.value) || byCodePoints(one.item.id, other.item.id));
+  const after = placeOf(operation);
+  const found = placed(rows, operation)
+    .filter((one) => (after === undefined || byPlace(one, after) > 0) && matches(one.item.json, operation))
+    .sort(byPlace);
+  const items = itemsThatFit(found.slice(0, operation.countMax).map(({ item }) => item));
   if (items.length === found.length) return done(items);
-  return last === undefined ? { type: 'too-large' } : { type: 'done', reply: { items: [...items], after: last.id } };
+  const last = found[items.length - 1];
+  if (last === undefined || items.length === 0) return { type: 'too-large' };
+  const place = operation.orderBy === undefined ? last.item.id : writePlace({ value: JSON.stringify(last.value), id: last.item.id });
+  return { type: 'done', reply: { items: [...items], after: place } };
 };
 
 const perform = (rows: MemoryEntities, operation: EntityCall['operation'], undo: Undo): EntityResult => {
@@ -70,6 +127,8 @@ const perform = (rows: MemoryEntities, operation: EntityCall['operation'], undo:
     }
     case 'query':
       return page(rows, operation);
+    case 'count':
+      return { type: 'done', reply: { items: [], count: [...rows.values()].filter((json) => matches(json, operation)).length } };
   }
 };
 

@@ -2,7 +2,7 @@
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../../messages/db-to-rest.user.ts';
-import type { CertificateRepository, CpiId, CpiRepository, CpkCode, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
 
@@ -55,7 +55,7 @@ const createUploads = (undo: Undo): UploadRepository => {
 const keyOf = ({ name, version, signerSummaryHash }: CpiId): string => JSON.stringify([name, version, signerSummaryHash]);
 
 const createCpis = (undo: Undo, cpis: Map<string, CpiMetadata>): CpiRepository => {
-  const code = new Map<string, CpkCode>();
+  const code = new Map<string, CpkContent>();
   return {
     lock: async () => {},
     findById: async (id) => cpis.get(keyOf(id)),
@@ -70,6 +70,8 @@ const createCpis = (undo: Undo, cpis: Map<string, CpiMetadata>): CpiRepository =
         const cpk = code.get(hash);
         return cpk === undefined ? [] : [cpk];
       }),
+    // What has tables needs PostgreSQL.
+    findSchemas: async () => [],
   };
 };
 
@@ -96,6 +98,7 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
       undo.set(nodes, shortHash, node);
       return { type: 'created' };
     },
+    migrate: async () => ({ type: 'migrated' }),
     update: async (node) => undo.set(nodes, node.holdingIdentity.shortHash, node),
     findOperation: async (requestId) => operations.get(requestId),
     putOperation: async (operation, messageId) => undo.set(operations, operation.requestId, { operation, messageId }),
@@ -127,6 +130,7 @@ export const createMemoryDb = (): MemoryDb => {
     cpis: createCpis(undo, cpis),
     virtualNodes: createVirtualNodes(undo, cpis),
     entities: createMemoryEntities(entitiesOf, undo),
+    tables: { run: async (calls) => calls.map(() => ({ type: 'refused', code: 'DB_QUERY_REFUSED', reason: 'this database is in memory and has no tables; use PostgreSQL' })) },
     users: createUsers(undo),
   };
   return {

@@ -1,6 +1,6 @@
 /** CPIs and their CPKs in PostgreSQL: `config.cpi`, `config.cpk`, `config.cpi_cpk`; see migrations/0003-config.sql. */
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
-import type { CpiId, CpiRepository, CpkCode } from '../db-tx.ts';
+import type { CpiId, CpiRepository, CpkCode, CpkContent } from '../db-tx.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
 
 type CpkMetadata = CpiMetadata['cpks'][number];
@@ -35,12 +35,12 @@ const selectCpis = (sql: Sql) => sql`
   ), '[]') as cpks
   from config.cpi`;
 
-const putCpk = async (sql: Sql, { hash, id, flows, timestamp }: CpkMetadata, code: readonly CpkCode[]): Promise<void> => {
-  const bundle = code.find((one) => one.hash === hash);
+const putCpk = async (sql: Sql, { hash, id, flows, timestamp }: CpkMetadata, content: readonly CpkContent[]): Promise<void> => {
+  const bundle = content.find((one) => one.hash === hash);
   if (bundle === undefined) throw new Error(`the code of CPK ${hash} was not handed in`);
   await sql`
-    insert into config.cpk (hash, name, version, signer_summary_hash, flows, code, source_map, stored_at)
-    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${JSON.stringify(flows)}::text::json, ${bundle.code}, ${bundle.sourceMap}, ${new Date(timestamp)})
+    insert into config.cpk (hash, name, version, signer_summary_hash, flows, code, source_map, schema, stored_at)
+    values (${hash}, ${id.name}, ${id.version}, ${id.signerSummaryHash}, ${JSON.stringify(flows)}::text::json, ${bundle.code}, ${bundle.sourceMap}, ${bundle.schema}::text::json, ${new Date(timestamp)})
     on conflict (hash) do nothing`;
 };
 
@@ -75,9 +75,11 @@ export const createPostgresCpis = (sql: Sql): CpiRepository => ({
     const rows = await sql<CpiRow[]>`${selectCpis(sql)} order by stored_at desc, full_checksum`;
     return rows.map(cpiOf);
   },
-  put: async (cpi, code) => {
-    for (const cpk of cpi.cpks) await putCpk(sql, cpk, code);
+  put: async (cpi, content) => {
+    for (const cpk of cpi.cpks) await putCpk(sql, cpk, content);
     await putCpi(sql, cpi);
   },
   findCode: async (hashes) => sql<CpkCode[]>`select hash, code, source_map as "sourceMap" from config.cpk where hash = any(${[...hashes]}::text[])`,
+  findSchemas: async (hashes) => sql<{ hash: string; cpkName: string; text: string }[]>`
+    select hash, name as "cpkName", schema::text as text from config.cpk where schema is not null and hash = any(${[...hashes]}::text[])`,
 });

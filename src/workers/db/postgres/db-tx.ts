@@ -4,6 +4,7 @@ import { createPostgresCertificates } from './certificates.ts';
 import { createPostgresCpis } from './cpis.ts';
 import { createPostgresEntities } from './entities.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { createPostgresTables } from './tables.ts';
 import { createPostgresUploads } from './uploads.ts';
 import { createPostgresUsers } from './users.ts';
 import { createPostgresVirtualNodes } from './virtual-nodes.ts';
@@ -14,5 +15,6 @@ export const createPostgresDbTx = (sql: Sql): DbTx => ({
   cpis: createPostgresCpis(sql),
   virtualNodes: createPostgresVirtualNodes(sql),
   entities: createPostgresEntities(sql),
+  tables: createPostgresTables(sql),
   users: createPostgresUsers(sql),
 });

@@ -10,6 +10,8 @@ import type { EntityCall, EntityRepository, EntityResult } from '../db-tx.ts';
 import { fitsReply, itemsThatFit, type Item } from '../entity-reply.ts';
 import { planWaves, type PlannedCall, type Results } from './entity-waves.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { isSearch, search, type Search } from './entity-search.ts';
+import { enterVault, leaveVaults } from './vault.ts';
 
 type Operation = EntityCall['operation'];
 type Persist = Extract<Operation, { type: 'persist' }>;
@@ -18,22 +20,6 @@ type Remove = Extract<Operation, { type: 'remove' }>;
 type Find = Extract<Operation, { type: 'find' }>;
 type Query = Extract<Operation, { type: 'query' }>;
 type Placed<Kind extends Operation> = { readonly position: number; readonly operation: Kind };
-
-/**
- * Takes on the role of a virtual node for the statements that follow, until `leaveVaults` or the end of the transaction.
- * From within one vault's role nothing else can be reached, so the way to the next leads over the cluster's own.
- */
-const enterVault = async (sql: Sql, shortHash: string): Promise<void> => {
-  const schema = `vnode_vault_${shortHash.toLowerCase()}`;
-  await Promise.all([
-    sql`set local role none`,
-    sql`select set_config('search_path', ${schema}, true), set_config('role', config.role_of(${schema}, 'dml'), true)`,
-  ]);
-};
-
-const leaveVaults = async (sql: Sql): Promise<void> => {
-  await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
-};
 
 /** Cuts calls into statements of bounded size. */
 const statementsOf = <Call extends Placed<Operation>>(calls: readonly Call[]): readonly (readonly Call[])[] => {
@@ -157,6 +143,9 @@ const remove = async (sql: Sql, calls: readonly Placed<Remove>[], results: Resul
     where entity.entity = given.entity and entity.id = given.id`;
 };
 
+/** Queries that only compare for equality share a statement; the others have one each. */
+const isPlain = (call: Placed<Query>): boolean => !isSearch(call.operation);
+
 const isFiltered = ({ operation }: Placed<Query>): boolean => Object.keys(operation.where).length > 0;
 
 /** Either all of the calls are filtered or none is. */
@@ -200,11 +189,13 @@ const ofType = <Type extends Operation['type']>(calls: readonly PlannedCall[], t
     operation.type === type ? [{ position, operation: operation as Extract<Operation, { type: Type }> }] : [],
   );
 
+const searchesOf = (calls: readonly PlannedCall[]): readonly Placed<Search>[] => [...ofType(calls, 'query').filter((call) => !isPlain(call)), ...ofType(calls, 'count')];
+
 /** Calls of one wave at one virtual node. Persists come first by themselves, since they may have to take rows back. */
 const runAtVault = async (sql: Sql, shortHash: string, calls: readonly PlannedCall[], now: Date, results: Results): Promise<void> => {
   const persists = statementsOf(ofType(calls, 'persist'));
   await Promise.all([enterVault(sql, shortHash), ...persists.map((part) => persist(sql, part, now, results))]);
-  const queries = ofType(calls, 'query');
+  const queries = ofType(calls, 'query').filter(isPlain);
   const finds = ofType(calls, 'find');
   const removes = ofType(calls, 'remove');
   await Promise.all([
@@ -216,6 +207,8 @@ const runAtVault = async (sql: Sql, shortHash: string, calls: readonly PlannedCa
       return part.length > 0 ? [query(sql, part, filtered, results)] : [];
     }),
   ]);
+  // Last, one after another, since each may be refused for its time.
+  for (const { position, operation } of searchesOf(calls)) results[position] = await search(sql, operation);
 };
 
 export const createPostgresEntities = (sql: Sql): EntityRepository => ({

@@ -19,6 +19,7 @@ const writtenIds = ({ operation }: EntityCall): readonly string[] => {
       return operation.ids;
     case 'find':
     case 'query':
+    case 'count':
       return [];
   }
 };

@@ -3,10 +3,11 @@
  * see migrations/0003-config.sql and 0005-virtual-node.sql.
  */
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
-import type { CreatedVirtualNode, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { CpkSchema, CreatedVirtualNode, Migrated, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
 import { connectionIdsOf } from '../virtual-node.ts';
 import { DatabaseError, translateError } from '../../../postgres/database-error.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { applySchemas } from './app-migrations.ts';
 
 type Status = VirtualNode['flowOperationalStatus'];
 
@@ -65,7 +66,7 @@ const insertNode = async (sql: Sql, node: VirtualNode): Promise<boolean> => {
 };
 
 /** The schemas are made behind a savepoint, so that a refusal of the database leaves the rest of the batch alone. */
-const create = async (sql: Sql, node: VirtualNode): Promise<CreatedVirtualNode> => {
+const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[]): Promise<CreatedVirtualNode> => {
   const { shortHash } = node.holdingIdentity;
   await sql`savepoint virtual_node`;
   try {
@@ -75,12 +76,27 @@ const create = async (sql: Sql, node: VirtualNode): Promise<CreatedVirtualNode> 
     }
     await sql`select config.create_virtual_node_schemas(${shortHash})`;
     await sql`select crypto.create_tenant(${shortHash})`;
+    await applySchemas(sql, shortHash, schemas, node.timestamp);
     await sql`release savepoint virtual_node`;
     return { type: 'created' };
   } catch (error) {
     // What passes by itself is tried again, the whole batch with it.
     if (translateError(error) instanceof DatabaseError) throw error;
     await sql`rollback to savepoint virtual_node`;
+    return { type: 'failed', reason: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+const migrate = async (sql: Sql, shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated> => {
+  await sql`savepoint app_migrations`;
+  try {
+    // In one order everywhere, so that two who migrate the same vaults cannot hold each other up.
+    for (const shortHash of shortHashes.toSorted()) await applySchemas(sql, shortHash, schemas, now);
+    await sql`release savepoint app_migrations`;
+    return { type: 'migrated' };
+  } catch (error) {
+    if (translateError(error) instanceof DatabaseError) throw error;
+    await sql`rollback to savepoint app_migrations`;
     return { type: 'failed', reason: error instanceof Error ? error.message : String(error) };
   }
 };
@@ -123,7 +139,8 @@ export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => (
     const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} order by node.short_hash`;
     return rows.map(virtualNodeOf);
   },
-  create: (node) => create(sql, node),
+  create: (node, schemas) => create(sql, node, schemas),
+  migrate: (shortHashes, schemas, now) => migrate(sql, shortHashes, schemas, now),
   update: async (node) => {
     await sql`
       update config.virtual_node set flow_start_status = ${node.flowStartOperationalStatus}, flow_status = ${node.flowOperationalStatus},

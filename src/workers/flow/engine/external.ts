@@ -1,16 +1,21 @@
 /** Operations that other rooms perform: the request that an operation makes, and the completion that its answer gives. */
 import * as z from 'zod';
 import type { OperationKind } from '../../../flow-sdk/operations.ts';
+import { fromBase64url } from '../../../cipher/bytes.ts';
+import { keyIdOf } from '../../../cipher/signature.ts';
+import { allToCryptoKey, hsmCategory, keyIdsMax } from '../../../messages/all-to-crypto.key.ts';
 import { allToCryptoSign } from '../../../messages/all-to-crypto.sign.ts';
 import { allToFlowAnswer } from '../../../messages/all-to-flow.answer.ts';
 import { entityOperation, flowToDbEntity } from '../../../messages/flow-to-db.entity.ts';
+import { flowToDbQuery, queryTree } from '../../../messages/flow-to-db.query.ts';
+import { base64url } from '../../../messages/grammar/shapes.ts';
 import { encode, recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
 import type { Outcome } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { FlowIdentity } from './head.ts';
 import type { TurnOutcome } from './journal.ts';
 
-export type EntityKind = Extract<OperationKind, `db.${string}`>;
+export type EntityKind = Exclude<Extract<OperationKind, `db.${string}`>, 'db.run'>;
 export type Request = { readonly type: 'request'; readonly record: OutRecord };
 export type Refused = Extract<TurnOutcome, { type: 'refused' }>;
 
@@ -42,17 +47,30 @@ export const entityRequest = (asker: Asker, kind: EntityKind, params: object): R
   return bounded(encode(flowToDbEntity, { key: asker.flowId, ...envelopeOf(asker), body }));
 };
 
-const entityReply = z.object({ items: z.array(z.object({ id: z.string(), json: z.string() })), after: z.string().optional() });
+const entityReply = z.object({ items: z.array(z.object({ id: z.string(), json: z.string() })), after: z.string().optional(), count: z.number().optional() });
 
 const entityAnswer = (kind: OperationKind, value: unknown): unknown => {
-  const { items, after } = entityReply.parse(value);
+  const { items, after, count = 0 } = entityReply.parse(value);
   if (kind === 'db.remove') return { ids: items.map(({ id }) => id) };
   if (kind === 'db.find') return { items };
   if (kind === 'db.query') return after === undefined ? { items } : { items, after };
+  if (kind === 'db.count') return { count };
   return {};
 };
 
-// ── Signatures ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Tables of the application ────────────────────────────────────────────────────────────────────────────────────────
+
+const queryParams = z.object({ query: queryTree });
+
+/** The tables that may be named are those of the code that the flow began with. */
+export const queryRequest = (asker: Asker, cpkHash: string, params: unknown): Request | Refused => {
+  const parsed = queryParams.safeParse(params);
+  if (!parsed.success) return refused('OPERATION_INVALID', `db.run: ${z.prettifyError(parsed.error)}`);
+  const body = { shortHash: asker.identity.shortHash, cpkHash, query: parsed.data.query };
+  return bounded(encode(flowToDbQuery, { key: asker.flowId, ...envelopeOf(asker), body }));
+};
+
+// ── Signatures and keys ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const signParams = z.object({ data: z.string(), keyId: z.string().optional(), spec: z.string().optional() });
 
@@ -62,12 +80,41 @@ export const signRequest = (asker: Asker, params: { data: string; keyId: string;
   return bounded(encode(allToCryptoSign, { key: asker.identity.shortHash, ...envelopeOf(asker), body: body.data }));
 };
 
+const keysParams = z.object({ category: hsmCategory.optional(), publicKeys: z.array(base64url.max(2_000)).max(keyIdsMax).optional() });
+
+/** Keys are looked up by their ids; the SDK compares the keys themselves. */
+export const keysRequest = (asker: Asker, params: unknown): Request | Refused => {
+  const parsed = keysParams.safeParse(params);
+  if (!parsed.success) return refused('OPERATION_INVALID', `crypto.myKeys: ${z.prettifyError(parsed.error)}`);
+  const { category, publicKeys } = parsed.data;
+  const ids = publicKeys?.map((key) => keyIdOf(bytesOf(key)));
+  const body = { type: 'find' as const, tenant: asker.identity.shortHash, ...(ids === undefined ? {} : { ids }), ...(category === undefined ? {} : { category }) };
+  return bounded(encode(allToCryptoKey, { key: asker.identity.shortHash, ...envelopeOf(asker), body }));
+};
+
+/** What is not base64url is nobody's key. */
+const bytesOf = (text: string): Uint8Array => {
+  try {
+    return fromBase64url(text);
+  } catch {
+    return new Uint8Array();
+  }
+};
+
+const keysReply = z.object({ keys: z.array(z.object({ id: z.string(), alias: z.string(), category: z.string(), scheme: z.string(), publicKey: z.string() })) });
+
 const signReply = z.object({ signature: z.string(), spec: z.string(), publicKey: z.string() });
 
 // ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Refusals that flow code knows by their own code; what else a room says comes under the room's general one. */
-const passedOn = new Set(['DB_ENTITY_EXISTS', 'CRYPTO_KEY_NOT_FOUND']);
+const passedOn = new Set(['DB_ENTITY_EXISTS', 'DB_QUERY_INVALID', 'DB_QUERY_REFUSED', 'DB_QUERY_TIMEOUT', 'DB_QUERY_TOO_LARGE', 'DB_CONSTRAINT_VIOLATED', 'CRYPTO_KEY_NOT_FOUND']);
+
+const answerOf = (kind: OperationKind, value: unknown): unknown => {
+  if (kind === 'db.run') return flowToDbQuery.reply!.parse(value);
+  if (kind === 'crypto.myKeys') return keysReply.parse(value);
+  return kind.startsWith('db.') ? entityAnswer(kind, value) : signReply.parse(value);
+};
 
 /** What the fiber is told. A room that answers nonsense is reported as a refusal, since the flow can do no better. */
 export const outcomeOf = (kind: OperationKind, outcome: Outcome): TurnOutcome => {
@@ -76,8 +123,7 @@ export const outcomeOf = (kind: OperationKind, outcome: Outcome): TurnOutcome =>
     return passedOn.has(outcome.code) ? refused(outcome.code, outcome.message) : refused(general, `${outcome.code}: ${outcome.message}`);
   }
   try {
-    const answer = kind.startsWith('db.') ? entityAnswer(kind, outcome.value) : signReply.parse(outcome.value);
-    return { type: 'answer', json: JSON.stringify(answer) };
+    return { type: 'answer', json: JSON.stringify(answerOf(kind, outcome.value)) };
   } catch {
     return refused(general, `the answer to ${kind} has not the shape that its wire promises`);
   }

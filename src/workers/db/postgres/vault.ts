@@ -1,0 +1,30 @@
+/** Ways into a virtual node's vault: `vnode_vault_<short hash>`; see migrations/0005-virtual-node.sql. */
+import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+
+export const vaultSchemaOf = (shortHash: string): string => `vnode_vault_${shortHash.toLowerCase()}`;
+
+/**
+ * Takes on a role of a virtual node for the statements that follow, until `leaveVaults` or the end of the transaction: `dml` reads and
+ * writes rows, `ddl` owns the tables. From within one vault's role nothing else can be reached, so the way to the next leads over the
+ * cluster's own.
+ */
+export const enterVault = async (sql: Sql, shortHash: string, kind: 'dml' | 'ddl' = 'dml'): Promise<void> => {
+  const schema = vaultSchemaOf(shortHash);
+  await Promise.all([
+    sql`set local role none`,
+    sql`select set_config('search_path', ${schema}, true), set_config('role', config.role_of(${schema}, ${kind}), true)`,
+  ]);
+};
+
+export const leaveVaults = async (sql: Sql): Promise<void> => {
+  await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
+};
+
+/** Bounds the statements that follow, until `liftTimeLimit` or the end of the transaction. */
+export const limitTime = async (sql: Sql, milliseconds: number): Promise<void> => {
+  await sql`select set_config('statement_timeout', ${String(milliseconds)}, true)`;
+};
+
+export const liftTimeLimit = async (sql: Sql): Promise<void> => {
+  await sql`set local statement_timeout to default`;
+};
