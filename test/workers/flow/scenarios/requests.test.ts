@@ -66,6 +66,12 @@ describe('an answer', () => {
     expect(stage.result()).toEqual([null]);
   });
 
+  test('to the request of another flow, under this flow’s key, is ignored', async () => {
+    await stage.begin([{ do: 'find', key: 'a' }]);
+    await stage.answers(0, items('forged'), '00000000-0000-8000-8000-000000000bad');
+    expect(stage.status()?.flowStatus).toBe('RUNNING');
+  });
+
   test('lets the flow ask again, under another id, and be answered again', async () => {
     await stage.begin([{ do: 'find', key: 'a' }, { do: 'merge', key: 'a' }]);
     await stage.answers(0, items());

@@ -40,8 +40,8 @@ export type Stage = {
   says(session: number, seq: number, content: Content): Promise<void>;
   /** Bob opens his nth session with Alice, or says more on it. */
   opens(session: number, seq: number, content: Content, init?: Partial<NonNullable<SessionMessage['init']>>): Promise<void>;
-  /** Another room answers the request of an operation. */
-  answers(op: number, outcome: Outcome): Promise<void>;
+  /** Another room answers the request of an operation; of another flow's, where one is named. */
+  answers(op: number, outcome: Outcome, ofFlow?: string): Promise<void>;
   /** What Alice has said since this was asked last. */
   heard(): Said[];
   /** Topics of the requests that other rooms were asked since this was asked last. */
@@ -82,8 +82,8 @@ export const createStage = async (options: Partial<WorldOptions> = {}): Promise<
       const base = { v: 1 as const, sessionId: sessionsAnswered[session]!, sender: 'initiator' as const, seq, content };
       return deliver(responderId(session), seq === 1 ? { ...base, init: full } : { ...base, senderFlowId: bobsFlowId });
     },
-    answers: async (op, outcome) => {
-      const requestId = `${flowId}/${op}`;
+    answers: async (op, outcome, ofFlow = flowId) => {
+      const requestId = `${ofFlow}/${op}`;
       world.deliver('Alice', encode(allToFlowAnswer, { key: flowId, id: `${requestId}/answer`, body: { requestId, outcome } }));
       await world.settle();
     },

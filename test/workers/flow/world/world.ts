@@ -316,7 +316,7 @@ const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits,
       },
       clock,
       log: silentLog,
-      metrics: createMetrics(),
+      metrics,
       limits: shellLimits(shell),
       random: () => 0.5,
     });
