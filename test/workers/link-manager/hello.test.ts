@@ -162,4 +162,16 @@ describe('under load', () => {
     await world.run(30_000);
     expect(deliveredTo(world.bob)).toEqual(['m']);
   });
+
+  test('a forged cookie is replaced by the next good one, so nobody waits for ever', async () => {
+    const world = createWorld({ seed: 43, limits: { halfOpenUnprovenMax: 0 }, faults: { ...noFaults, drop: 1 } });
+    world.send('alice', 'm');
+    while (world.alice.packets.length === 0) await world.run(1);
+    const { sessionId } = parse(world.alice.packets[0]!);
+    world.hear('alice', { type: 'link-in', tag, packet: JSON.stringify({ v: 2, type: 'hello-retry', sessionId, cookie: toBase64url(chance.bytes(32)) }) });
+    await world.run(10);
+    world.faults = noFaults;
+    await world.run(10_000);
+    expect(deliveredTo(world.bob)).toEqual(['m']);
+  });
 });

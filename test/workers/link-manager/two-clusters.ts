@@ -60,21 +60,21 @@ export type World = {
   loseMemory(of: 'alice' | 'bob'): void;
 };
 
-export type WorldOptions = { readonly seed: number; readonly faults?: Faults; readonly limits?: Partial<LinkManagerLimits>; readonly mode?: GroupParameters['p2p']['protocolMode']; readonly keyAgreement?: KeyAgreement };
+export type WorldOptions = { readonly seed: number; readonly faults?: Faults; readonly limits?: Partial<LinkManagerLimits>; readonly mode?: GroupParameters['p2p']['protocolMode']; /** Of Alice's cluster and of Bob's. */ readonly keyAgreements?: readonly [KeyAgreement, KeyAgreement] };
 
-export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreement }: WorldOptions): World => {
+export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreements = ['hybrid-preferred', 'hybrid-preferred'] }: WorldOptions): World => {
   const chance = createChance(seed);
   let now = 1_000_000;
   let serial = 0;
   const agenda: { at: number; serial: number; act: () => void | Promise<void> }[] = [];
   const at = (time: number, act: () => void | Promise<void>): void => void agenda.push({ at: time, serial: serial++, act });
   const clock = { now: () => now, after: () => () => {} };
-  const sideOf = (party: Party): Side => ({
+  const sideOf = (party: Party, keyAgreement: KeyAgreement): Side => ({
     party,
-    cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), ...(keyAgreement === undefined ? {} : { keyAgreement }) }),
+    cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), keyAgreement }),
     head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], loadedMax: 0, packets: [],
   });
-  const sides = { alice: sideOf(alice), bob: sideOf(bob) };
+  const sides = { alice: sideOf(alice, keyAgreements[0]), bob: sideOf(bob, keyAgreements[1]) };
   const peerOf = (side: Side): Side => (side === sides.alice ? sides.bob : sides.alice);
 
   const enqueue = (side: Side, event: LinkEvent): void => {

@@ -99,7 +99,7 @@ export const beginHandshake = async ({ peering, stream, sessionId: id, seed, vau
     certificates: peering.ownCertificates,
   };
   const sealedSeed = await vault.seal('initiator seed', sessionId, seed);
-  return { hello, cookie: '', claims, startedAt: now, sentAt: now, resends: 0, resendAt, phase: { type: 'hello-sent', seed: sealedSeed } };
+  return { hello, cookie: '', cookieAt: 0, claims, startedAt: now, sentAt: now, resends: 0, resendAt, phase: { type: 'hello-sent', seed: sealedSeed } };
 };
 
 /** The second message: the secret is agreed, and the session key must sign; or why not. */

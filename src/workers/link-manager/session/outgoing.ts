@@ -53,8 +53,8 @@ export const hearRetry = (sessions: Sessions, packet: PacketOf<'hello-retry'>, {
   const { outgoing } = sessions;
   if (outgoing?.hello.sessionId !== packet.sessionId || outgoing.phase.type !== 'hello-sent') return refused('out-of-turn', 'no such hello');
   if (outgoing.cookie === packet.cookie) return heard(sessions);
-  if (outgoing.cookie !== '' && now < outgoing.sentAt + limits.helloRetryMs) return refused('out-of-turn', 'a cookie was sent a moment ago');
-  const next: Outgoing = { ...outgoing, cookie: packet.cookie, sentAt: now, resendAt: now + limits.handshakeResendMsMin };
+  if (now < outgoing.cookieAt + limits.helloRetryMs) return refused('out-of-turn', 'a cookie was sent a moment ago');
+  const next: Outgoing = { ...outgoing, cookie: packet.cookie, cookieAt: now, sentAt: now, resendAt: now + limits.handshakeResendMsMin };
   return heard({ ...sessions, outgoing: next }, [helloOf(next)]);
 };
 

@@ -35,6 +35,8 @@ export type Outgoing = {
   readonly hello: Hello;
   /** An empty text until the peer asks for one. */
   readonly cookie: string;
+  /** When it was taken over; repeats of the hello do not count. */
+  readonly cookieAt: number;
   readonly claims: InitiatorClaims;
   readonly startedAt: number;
   readonly sentAt: number;
