@@ -168,3 +168,32 @@ export const drawProgram = (random: Random, me: Party): Program => {
   for (const { index, owed } of author.talks) for (let left = owed; left > 0; left--) author.steps.push({ do: 'hear', session: index });
   return { steps: author.steps, throws: random.chance(0.2) };
 };
+
+/** A program that performs every kind of operation, alone and at once, with both its counterparties. */
+export const everyOperation: Program = {
+  steps: [
+    ...(['persist', 'persist', 'merge', 'find', 'findAll', 'query', 'remove', 'find'] as const).map((what): Leaf => ({ do: what, key: 'a' })),
+    { do: 'open', to: nameOf('Bob') },
+    { do: 'open', to: nameOf('Carol'), protocol: { name: 'random.talk', versions: [1] } },
+    { do: 'send', session: 0, say: { say: 'twice' } },
+    { do: 'hear', session: 0 },
+    { do: 'ask', session: 1, say: { say: 'relay', to: nameOf('Bob'), pass: { say: 'echo' } } },
+    { do: 'all', parts: [{ do: 'hear', session: 0 }, { do: 'ask', session: 1, say: { say: 'do', leaf: { do: 'sign' } } }, { do: 'persist', key: 'p' }] },
+    { do: 'draw' },
+    { do: 'sign' },
+    { do: 'signWith' },
+    { do: 'members' },
+    { do: 'member', name: nameOf('Bob') },
+    { do: 'sleep', ms: 1_000 },
+    { do: 'race', parts: [{ do: 'sleep', ms: 2_000 }, { do: 'find', key: 'p' }] },
+    { do: 'any', parts: [{ do: 'fail' }, { do: 'signWith' }, { do: 'members' }] },
+    { do: 'askInside', to: nameOf('Bob'), say: { say: 'echo' }, fails: false },
+    { do: 'askInside', to: nameOf('Carol'), say: { say: 'do', leaf: { do: 'sleep', ms: 1_000 } }, fails: true },
+    { do: 'storeInside', under: 's', fails: true },
+    { do: 'send', session: 1, say: { say: 'throw' } },
+    { do: 'hear', session: 1 },
+    { do: 'close', session: 0 },
+    { do: 'hear', session: 0 },
+  ],
+  throws: false,
+};

@@ -6,9 +6,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { OperationKind } from '../../../../src/flow-sdk/operations.ts';
 import { createRandom } from '../../../simulation/random.ts';
-import { batchPoints, drawHarm, noHarm } from './chaos.ts';
+import { batchPoints, crashes, drawHarm, noHarm } from './chaos.ts';
 import type { Coverage } from './chaos.ts';
-import { drawProgram, parties } from './program.ts';
+import { drawProgram, everyOperation, parties } from './program.ts';
 import { makeSetting, outcomeOf, partings, runPrograms } from './run.ts';
 import type { Setting, Start } from './run.ts';
 
@@ -74,5 +74,24 @@ describe('random flows', () => {
     expect(failed).toEqual([]);
     // A few seeds alone cannot have met everything.
     if (seeds >= 500) expect(moments.filter((moment) => !coverage.has(moment))).toEqual([]);
+  });
+
+  test('one death at each point that a flow of every operation passes, one run for each', { timeout: 120_000 }, async () => {
+    const starts: Start[] = [{ party: 'Alice', program: everyOperation }];
+    let points = 0;
+    const count = (): boolean => ++points < 0;
+    const calm = await outcomeOf(await runPrograms(setting, starts, { ...noHarm, crashAt: count }), starts);
+    expect(calm.faults).toEqual([]);
+    expect(points).toBeGreaterThan(100);
+    const coverage: Coverage = new Map();
+    const failed: string[] = [];
+    for (let place = 1; place <= points; place++) {
+      let passed = 0;
+      const harmed = await outcomeOf(await runPrograms(setting, starts, { ...noHarm, ...crashes(() => ++passed === place, coverage) }), starts);
+      const parted = partings(calm, harmed);
+      if (parted.length > 0) failed.push(`dead at point ${place} of ${points}: ${parted[0]}`);
+    }
+    expect(failed).toEqual([]);
+    expect(moments.filter((moment) => !coverage.has(moment))).toEqual([]);
   });
 });
