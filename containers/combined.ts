@@ -7,7 +7,7 @@ import { writeDurably } from '../src/host/files.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import { openDatabase } from '../src/postgres/database.ts';
 import { applyMigrations } from '../src/workers/db/worker.ts';
-import { openBroker, serveBroker, type BrokerPowers } from './broker.ts';
+import { openBroker, pushToEdge, serveBroker, type BrokerPowers } from './broker.ts';
 import { serveHealth } from './health.ts';
 import { createViews, type Closing, type Platform } from './platform.ts';
 import { startRoom, type RunningRoom } from './running-room.ts';
@@ -56,6 +56,8 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   closing.add(() => views.close());
   const server = settings.CORDAGE_BUS_CREDENTIALS === undefined ? undefined : await serveBroker(broker, settings, log);
   if (server !== undefined) closing.add(() => server.close());
+  const pusher = pushToEdge(broker, settings, powers);
+  if (pusher !== undefined) closing.add(() => pusher.close());
   return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, busUrl: server?.url };
 };
 

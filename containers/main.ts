@@ -7,7 +7,7 @@ import { systemClock } from '../src/host/clock.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 import { createLog } from '../src/observability/log.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
-import { openBroker, serveBroker, type BrokerPowers } from './broker.ts';
+import { openBroker, pushToEdge, serveBroker, type BrokerPowers } from './broker.ts';
 import { createClosing, type Closing } from './platform.ts';
 import { processKinds, readSettings, type ProcessKind, type Settings } from './settings.ts';
 
@@ -19,6 +19,8 @@ const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Cl
   closing.add(() => broker.close());
   const server = await serveBroker(broker, settings, powers.log);
   closing.add(() => server.close());
+  const pusher = pushToEdge(broker, settings, powers);
+  if (pusher !== undefined) closing.add(() => pusher.close());
   powers.log.info('broker.ready', { url: server.url });
 };
 

@@ -159,7 +159,7 @@ const openGateway = async (platform: Platform): Promise<OpenRoom> => {
     views.open(dbToGatewayCertificate),
   ]);
   const { httpClient, admit, use } = createGatewayTls({ settings, groupParameters, clock });
-  const worker = createGatewayWorker({ bus, outbound: { httpClient, groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });
+  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });
   const close = async (): Promise<void> => {
     await worker.close();
     await httpClient.close();

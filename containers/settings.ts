@@ -39,6 +39,9 @@ export const settingsShape = z.object({
   CORDAGE_BUS_HOST: z.string().default('127.0.0.1'),
   CORDAGE_BUS_PORT: port.default(7070),
   CORDAGE_BUS_CREDENTIALS: z.string().optional(),
+  /** Broker and combined form: the `/push` URL of a gateway at the edge, which is handed the packets to send, and what signs them. */
+  CORDAGE_BUS_PUSH_URL: z.url().optional(),
+  CORDAGE_BUS_PUSH_SECRET: z.string().min(16).optional(),
 
   /** Separate processes: PostgreSQL. */
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//).optional(),

@@ -12,11 +12,11 @@ const failureOf = (error: unknown): HttpAnswer => {
 };
 
 export const createFetchClient = (): HttpClient => ({
-  post: async ({ url, body, timeoutMs }) => {
+  post: async ({ url, body, headers, timeoutMs }) => {
     try {
       const response = await fetch(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', ...headers },
         body,
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),

@@ -11,6 +11,8 @@ export type HttpPost = {
   readonly url: string;
   /** JSON text. */
   readonly body: string;
+  /** Beside its content type. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** PEM certificates one of which the server's must chain to. Empty trusts what the platform trusts. */
   readonly trustRootsPem: readonly string[];
   /** From the first byte sent to the head of the response. */
@@ -129,13 +131,13 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
   };
 
   return {
-    post: async ({ url, body, trustRootsPem, timeoutMs }) => {
+    post: async ({ url, body, headers: more, trustRootsPem, timeoutMs }) => {
       try {
         const target = new URL(url);
         const { statusCode, headers, body: answer } = await poolOf(target, trustRootsPem).request({
           method: 'POST',
           path: target.pathname + target.search,
-          headers: { 'content-type': 'application/json' },
+          headers: { 'content-type': 'application/json', ...more },
           body,
           headersTimeout: timeoutMs,
           bodyTimeout: timeoutMs,

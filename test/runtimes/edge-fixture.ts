@@ -87,11 +87,11 @@ export const bundleForCloudflare = async (entry: EdgeEntry): Promise<string> => 
 /** Text of a capnp config: JSON's escapes are among those that its strings know. */
 const capnpText = (text: string): string => JSON.stringify(text);
 
-const configFor = (bindings: Record<string, string>): string => `using Workerd = import "/workerd/workerd.capnp";
+const configFor = (bindings: Record<string, string>, trusted: readonly string[]): string => `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .edge),
-    (name = "network", network = (allow = ["public", "private"])),
+    (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustedCertificates = [${trusted.map(capnpText).join(', ')}]))),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
@@ -103,10 +103,11 @@ const edge :Workerd.Worker = (
 );
 `;
 
-export const startOnWorkerd = async (entry: EdgeEntry, bindings: Record<string, string>): Promise<Running> => {
+/** @param trusted PEM certificates that outgoing TLS trusts. */
+export const startOnWorkerd = async (entry: EdgeEntry, bindings: Record<string, string>, trusted: readonly string[] = []): Promise<Running> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-workerd-'));
   await writeFile(join(directory, 'worker.js'), await bundleForCloudflare(entry));
-  await writeFile(join(directory, 'config.capnp'), configFor(bindings));
+  await writeFile(join(directory, 'config.capnp'), configFor(bindings, trusted));
   const child = spawn(bin('workerd'), ['serve', '--control-fd=3', join(directory, 'config.capnp')], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   // The fourth stream is a pipe, as asked for.
   const control = child.stdio[3] as Readable;

@@ -65,7 +65,7 @@ describe('the gateway', () => {
     const peer = await listen({ hostname: '127.0.0.1', port: 0, tls: [tls], fetch: async (request) => (arrive(await request.json()), Response.json({})) });
     const bus = site.broker.connect();
     await bus.publish([encode(linkManagerToGatewayLinkOut, { key: tagOf('g'), id: 'one', body: { address: `https://localhost:${peer.port}`, groupId, tag: tagOf('g'), packet: 'p' } })]);
-    const sender = await startOnDeno('gateway', { ...site.environmentFor('gateway'), CORDAGE_GATEWAY_OUTBOUND: 'on', DENO_CERT: join(directory, 'roots.pem') });
+    const sender = await startOnDeno('gateway', { ...site.environmentFor('gateway'), CORDAGE_GATEWAY_OUTBOUND: 'pull', DENO_CERT: join(directory, 'roots.pem') });
     expect(await arrived).toEqual({ v: 1, packets: [{ tag: tagOf('g'), packet: 'p' }] });
     await sender.close();
     await peer.close();

@@ -1,10 +1,8 @@
 /** The real gateway, its way out led through the simulated network and its door answering there. */
 import type { Clock } from '../../src/host/clock.ts';
 import type { HttpClient } from '../../src/host/http-client.ts';
-import type { GroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import type { Log } from '../../src/observability/log.ts';
 import type { Metrics } from '../../src/observability/metrics.ts';
-import type { View } from '../../src/shell/view.ts';
 import type { Worker } from '../../src/shell/worker.ts';
 import { createGatewayWorker } from '../../src/workers/gateway/worker.ts';
 import type { StepBus } from '../../src/testing/step-bus.ts';
@@ -17,7 +15,6 @@ export type SimGatewayOptions = {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly groupParameters: View<GroupParameters>;
 };
 
 const clientOver = (network: SimNetwork): HttpClient => ({
@@ -31,8 +28,8 @@ const clientOver = (network: SimNetwork): HttpClient => ({
   close: async () => undefined,
 });
 
-export const openSimGateway = ({ bus, network, origin, clock, log, metrics, groupParameters }: SimGatewayOptions): Worker => {
-  const worker = createGatewayWorker({ bus, outbound: { httpClient: clientOver(network), groupParameters, trust: 'platform' }, clock, log, metrics });
+export const openSimGateway = ({ bus, network, origin, clock, log, metrics }: SimGatewayOptions): Worker => {
+  const worker = createGatewayWorker({ bus, outbound: { httpClient: clientOver(network), trust: 'platform' }, clock, log, metrics });
   network.attach(origin, async (body) => {
     const headers = { 'content-type': 'application/json', 'content-length': String(new TextEncoder().encode(body).length) };
     const response = await worker.fetch(new Request(origin, { method: 'POST', headers, body }));

@@ -15,9 +15,8 @@ type LinkOut = BodyOf<typeof linkManagerToGatewayLinkOut>;
 
 export type OutboundOptions = {
   readonly httpClient: HttpClient;
-  readonly groupParameters: View<GroupParameters>;
-  /** `group`: a peer's certificate must chain to the roots of its group. `platform`: to what the platform trusts. */
-  readonly trust: 'group' | 'platform';
+  /** A peer's certificate must chain to the roots of its group; `platform`: to what the platform trusts, where roots cannot be given. */
+  readonly trust: View<GroupParameters> | 'platform';
   /** Only tests speak without TLS. */
   readonly allowHttp: boolean;
   readonly clock: Clock;
@@ -26,7 +25,12 @@ export type OutboundOptions = {
   readonly limits: GatewayLimits;
 };
 
-export type Outbound = { readonly pump: Pump<LinkOut>; close(): Promise<void> };
+export type Outbound = {
+  readonly pump: Pump<LinkOut>;
+  /** Resolves when nothing that was taken waits any more. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+};
 
 const isSendable = (address: string, allowHttp: boolean): boolean => {
   if (!URL.canParse(address)) return false;
@@ -35,7 +39,7 @@ const isSendable = (address: string, allowHttp: boolean): boolean => {
 };
 
 export const createOutbound = (options: OutboundOptions): Outbound => {
-  const { groupParameters, trust, allowHttp, clock, log, metrics, limits, httpClient } = options;
+  const { trust, allowHttp, clock, log, metrics, limits, httpClient } = options;
   const packetsOut = metrics.counter('cordage_gateway_packets_out_total', 'Packets that another gateway took');
   const dropped = metrics.counter('cordage_gateway_packets_dropped_total', 'Packets not sent, by reason; the link manager repeats them');
   const seconds = metrics.histogram('cordage_gateway_request_seconds', 'Seconds until another gateway took a batch');
@@ -47,7 +51,7 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
   const onDropped = (reason: DropReason, packets: number): void => dropped.add(packets, { reason });
   const trustRootsOf = (groupId: string): readonly string[] | undefined => {
     if (trust === 'platform') return [];
-    const roots = groupParameters.get(groupId)?.p2p.tlsTrustRoots ?? [];
+    const roots = trust.get(groupId)?.p2p.tlsTrustRoots ?? [];
     if (roots.length > 0) return roots;
     log.error('gateway.no-trust-roots', { groupId, remedy: 'the group policy must list tlsTrustRoots that the gateways of its members chain to' });
     return undefined;
@@ -84,7 +88,12 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
     if (!taken) onDropped('queue-full', 1);
   };
 
+  const settled = async (): Promise<void> => {
+    await Promise.all([...destinations.values()].map((destination) => destination.settled()));
+  };
+
   return {
+    settled,
     pump: {
       wire: linkManagerToGatewayLinkOut,
       pump: async (deliveries) => {
@@ -97,7 +106,7 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
         ending.abort();
         void httpClient.close();
       });
-      await Promise.all([...destinations.values()].map((destination) => destination.settled()));
+      await settled();
       cancel();
       ending.abort();
       await httpClient.close();

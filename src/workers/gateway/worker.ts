@@ -20,16 +20,18 @@ import type { Worker } from '../../shell/worker.ts';
 import { gatewayLimits, type GatewayLimits } from './config.ts';
 import { createInbound, type Admit } from './inbound.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
+import { createTakePush, pushPath } from './push.ts';
 
 export { openTlsKeys, type TlsKeys, type TlsKeysOptions } from './tls-keys.ts';
 export { GatewayError } from './gateway-error.ts';
 
-/** The way out; left away where a platform has no loop to run it in. */
+/** The way out; left away where another gateway of the cluster sends. */
 export type GatewayOutboundDeps = {
   readonly httpClient: HttpClient;
-  readonly groupParameters: View<GroupParameters>;
-  /** Default `group`: a peer's certificate must chain to its group's roots. `platform` where roots cannot be given to the client. */
-  readonly trust?: 'group' | 'platform';
+  /** A peer's certificate must chain to its group's roots; `platform` where roots cannot be given to the client. */
+  readonly trust: View<GroupParameters> | 'platform';
+  /** Given where records are pushed to this worker instead of polled: what signs them. */
+  readonly pushSecret?: string;
   /** Default false: addresses must be https. */
   readonly allowHttp?: boolean;
 };
@@ -51,6 +53,8 @@ export type { Admission, Admit } from './inbound.ts';
 export type GatewayWorker = Omit<Worker, 'fetch'> & {
   /** `env` is what the runtime hands beside a request: `admit` is given it. */
   readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
+  /** Resolves when no packet waits to be sent: what a platform must wait for before it ends the worker. */
+  readonly settled: () => Promise<void>;
   readonly close: () => Promise<void>;
 };
 
@@ -59,12 +63,16 @@ export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
   const limits: GatewayLimits = { ...gatewayLimits, ...deps.limits };
   const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), path, log, metrics, limits });
   const outbound: Outbound | undefined =
-    deps.outbound === undefined ? undefined : createOutbound({ trust: 'group', allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
+    deps.outbound === undefined ? undefined : createOutbound({ allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
+  const secret = deps.outbound?.pushSecret;
+  const takePush = outbound === undefined || secret === undefined ? undefined : createTakePush({ secret, pump: outbound.pump, clock, log });
   return {
     room: 'gateway',
-    pumps: outbound === undefined ? [] : [outbound.pump],
+    pumps: outbound === undefined || takePush !== undefined ? [] : [outbound.pump],
     // Hono calls what comes beside a request its bindings.
-    fetch: async (request, env) => inbound.fetch(request, env as object | undefined),
+    fetch: async (request, env) =>
+      takePush !== undefined && new URL(request.url).pathname === pushPath ? await takePush(request) : await inbound.fetch(request, env as object | undefined),
+    settled: async () => outbound?.settled(),
     close: async () => outbound?.close(),
   };
 };

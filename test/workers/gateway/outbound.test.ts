@@ -29,7 +29,7 @@ const sender = (options: { roots?: readonly string[]; metrics?: Metrics; limits?
   const { roots = [key.certificateChainPem], metrics = createMetrics(), limits = {}, allowHttp = false, addresses } = options;
   const worker = keep(createGatewayWorker({
     bus: { publish: async () => [] }, clock: systemClock, log: silentLog, metrics, limits: { closeMsMax: 100, ...limits },
-    outbound: { httpClient: createHttpClient(addresses === undefined ? {} : { addresses }), groupParameters: groupView(roots), allowHttp },
+    outbound: { httpClient: createHttpClient(addresses === undefined ? {} : { addresses }), trust: groupView(roots), allowHttp },
   }));
   return { ...worker, send: async (address, ...packets) => worker.pumps![0]!.pump(packets.map((packet) => linkOut(address, tagOf('a'), packet))) };
 };
