@@ -7,7 +7,7 @@ import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
 import type { Database, TransactionSql } from './database.ts';
-import { DatabaseError } from './database-error.ts';
+import { DatabaseError, translateError } from './database-error.ts';
 import { jsonArraySql, jsonColumn, schemaName, textArray } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
@@ -33,14 +33,18 @@ const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
   effects: JSON.parse(effects) as OutRecord[],
 });
 
-const answersIn = (sql: TransactionSql, schema: string): StoredAnswers => {
-  const insert = async (answers: readonly StoredAnswer[]): Promise<void> => {
+/**
+ * Answers are sent and not waited for: they and the commit leave together. If one of them fails, so does the commit, and `onFault`
+ * has heard why before that.
+ */
+const answersIn = (sql: TransactionSql, schema: string, onFault: (error: unknown) => void): StoredAnswers => {
+  const insert = (answers: readonly StoredAnswer[]): void => {
     const text = `insert into ${schema}.answer (request_id, outcome, effects)
       select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)})`;
     const ids = textArray(answers.map(({ requestId }) => requestId));
     const outcomes = jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome)));
     const effects = jsonColumn(answers.map(({ effects: owed }) => JSON.stringify(owed)));
-    await sql.unsafe(text, [ids, outcomes, effects], { prepare: true });
+    sql.unsafe(text, [ids, outcomes, effects], { prepare: true }).execute().catch(onFault);
   };
   return {
     find: async (requestIds) => {
@@ -50,7 +54,7 @@ const answersIn = (sql: TransactionSql, schema: string): StoredAnswers => {
       return rows.map(answerOf);
     },
     add: async (answers) => {
-      for (let from = 0; from < answers.length; from += answersPerInsertMax) await insert(answers.slice(from, from + answersPerInsertMax));
+      for (let from = 0; from < answers.length; from += answersPerInsertMax) insert(answers.slice(from, from + answersPerInsertMax));
     },
   };
 };
@@ -87,10 +91,12 @@ export const createPostgresAnswerStore = <Tx>({ database, schema: schemaText, ma
     transact: async (work) => {
       cleanNowAndThen();
       for (let tries = 1; ; tries++) {
+        let fault: unknown;
         try {
-          return await database.transact((sql) => work(makeTx(sql), answersIn(sql, schema)));
+          return await database.transact((sql) => work(makeTx(sql), answersIn(sql, schema, (error) => (fault ??= error))));
         } catch (error) {
-          if (!isConflict(error) || tries >= conflictTriesMax) throw error;
+          const cause = fault === undefined ? error : translateError(fault);
+          if (!isConflict(cause) || tries >= conflictTriesMax) throw cause;
         }
       }
     },

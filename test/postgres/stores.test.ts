@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import type { TransactionSql } from '../../src/postgres/database.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
@@ -17,7 +17,7 @@ const own = async () => ({ database: server.database, schema: await server.makeS
 stateStoreContract('postgres', async () => createPostgresStateStore(await own()));
 parkingLotContract('postgres', async () => createPostgresParkingLot(await own()));
 
-answerStoreContract('postgres', async () => {
+const openAnswers = async () => {
   const { database, schema } = await own();
   await database.sql.unsafe(`create table ${schema}.counter (name text primary key, count integer not null)`);
   const makeTx = (sql: TransactionSql): Counter => ({
@@ -27,4 +27,31 @@ answerStoreContract('postgres', async () => {
     read: async (name) => (await sql.unsafe<{ count: number }[]>(`select count from ${schema}.counter where name = $1`, [name]))[0]?.count ?? 0,
   });
   return createPostgresAnswerStore({ database, schema, makeTx });
+};
+
+answerStoreContract('postgres', openAnswers);
+
+test('of two replicas that answer one request at once, one undoes its work and finds the answer of the other', async () => {
+  const store = await openAnswers();
+  let looked = 0;
+  const bothLooked = Promise.withResolvers<void>();
+  const answerAs = (replica: string): Promise<'answered' | 'found'> =>
+    store.transact(async (tx, answers) => {
+      if ((await answers.find(['request'])).length > 0) return 'found';
+      if (++looked === 2) bothLooked.resolve();
+      await bothLooked.promise;
+      await tx.add(replica);
+      await answers.add([{ requestId: 'request', outcome: { type: 'done', value: replica }, effects: [] }]);
+      return 'answered';
+    });
+  const ends = await Promise.all(['a', 'b'].map(answerAs));
+  expect(ends.toSorted()).toEqual(['answered', 'found']);
+  const counts = await store.transact(async (tx) => [await tx.read('a'), await tx.read('b')]);
+  expect(counts.toSorted()).toEqual([0, 1]);
+});
+
+test('why an answer could not be stored is told, not only that the commit failed', async () => {
+  const store = await openAnswers();
+  const unstorable = { requestId: 'nul \u0000', outcome: { type: 'done', value: 1 }, effects: [] } as const;
+  await expect(store.transact((_tx, answers) => answers.add([unstorable]))).rejects.toThrow(/invalid byte sequence/);
 });

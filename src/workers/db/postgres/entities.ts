@@ -10,6 +10,7 @@ import type { EntityCall, EntityRepository, EntityResult } from '../db-tx.ts';
 import { fitsReply, itemsThatFit, type Item } from '../entity-reply.ts';
 import { planWaves, type PlannedCall, type Results } from './entity-waves.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { jsonColumn } from '../../../postgres/statement.ts';
 import { isSearch, search, type Search } from './entity-search.ts';
 import { enterVault, leaveVaults } from './vault.ts';
 
@@ -48,8 +49,11 @@ const itemColumns = (calls: readonly Placed<Persist | Merge>[]) => ({
   calls: calls.flatMap(({ position, operation }) => operation.items.map(() => position)),
   entities: calls.flatMap(({ operation }) => operation.items.map(() => operation.entity)),
   ids: calls.flatMap(({ operation }) => operation.items.map(({ id }) => id)),
-  values: calls.flatMap(({ operation }) => operation.items.map(({ json }) => json)),
+  values: jsonColumn(calls.flatMap(({ operation }) => operation.items.map(({ json }) => json))),
 });
+
+/** The texts of `jsonColumn`, as an array. */
+const jsonArray = (sql: Sql, column: string) => sql`string_to_array(${column}::text, E'\\x1f')`;
 
 // ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,7 +65,7 @@ const persist = async (sql: Sql, calls: readonly Placed<Persist>[], now: Date, r
   const columns = itemColumns(calls);
   const rows = await sql<{ call: number; id: string; raced: boolean }[]>`
     with input as (
-      select * from unnest(${columns.calls}::int[], ${columns.entities}::text[], ${columns.ids}::text[], ${columns.values}::text[])
+      select * from unnest(${columns.calls}::int[], ${columns.entities}::text[], ${columns.ids}::text[], ${jsonArray(sql, columns.values)})
         as given (call, entity, id, value)
     ), taken as (
       select input.call, min(input.id) as id from input join entity using (entity, id) group by input.call
@@ -98,7 +102,7 @@ const merge = async (sql: Sql, calls: readonly Placed<Merge>[], now: Date, resul
   await sql`
     insert into entity as kept (entity, id, value, updated_at)
     select entity, id, value::json, ${now}
-    from unnest(${columns.entities}::text[], ${columns.ids}::text[], ${columns.values}::text[]) as given (entity, id, value)
+    from unnest(${columns.entities}::text[], ${columns.ids}::text[], ${jsonArray(sql, columns.values)}) as given (entity, id, value)
     order by entity, id
     on conflict (entity, id) do update set value = excluded.value, version = kept.version + 1, updated_at = excluded.updated_at`;
   for (const { position, operation } of calls) results[position] = { type: 'done', reply: { items: operation.items } };
@@ -217,7 +221,8 @@ export const createPostgresEntities = (sql: Sql): EntityRepository => ({
     for (const wave of planWaves(calls)) {
       for (const [shortHash, group] of Map.groupBy(wave, ({ call }) => call.shortHash)) await runAtVault(sql, shortHash, group, new Date(now), results);
     }
-    await leaveVaults(sql);
+    // Not awaited: it leaves together with what comes next in this transaction, and that fails if this did.
+    leaveVaults(sql).catch(() => {});
     return calls.map((_, position) => results[position]!);
   },
 });
