@@ -53,6 +53,33 @@ describe('a build', () => {
     expect(textOf(opened.cpks[0]!.bundle).slice(0, 20)).toMatch(/^var cordageApp=/);
   });
 
+  test('puts the entities and migrations that the entry exports into the schema, and nothing where there are none', async () => {
+    const root = project({
+      'flows.ts': flowNamed('test.One', "export { entities, migrations } from './tables.ts';"),
+      'tables.ts': `import { database, entity, migration } from '@cordage/flow-sdk';
+        const tables = database<{ stock: { item: string } }>();
+        export const entities = [entity<{ id: string; size: number }>({ name: 'A', id: ({ id }) => id, indexes: ['size'] }), entity<{ id: string }>({ name: 'B', id: ({ id }) => id })];
+        export const migrations = [migration('0001-stock', [tables.schema.createTable('stock').addColumn('item', 'text')])];`,
+    });
+    const { cpi } = await build(root, { groupPolicy: policyText });
+    const opened = await openCpi(cpi!, { trustedSigners: [developer.pem], now });
+    if (opened.type === 'invalid') expect.fail(opened.reason);
+    const { schema } = opened.cpks[0]!;
+    expect(schema!.entities).toEqual([{ name: 'A', indexes: ['size'] }]);
+    expect(schema!.migrations.map(({ name, steps }) => [name, steps.map(({ kind }) => kind)])).toEqual([['0001-stock', ['CreateTableNode']]]);
+    expect([...schema!.catalog]).toEqual([['stock', new Set(['item'])]]);
+    const plain = await openCpi((await build(project({ 'flows.ts': flowNamed('test.One') }, 'plain'), { groupPolicy: policyText })).cpi!, { trustedSigners: [developer.pem], now });
+    expect(plain).not.toHaveProperty('cpks.0.schema');
+  });
+
+  test.each([
+    ['a list of something else', 'export const migrations = [1];', /lists of what entity\(\) and migration\(\) made/],
+    ['no list', "export const entities = 'A';", /lists of what entity\(\) and migration\(\) made/],
+    ['what a cluster would not take', "import { database, migration } from '@cordage/flow-sdk'; export const migrations = [migration('1', [database<any>().schema.dropTable('x')])];", /migration 1, step 1: a DropTableNode is not allowed/],
+  ])('says what is wrong with a schema of %s', async (_, code, reason) => {
+    await fails(project({ 'flows.ts': flowNamed('test.One', code) }), 'BUILD_SCHEMA_INVALID', reason);
+  });
+
   test('makes no CPI without a group policy', async () => {
     expect(await build(sample)).not.toHaveProperty('cpi');
   });

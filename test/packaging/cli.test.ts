@@ -72,8 +72,34 @@ describe('cordage', () => {
 
   test('refuses a command that it does not know and names those that it does', async () => {
     for (const args of [['frobnicate'], ['package'], ['package', 'frobnicate']]) {
-      expect(await cordage(...args)).toEqual({ status: 2, out: '', err: expect.stringMatching(/there is no command "(frobnicate|package|package frobnicate)"\. Known commands: cordage start, cordage package build/) });
+      expect(await cordage(...args)).toEqual({ status: 2, out: '', err: expect.stringMatching(/there is no command "(frobnicate|package|package frobnicate)"\. Known commands: cordage start, .*cordage package build, cordage package cpi/) });
     }
     expect(await cordage()).toMatchObject({ status: 2, out: expect.stringContaining('cordage start') });
+  });
+});
+
+describe('cordage package cpi', () => {
+  test("makes a CPI of somebody's CPB, whose signatures stay", async () => {
+    writeFileSync(join(directory, 'GroupPolicy.json'), policyText);
+    await cordage('package', 'build', sample, '--out', 'packages', '--key', 'vendor');
+    const cpb = join('packages', 'cordage-sample-ping-pong-1.0.0.cpb');
+    const made = await cordage('package', 'cpi', '--cpb', cpb, '--group-policy', 'GroupPolicy.json', '--name', 'ours', '--out', 'made', '--key', 'operator');
+    expect(made).toMatchObject({ status: 0, err: '' });
+    const cpi = new Uint8Array(readFileSync(join(directory, 'made', 'ours-1.0.0.cpi')));
+    const [vendor, operator] = ['vendor', 'operator'].map((key) => readFileSync(join(directory, key, 'signing-certificate.pem'), 'utf8')) as [string, string];
+    expect(await openCpi(cpi, { trustedSigners: [vendor, operator], now: Date.now() })).toMatchObject({ type: 'cpi', id: { name: 'ours' }, cpks: [{ id: { name: 'cordage-sample-ping-pong' } }] });
+    expect(await openCpi(cpi, { trustedSigners: [operator], now: Date.now() })).toMatchObject({ code: 'PACKAGE_SIGNER_UNTRUSTED' });
+  });
+
+  test.each<[string, string[], number, RegExp]>([
+    ['no bundle', ['--group-policy', 'GroupPolicy.json'], 2, /needs --cpb and --group-policy[\s\S]*cordage package cpi/],
+    ['a bundle that is not there', ['--cpb', 'nothing.cpb', '--group-policy', 'GroupPolicy.json'], 1, /nothing.cpb cannot be read/],
+    ['a file that is no bundle', ['--cpb', 'GroupPolicy.json', '--group-policy', 'GroupPolicy.json'], 1, /the file is no CPB \(PACKAGE_NOT_ZIP\)/],
+    ['a policy that is none', ['--cpb', 'GroupPolicy.json', '--group-policy', 'wrong.json'], 1, /the group policy is refused/],
+  ])('with %s says what to do, and writes nothing', async (_, args, status, message) => {
+    writeFileSync(join(directory, 'GroupPolicy.json'), policyText);
+    writeFileSync(join(directory, 'wrong.json'), '{}');
+    expect(await cordage('package', 'cpi', ...args, '--out', 'made')).toMatchObject({ status, err: expect.stringMatching(message) });
+    expect(existsSync(join(directory, 'made'))).toBe(false);
   });
 });

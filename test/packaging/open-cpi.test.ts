@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { fromBase64url, textOf, toBase64url, utf8 } from '../../src/cipher/bytes.ts';
 import { cpkFileName, writeContainer, writeCpb, writeCpi, writeCpk, type Signer } from '../../src/packaging/build/containers.ts';
 import { packageLimits } from '../../src/packaging/config.ts';
+import { database } from '../../src/flow-sdk/flow-sdk.ts';
 import { hashOf } from '../../src/packaging/container.ts';
 import { writeManifest, type Manifest } from '../../src/packaging/manifest.ts';
 import { openCpb, openCpi } from '../../src/packaging/open-cpi.ts';
@@ -237,6 +238,7 @@ describe('the manifest', () => {
 });
 
 describe('what packages hold', () => {
+  const tables = database<any>();
   const contentFault = async (kind: 'cpi' | 'cpb' | 'cpk', files: Map<string, Uint8Array>): Promise<string> => {
     const manifest = { formatVersion: 1, kind, name: 'sample', version: '1', entries: await listed(files), ...(kind === 'cpk' ? { flows } : {}) };
     const bytes = await signed(manifest, files);
@@ -260,6 +262,8 @@ describe('what packages hold', () => {
     ['a CPK with another file', 'cpk', [['bundle.js', bundle], ['a.txt', bundle]], /holds bundle.js, bundle.js.map, schema.json and nothing else, not a.txt/],
     ['a source map that is not UTF-8', 'cpk', [['bundle.js', bundle], ['bundle.js.map', Uint8Array.of(0xff)]], /bundle.js.map is not UTF-8/],
     ['a source map that is too large', 'cpk', [['bundle.js', bundle], ['bundle.js.map', new Uint8Array(packageLimits.sourceMapBytesMax + 1)]], /PACKAGE_TOO_LARGE.*bundle.js.map/],
+    ['a schema that is none', 'cpk', [['bundle.js', bundle], ['schema.json', utf8('{"version":1}')]], /PACKAGE_SCHEMA_INVALID.*schema.json/],
+    ['a schema with raw SQL', 'cpk', [['bundle.js', bundle], ['schema.json', utf8(JSON.stringify({ version: 1, entities: [], migrations: [{ name: '1', operations: [{ kind: 'RawNode', sqlFragments: ['select 1'], parameters: [] }] }] }))]], /PACKAGE_SCHEMA_INVALID.*RawNode/],
     ['a schema that is too large', 'cpk', [['bundle.js', bundle], ['schema.json', new Uint8Array(packageLimits.schemaBytesMax + 1)]], /PACKAGE_TOO_LARGE.*schema.json/],
     ['a bundle that is not UTF-8', 'cpk', [['bundle.js', Uint8Array.of(0xff)]], /not UTF-8/],
     ['a bundle that is too large', 'cpk', [['bundle.js', new Uint8Array(packageLimits.bundleBytesMax + 1)]], /PACKAGE_TOO_LARGE/],
@@ -269,10 +273,14 @@ describe('what packages hold', () => {
 
   test('goes together: one CPK of a name, one flow of a name, one answer to a protocol and version', async () => {
     const [startable, responder] = flows;
-    const conflict = (...cpks: { name: string; flows: typeof flows }[]) => makeCpi({ cpiSigner: signer, cpks }).then((bytes) => refusalOf(bytes));
+    const conflict = (...cpks: { name: string; flows: typeof flows; schema?: Uint8Array }[]) => makeCpi({ cpiSigner: signer, cpks }).then((bytes) => refusalOf(bytes));
     expect(await conflict({ name: 'a', flows: [startable!] }, { name: 'b', flows: [responder!] })).toBe('accepted');
     expect(await conflict({ name: 'a', flows: [startable!] }, { name: 'a', flows: [responder!] })).toMatch(/^PACKAGE_CONFLICT: .*two CPKs are called a/);
     expect(await conflict({ name: 'a', flows }, { name: 'b', flows: [startable!] })).toMatch(/^PACKAGE_CONFLICT: .*two flows are called com.example.Ping/);
+    const schema = utf8(JSON.stringify({ version: 1, entities: [], migrations: [{ name: '1', operations: [tables.schema.createTable('payment').addColumn('id', 'text').toOperationNode()] }] }));
+    const owning = (name: string, declared: typeof flows) => ({ name, flows: declared, schema });
+    expect(await conflict(owning('a', [startable!]), owning('b', [responder!]))).toMatch(/^PACKAGE_CONFLICT: .*two CPKs create the table payment/);
+    expect(await conflict(owning('a', flows))).toBe('accepted');
     const overlapping = { ...responder!, name: 'com.example.Other', protocol: { name: 'com.example.ping', versions: [2, 3] } };
     expect(await conflict({ name: 'a', flows }, { name: 'b', flows: [overlapping] })).toMatch(/^PACKAGE_CONFLICT: .*two responders answer com.example.ping version 2/);
   });

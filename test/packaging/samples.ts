@@ -55,15 +55,15 @@ export type PackageParts = {
   readonly cpiSigner: Signer;
   readonly cpbSigner?: Signer;
   readonly cpkSigner?: Signer;
-  readonly cpks?: readonly { name: string; flows: readonly FlowDeclaration[]; bundle?: Uint8Array }[];
+  readonly cpks?: readonly { name: string; flows: readonly FlowDeclaration[]; bundle?: Uint8Array; schema?: Uint8Array }[];
   readonly groupPolicy?: string;
 };
 
 /** A CPI of a CPB of CPKs, each signed by whom the test says. */
 export const makeCpi = async ({ cpiSigner, cpbSigner = cpiSigner, cpkSigner = cpbSigner, cpks = [{ name: 'sample', flows }], groupPolicy = policyText }: PackageParts): Promise<Uint8Array> => {
   const files = await Promise.all(
-    cpks.map(async ({ name, flows: declared, bundle: code = bundle }, index) => {
-      const file = await writeCpk({ name, version: '1.0.0', bundle: code, flows: declared }, cpkSigner);
+    cpks.map(async ({ name, flows: declared, bundle: code = bundle, schema }, index) => {
+      const file = await writeCpk({ name, version: '1.0.0', bundle: code, ...(schema === undefined ? {} : { schema }), flows: declared }, cpkSigner);
       return [cpkFileName({ name: `${name}${index}`, version: '1.0.0' }), file] as const;
     }),
   );

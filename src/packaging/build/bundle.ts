@@ -1,4 +1,7 @@
-/** Bundles an application into one script whose global `cordageApp` is `{ flows }`: every flow that its entry exports. */
+/**
+ * Bundles an application into one script whose global `cordageApp` is `{ flows, schema }`: every flow that its entry exports, and its lists
+ * `entities` and `migrations`, which are read once, when the package is built.
+ */
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,12 +12,15 @@ import type { Project } from './project.ts';
 /** The name by which applications import the SDK. */
 const sdkName = '@cordage/flow-sdk';
 /** The SDK's text is bundled into the application; nothing of it is loaded here, so this is no import. */
-const sdkPath = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'flow-sdk', 'flow-sdk.ts');
+const cordagePath = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
+const sdkPath = join(cordagePath, 'src', 'flow-sdk', 'flow-sdk.ts');
 
 /** Collects what the author exports. `cordageFlow` is the brand that the SDK's constructors set. */
 const wrapperOf = (entry: string): string => `
 import * as application from ${JSON.stringify(entry)};
 export const flows = Object.values(application).filter((value) => value?.cordageFlow === 1);
+const { entities, migrations } = { ...application };
+export const schema = { entities, migrations };
 `;
 
 const errorsShownMax = 10;
@@ -35,12 +41,16 @@ const errorText = (message: Message): string => {
 /** Only a name: nothing is written, and sources are named relative to it. */
 const bundleName = 'bundle.js';
 
-/** The SDK lies elsewhere on every machine; by its name it is the same everywhere. */
+/** What Cordage brings along lies elsewhere on every machine; by its name it is the same everywhere. */
 const portableMap = (map: Uint8Array, directory: string): Uint8Array => {
   // esbuild's own output.
   const { version, sources, names, mappings } = JSON.parse(new TextDecoder().decode(map)) as { version: number; sources: string[]; names: string[]; mappings: string };
-  const sdkFolder = `${relative(directory, dirname(sdkPath)).replaceAll('\\', '/')}/`;
-  const portable = sources.map((source) => (source.startsWith(sdkFolder) ? `${sdkName}/${source.slice(sdkFolder.length)}` : source));
+  const folderOf = (path: string): string => `${relative(directory, path).replaceAll('\\', '/')}/`;
+  const places = [[folderOf(dirname(sdkPath)), `${sdkName}/`], [folderOf(cordagePath), '@cordage/']] as const;
+  const portable = sources.map((source) => {
+    const place = places.find(([folder]) => source.startsWith(folder));
+    return place === undefined ? source : `${place[1]}${source.slice(place[0].length)}`;
+  });
   return new TextEncoder().encode(JSON.stringify({ version, sources: portable, names, mappings }));
 };
 
