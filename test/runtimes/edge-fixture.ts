@@ -1,18 +1,19 @@
 /** Starts edge entries on the real runtimes, before a real bus over HTTP. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { promisify } from 'node:util';
 import { serveBus, type BusServer } from '../../src/bus/http-server-node.ts';
 import { createBusAccess } from '../../src/bus/http-server-access.ts';
 import type { EmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { openBroker } from '../workers/gateway/gateway-fixture.ts';
 
+const execFileAsync = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bin = (name: string): string => join(root, 'node_modules/.bin', name);
 
@@ -75,13 +76,21 @@ export const startOnDeno = async (entry: EdgeEntry, environment: Record<string, 
   return { url: `http://127.0.0.1:${port}`, close: () => end(child) };
 };
 
-/** One module for workerd; its size is the size that Cloudflare would be sent. */
-export const bundleForCloudflare = async (entry: EdgeEntry): Promise<string> => {
-  const { outputFiles } = await build({
-    entryPoints: [join(root, `edge/${entry}.cloudflare.ts`)], bundle: true, minify: true, format: 'esm', platform: 'neutral', target: 'es2024',
-    mainFields: ['module', 'main'], conditions: ['workerd', 'worker', 'browser'], write: false,
-  });
-  return outputFiles[0]!.text;
+/** The worker as wrangler would send it to Cloudflare: one module, and its size there. */
+export const packForCloudflare = async (entry: EdgeEntry): Promise<{ readonly module: string; readonly gzipKiB: number }> => {
+  const directory = await mkdtemp(join(tmpdir(), 'cordage-wrangler-'));
+  try {
+    const { stdout } = await execFileAsync(
+      process.execPath,
+      [join(root, 'node_modules/wrangler/bin/wrangler.js'), 'deploy', '--dry-run', '--outdir', directory, '--config', `edge/wrangler.${entry}.jsonc`],
+      { cwd: root, env: { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_LOG_PATH: directory, NO_COLOR: '1', CI: '1' } },
+    );
+    const [, gzipKiB] = /gzip: ([\d.]+) KiB/.exec(stdout) ?? [];
+    if (gzipKiB === undefined) throw new Error(`wrangler did not tell the size:\n${stdout}`);
+    return { module: await readFile(join(directory, `${entry}.cloudflare.js`), 'utf8'), gzipKiB: Number(gzipKiB) };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 };
 
 /** Text of a capnp config: JSON's escapes are among those that its strings know. */
@@ -106,7 +115,7 @@ const edge :Workerd.Worker = (
 /** @param trusted PEM certificates that outgoing TLS trusts. */
 export const startOnWorkerd = async (entry: EdgeEntry, bindings: Record<string, string>, trusted: readonly string[] = []): Promise<Running> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-workerd-'));
-  await writeFile(join(directory, 'worker.js'), await bundleForCloudflare(entry));
+  await writeFile(join(directory, 'worker.js'), (await packForCloudflare(entry)).module);
   await writeFile(join(directory, 'config.capnp'), configFor(bindings, trusted));
   const child = spawn(bin('workerd'), ['serve', '--control-fd=3', join(directory, 'config.capnp')], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   // The fourth stream is a pipe, as asked for.
