@@ -11,6 +11,10 @@ export type FlowErrorCode =
   | 'SESSION_ERROR'
   /** Nothing came from the counterparty for longer than the platform waits. */
   | 'SESSION_TIMEOUT'
+  /** `receive` waited as long as it was told to; the session is as it was. */
+  | 'RECEIVE_TIMEOUT'
+  /** `ctx.deadline`: the work was not done in time. */
+  | 'DEADLINE_EXCEEDED'
   /** What is sent is longer than a session message may be. */
   | 'SESSION_DATA_TOO_LARGE'
   /** The message could not be delivered within its lifetime. */
@@ -25,6 +29,16 @@ export type FlowErrorCode =
   | 'DB_ENTITY_EXISTS'
   /** A stored entity does not satisfy its own schema (an older version of the application wrote it). */
   | 'DB_ENTITY_INVALID'
+  /** The query says something that a flow may not ask: raw SQL, a table that is not its own, a function beyond the list. */
+  | 'DB_QUERY_INVALID'
+  /** The database would not do the query: an unknown column, a value out of range. */
+  | 'DB_QUERY_REFUSED'
+  /** A primary key, a unique or foreign key, or a required column forbids the row; the message names it. Nothing was changed. */
+  | 'DB_CONSTRAINT_VIOLATED'
+  /** The query took longer than one may. Nothing was changed. */
+  | 'DB_QUERY_TIMEOUT'
+  /** A change would return more than an answer carries. Nothing was changed. */
+  | 'DB_QUERY_TOO_LARGE'
   /** The database refused the request; the message says why. */
   | 'DB_REFUSED'
   /** The virtual node has no such key, or none at all. */
@@ -35,6 +49,10 @@ export type FlowErrorCode =
   | 'VALUE_NOT_JSON'
   /** `parse` met a value that does not satisfy its schema. */
   | 'DATA_INVALID'
+  /** A context property has a reserved name or breaks a bound. */
+  | 'PROPERTY_INVALID'
+  /** Another room did not answer in all the time that the platform waits; what was asked may have been done all the same. */
+  | 'OPERATION_UNANSWERED'
   /** A parameter of a context operation is out of its bounds. */
   | 'OPERATION_INVALID';
 

@@ -143,8 +143,9 @@ export const responderFlow = (definition: {
 }): ResponderFlow => ({ ...declare('responder', definition.name, definition.protocol), run: definition.run });
 
 /**
- * Declares a flow that only other flows start. It runs inside its caller's flow: same flow id, same journal. Sessions that it
- * opened are closed when it returns and failed when it throws. Without a protocol of its own it speaks its caller's.
+ * Declares a flow that only other flows start. It runs inside its caller's flow: same flow id, same journal. With a protocol of
+ * its own, the sessions that it opened are closed when it returns and failed when it throws. Without one it speaks its caller's,
+ * and what it opens is its caller's.
  *
  * @example
  * ```ts

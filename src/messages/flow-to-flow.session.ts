@@ -12,6 +12,12 @@ export const flowToFlowSession: PeerProtocol = { name: 'flow-to-flow.session', f
 /** Bound on one session payload's JSON text, in UTF-16 code units. */
 export const sessionDataCharsMax = 500_000;
 
+/** Pieces of one value. */
+export const sessionPartsMax = 100;
+
+/** The longest silence an initiator may ask for: a leap year, in milliseconds. */
+export const sessionTimeoutMsMax = 366 * 24 * 60 * 60 * 1_000;
+
 export const sessionMessage = z.object({
   v: z.literal(1),
   sessionId: z.uuid(),
@@ -25,7 +31,11 @@ export const sessionMessage = z.object({
       initiatorFlowId: z.uuid(),
       initiatorFlowClassName: z.string().max(250),
       /** Context properties copied to the responder. */
-      context: z.record(z.string().max(250), z.string().max(10_000)),
+      context: z.record(z.string().max(300), z.string().max(20_000)),
+      /** How long the session may be silent, where the initiator says so. */
+      timeoutMs: z.int().positive().max(sessionTimeoutMsMax).optional(),
+      /** The initiator's close waits for the responder's. */
+      requireClose: z.boolean().optional(),
     })
     .optional(),
   /** On an initiator's later messages: where a receiver without state says that it has none. */
@@ -33,8 +43,18 @@ export const sessionMessage = z.object({
   /** On a responder's messages: the protocol version that it chose. */
   version: z.int().positive().optional(),
   content: z.discriminatedUnion('type', [
-    /** `closes`: the sender has nothing more to say; a close that rides with its last data. */
-    z.object({ type: z.literal('data'), json: z.string().max(sessionDataCharsMax), closes: z.boolean().optional() }),
+    /**
+     * `closes`: the sender has nothing more to say; a close that rides with its last data. `part`: the text is one piece of a
+     * value; its pieces follow each other.
+     */
+    z.object({
+      type: z.literal('data'),
+      json: z.string().max(sessionDataCharsMax),
+      closes: z.boolean().optional(),
+      part: z.object({ index: z.int().nonnegative(), count: z.int().min(2).max(sessionPartsMax) }).optional(),
+    }),
+    /** Says nothing to the flow: it begins the responder, or tells the version. `asks`: the receiver's engine answers with another. */
+    z.object({ type: z.literal('info'), asks: z.boolean() }),
     z.object({ type: z.literal('close') }),
     z.object({ type: z.literal('error'), code: z.string().max(100), message: z.string().max(2_000) }),
   ]),

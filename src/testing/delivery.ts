@@ -39,7 +39,8 @@ const viewOf = ({ source: from, destination: to, payload }: Send): TestMessage =
   if (!parsed.success) return { from, to, sessionId: '', seq: 0, type: 'data' };
   const { sessionId, seq, content } = parsed.data;
   const base = { from, to, sessionId, seq, type: content.type };
-  return content.type === 'data' ? { ...base, value: JSON.parse(content.json) as unknown } : base;
+  // A piece of a long value is no value.
+  return content.type === 'data' && content.part === undefined ? { ...base, value: JSON.parse(content.json) as unknown } : base;
 };
 
 export const createDelivery = ({ stationOf, fateOf, schedule, now }: DeliveryOptions): Delivery => {

@@ -9,7 +9,7 @@ export type TestMessage = {
   readonly to: string;
   readonly sessionId: string;
   readonly seq: number;
-  readonly type: 'data' | 'close' | 'error';
+  readonly type: 'data' | 'close' | 'error' | 'info';
   /** The value sent, of `data`. */
   readonly value?: unknown;
 };

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createContext, createResponderSession, runFlow } from '../../src/flow-sdk/context.ts';
 import { CounterpartyDataError, entity, FlowPlatformError, responderFlow, startableFlow, subFlow, type FlowContext, type StandardSchema } from '../../src/flow-sdk/flow-sdk.ts';
 import type { ContextHost } from '../../src/flow-sdk/operations.ts';
+import { digest, specsOfKey } from '../../src/workers/flow/sandbox/pure-host.ts';
 
 type Call = { readonly kind: string; readonly params: unknown };
 type Answers = Readonly<Record<string, (params: unknown) => unknown>>;
@@ -23,6 +24,12 @@ const recordingHost = (answers: Answers = {}): { host: ContextHost; calls: Call[
       calls.push({ kind: 'openSession', params });
       return { sessionId: `session-${sessions++}` };
     },
+    openScope: () => ({ host, cancel: () => {} }),
+    has: () => true,
+    context: { 'corda.account': 'account-zero' },
+    counters: () => ({ operations: 1, sessions: 0, uuids: 0, chance: 0 }),
+    digest,
+    specsOf: specsOfKey,
     now: () => 1_000,
     random: () => 0.5,
     uuid: () => 'uuid-1',
@@ -36,6 +43,7 @@ const number: StandardSchema<number> = {
   '~standard': { version: 1, vendor: 'test', validate: (value) => (typeof value === 'number' ? { value } : { issues: [{ message: 'not a number', path: ['a', { key: 0 }] }] }) },
 };
 const protocol = { name: 'test.talk', versions: [1, 2] };
+const context = { 'corda.account': 'account-zero' };
 const contextWith = (answers?: Answers): { ctx: FlowContext; calls: Call[] } => {
   const { host, calls } = recordingHost(answers);
   return { ctx: createContext(host, { protocol }), calls };
@@ -50,10 +58,10 @@ describe('sessions', () => {
     ctx.initiate('Bob', 'other');
     ctx.initiate('Bob', { name: 'third', versions: [7] });
     expect(calls.map(({ params }) => params)).toEqual([
-      { counterparty: 'Bob', protocol },
-      { counterparty: 'Bob', protocol },
-      { counterparty: 'Bob', protocol: { name: 'other', versions: [1] } },
-      { counterparty: 'Bob', protocol: { name: 'third', versions: [7] } },
+      { counterparty: 'Bob', protocol, context },
+      { counterparty: 'Bob', protocol, context },
+      { counterparty: 'Bob', protocol: { name: 'other', versions: [1] }, context },
+      { counterparty: 'Bob', protocol: { name: 'third', versions: [7] }, context },
     ]);
   });
 
@@ -124,27 +132,49 @@ describe('refusals', () => {
 });
 
 describe('sub-flows', () => {
-  const open = (fails: boolean) =>
+  const own = { name: 'own', versions: [1] };
+  const open = (fails: boolean, protocol?: typeof own) =>
     subFlow({
       name: 'test.Sub',
+      ...(protocol === undefined ? {} : { protocol }),
       run: async (ctx, input: { sessions: number }) => {
         for (let i = 0; i < input.sessions; i++) ctx.initiate('Bob');
         if (fails) throw new Error('on purpose');
         return 'done';
       },
     });
+  const ends = (calls: readonly Call[]) => calls.filter(({ kind }) => /^session\.(close|fail)/.test(kind));
 
-  test('close the sessions that they opened and no other', async () => {
+  test('with a protocol of their own close the sessions that they opened and no other, in one operation', async () => {
     const { ctx, calls } = contextWith();
     ctx.initiate('Carol');
-    expect(await ctx.subFlow(open(false), { sessions: 2 })).toBe('done');
-    expect(calls.filter(({ kind }) => kind === 'session.close').map(({ params }) => params)).toEqual([{ sessionId: 'session-1' }, { sessionId: 'session-2' }]);
+    expect(await ctx.subFlow(open(false, own), { sessions: 2 })).toBe('done');
+    expect(ends(calls)).toEqual([{ kind: 'session.closeAll', params: { sessionIds: ['session-1', 'session-2'] } }]);
   });
 
-  test('fail their sessions when they throw, and their error comes to the caller', async () => {
+  test('fail their sessions when they throw, without telling why, and their error comes to the caller', async () => {
     const { ctx, calls } = contextWith();
+    await expect(ctx.subFlow(open(true, own), { sessions: 1 })).rejects.toThrow('on purpose');
+    expect(ends(calls)).toEqual([{ kind: 'session.failAll', params: { sessionIds: ['session-0'] } }]);
+  });
+
+  test('of before the flag close and fail one by one', async () => {
+    const { host, calls } = recordingHost();
+    const ctx = createContext({ ...host, has: () => false }, { protocol });
+    await ctx.subFlow(open(false, own), { sessions: 2 });
+    await expect(ctx.subFlow(open(true, own), { sessions: 1 })).rejects.toThrow('on purpose');
+    expect(ends(calls).map(({ kind, params }) => [kind, params])).toEqual([
+      ['session.close', { sessionId: 'session-0' }],
+      ['session.close', { sessionId: 'session-1' }],
+      ['session.fail', { sessionId: 'session-2' }],
+    ]);
+  });
+
+  test('without a protocol leave what they opened to their caller', async () => {
+    const { ctx, calls } = contextWith();
+    await ctx.subFlow(open(false), { sessions: 1 });
     await expect(ctx.subFlow(open(true), { sessions: 1 })).rejects.toThrow('on purpose');
-    expect(calls.at(-1)).toEqual({ kind: 'session.fail', params: { sessionId: 'session-0', message: 'on purpose' } });
+    expect(ends(calls)).toEqual([]);
   });
 
   test("speak their caller's protocol unless they have their own", async () => {

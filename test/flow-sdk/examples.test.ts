@@ -15,9 +15,9 @@ const examples = readdirSync(sdk)
   .filter((name) => name.endsWith('.ts'))
   .flatMap((file) => {
     const text = readFileSync(join(sdk, file), 'utf8');
-    const comments = text.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*export (?:const|class|type) (\w+)/g);
+    const comments = text.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*(?:export (?:const|class|type) )?(\w+)/g);
     return [...comments].flatMap(([, comment, name]) =>
-      [...comment!.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => ({ name: name!, code: code!.replace(/^ \* ?/gm, '') })),
+      [...comment!.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => ({ name: name!, code: code!.replace(/^ +\* ?/gm, '') })),
     );
   });
 
@@ -33,6 +33,9 @@ const expected: Record<string, { input?: unknown; result: unknown }[]> = {
     { input: 5, result: 'say something' },
   ],
   'com.example.WhoAmI': [{ result: expect.stringMatching(/^\{"name":"CN=Alice, O=Alice, L=London, C=GB","members":2,"bob":"CN=Bob, O=Bob, L=Paris, C=FR","signature":"[\w-]{86}".*"spec":"EdDSA","lucky":(true|false)\}$/) }],
+  'com.example.Impatient': [{ result: 'got up' }],
+  'com.example.EveryHour': [{ result: '2' }],
+  'com.example.Traced': [{ result: '{"seen":"a-1","kept":"a-1","account":"account-zero"}' }],
   'com.example.Haggle': [{ result: 'no price: cents: not a number' }],
 };
 
@@ -52,7 +55,7 @@ describe('the examples in the SDK', () => {
 
   test('every function, and the context and the session, has one', () => {
     expect(examples.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['startableFlow', 'responderFlow', 'subFlow', 'parse', 'entity', 'FlowPlatformError', 'FlowContext', 'FlowSession']),
+      expect.arrayContaining(['startableFlow', 'responderFlow', 'subFlow', 'parse', 'entity', 'FlowPlatformError', 'FlowContext', 'FlowSession', 'deadline', 'continueAs', 'FlowProperties']),
     );
   });
 

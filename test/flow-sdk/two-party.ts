@@ -6,10 +6,11 @@ import { fromBase64url, toBase64url } from '../../src/cipher/bytes.ts';
 import { generateKeyPair, sign, verify } from '../../src/cipher/signature.ts';
 import { runFlow, type FlowStart } from '../../src/flow-sdk/context.ts';
 import type { Flow } from '../../src/flow-sdk/flow-sdk.ts';
-import type { AnswerOf, ContextHost, MemberInfo, OperationKind, ParamsOf } from '../../src/flow-sdk/operations.ts';
+import type { AnswerOf, ContextHost, HostScope, MemberInfo, OperationKind, ParamsOf } from '../../src/flow-sdk/operations.ts';
 import { deriveId } from '../../src/identity/derive.ts';
 import { holdingIdentityOf } from '../../src/identity/holding-identity.ts';
 import { parseX500 } from '../../src/identity/x500.ts';
+import { digest, specsOfKey } from '../../src/workers/flow/sandbox/pure-host.ts';
 
 type Message = { type: 'data'; json: string } | { type: 'close' } | { type: 'error'; message: string };
 
@@ -108,6 +109,29 @@ const database = ({ vault }: Node) => {
   };
 };
 
+const failed = { type: 'error', message: 'the flow of the counterparty failed' } as const;
+
+/** A flow that goes on as another run. */
+class Continued extends Error {
+  readonly json: string;
+  readonly context: Record<string, string>;
+  constructor(json: string, context: Record<string, string>) {
+    super('the flow continues');
+    this.json = json;
+    this.context = context;
+  }
+}
+
+/** Operations of a scope race with its end. */
+const scopeOf = (outer: ContextHost): HostScope => {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const host: ContextHost = { ...outer, operation: (kind, params) => Promise.race([promise, outer.operation(kind, params)]), openScope: () => scopeOf(host) };
+  return { host, cancel: reject };
+};
+
+const pureHost = { digest, specsOf: specsOfKey };
+
 // ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const createNetwork = async (names: readonly string[], flows: readonly Flow[]): Promise<Network> => {
@@ -122,7 +146,7 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
     return node;
   };
 
-  const hostOf = (node: Node, flowId: string, sessions: Map<string, End>, protocols = new Map<string, { counterparty: string; protocol: { name: string; versions: readonly number[] } }>()): ContextHost => {
+  const hostOf = (node: Node, flowId: string, sessions: Map<string, End>, context: Record<string, string> = {}, protocols = new Map<string, { counterparty: string; protocol: { name: string; versions: readonly number[] } }>()): ContextHost => {
     const db = database(node);
     let count = 0;
 
@@ -155,7 +179,8 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
 
     const receive = async (sessionId: string): Promise<AnswerOf<'session.receive'>> => {
       const end = sessions.get(sessionId)!;
-      if (!end.sentAny) throw refusal('OPERATION_INVALID', 'nothing was sent on this session yet');
+      if (!end.sentAny) begin(sessionId, end);
+      end.sentAny = true;
       return { json: await next(end) };
     };
 
@@ -166,12 +191,19 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
       return {};
     };
 
-    const performers: { [Kind in OperationKind]: (params: ParamsOf<Kind>) => AnswerOf<Kind> | Promise<AnswerOf<Kind>> } = {
+    const performers: { [Kind in OperationKind]?: (params: ParamsOf<Kind>) => AnswerOf<Kind> | Promise<AnswerOf<Kind>> } = {
       'session.send': ({ sessionId, json }) => (send(sessionId, json), {}),
       'session.receive': ({ sessionId }) => receive(sessionId),
       'session.sendAndReceive': ({ sessionId, json }) => (send(sessionId, json), receive(sessionId)),
       'session.close': ({ sessionId }) => finish(sessionId, { type: 'close' }),
-      'session.fail': ({ sessionId, message }) => finish(sessionId, { type: 'error', message }),
+      'session.fail': ({ sessionId }) => finish(sessionId, failed),
+      'session.closeAll': ({ sessionIds }) => (sessionIds.forEach((sessionId) => finish(sessionId, { type: 'close' })), {}),
+      'session.failAll': ({ sessionIds }) => (sessionIds.forEach((sessionId) => finish(sessionId, failed)), {}),
+      'session.sendAll': ({ messages }) => (messages.forEach(({ sessionId, json }) => send(sessionId, json)), {}),
+      'session.receiveAll': async ({ sessionIds }) => ({ messages: await Promise.all(sessionIds.map(receive)) }),
+      continueAs: ({ json, context }) => {
+        throw new Continued(json, context);
+      },
       'db.persist': db.persist,
       'db.merge': db.merge,
       'db.remove': db.remove,
@@ -190,15 +222,22 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
       sleep: ({ durationMs }) => ((now += durationMs), {}),
     };
 
-    return {
+    const host: ContextHost = {
+      ...pureHost,
       me: node.me,
       flowId,
       operation: async <Kind extends OperationKind>(kind: Kind, params: ParamsOf<Kind>) => {
         operations.push(kind);
         // Parameters and answers must be JSON: whatever is not is lost here, as it would be on the way to the engine.
         const sent = JSON.parse(JSON.stringify(params)) as ParamsOf<Kind>;
-        return JSON.parse(JSON.stringify(await performers[kind](sent))) as AnswerOf<Kind>;
+        const performer = performers[kind];
+        if (performer === undefined) throw refusal('OPERATION_INVALID', `this network does not perform ${kind}`);
+        return JSON.parse(JSON.stringify(await performer(sent))) as AnswerOf<Kind>;
       },
+      openScope: () => scopeOf(host),
+      has: () => true,
+      context,
+      counters: () => ({ operations: 0, sessions: 0, uuids: 0, chance: 0 }),
       openSession: ({ counterparty, protocol }) => {
         const sessionId = deriveId('session', flowId, String(count++));
         sessions.set(sessionId, makeEnd());
@@ -210,6 +249,7 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
       uuid: () => deriveId('uuid', flowId, String(count++)),
       log: (level, message, fields) => void node.logs.push({ level, message, fields }),
     };
+    return host;
   };
 
   return {
@@ -219,8 +259,17 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
     run: async (member, flowName, input) => {
       const flow = flows.find(({ declaration }) => declaration.name === flowName);
       if (flow === undefined) throw new Error(`no flow ${flowName}`);
-      const start: FlowStart = { type: 'input', input };
-      return await runFlow(flow, hostOf(nodeOf(member), deriveId('flow', String(started++)), new Map()), start);
+      let start: FlowStart = { type: 'input', input };
+      let context: Record<string, string> = { 'corda.account': 'account-zero' };
+      for (;;) {
+        try {
+          return await runFlow(flow, hostOf(nodeOf(member), deriveId('flow', String(started++)), new Map(), context), start);
+        } catch (error) {
+          if (!(error instanceof Continued)) throw error;
+          start = { type: 'input', input: JSON.parse(error.json) };
+          ({ context } = error);
+        }
+      }
     },
   };
 };

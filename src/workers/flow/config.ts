@@ -47,6 +47,8 @@ export type FlowLimits = {
   readonly roundsMax: number;
   /** UTF-16 code units of one operation's parameters: nothing longer fits in a record of the bus. */
   readonly operationCharsMax: number;
+  /** UTF-16 code units of the parameters of what is sent in a session: a value of the most allowed length, each quote escaped. */
+  readonly messageCharsMax: number;
   /** UTF-16 code units of all that a flow asks for before it waits: bounds what one turn can put into memory here. */
   readonly stepCharsMax: number;
   /** UTF-16 code units of one batch's answer from a sandbox process: what comes beyond it waits for the next batch. */
@@ -59,6 +61,14 @@ export type FlowLimits = {
   readonly sessionsMax: number;
   /** Messages of one session that arrived and were not read yet, or arrived before their turn. */
   readonly sessionUnreadMax: number;
+  /** UTF-16 code units of one value sent in a session: it travels in pieces, and is whole in memory at both ends. */
+  readonly sessionValueCharsMax: number;
+  /** UTF-16 code units that wait to be read, in one session and in all sessions of one flow. */
+  readonly sessionUnreadCharsMax: number;
+  readonly flowUnreadCharsMax: number;
+  /** UTF-16 code units of a flow's properties, and how many there may be: they ride in each session's first message. */
+  readonly contextCharsMax: number;
+  readonly contextCountMax: number;
   /** Milliseconds without a message after which an open session fails (Corda: session.timeout). */
   readonly sessionTimeoutMs: number;
   /** Milliseconds for which a message may be under way (Corda: session.p2pTTL). */
@@ -107,12 +117,18 @@ export const flowLimitsDefault: FlowLimits = {
   operationsMax: 100_000,
   roundsMax: 5_000,
   operationCharsMax: 1_100_000,
-  stepCharsMax: 8_000_000,
+  messageCharsMax: 8_100_000,
+  stepCharsMax: 10_000_000,
   answerCharsMax: 32_000_000,
   resultCharsMax: 250_000,
   errorCharsMax: 2_000,
   sessionsMax: 1_000,
   sessionUnreadMax: 1_000,
+  sessionValueCharsMax: 4_000_000,
+  sessionUnreadCharsMax: 8_000_000,
+  flowUnreadCharsMax: 32_000_000,
+  contextCharsMax: 30_000,
+  contextCountMax: 120,
   sessionTimeoutMs: 1_800_000,
   messageTtlMs: 300_000,
   requestRepeatMs: 30_000,

@@ -132,7 +132,7 @@ const overrule = (draft: Draft, facts: Facts): void => {
 };
 
 const outputOf = (draft: Draft): StepOutput<FlowHead, JournalItem> => {
-  const { head, before, later, added, effects, limits, now } = draft;
+  const { head, before, later, added, removed, effects, limits, now } = draft;
   if (later !== undefined) return { type: 'later', reason: later };
   if (head === undefined) return { type: 'next', head, effects };
   if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, limits.endedKeepMs)) return { type: 'next', head: null, effects };
@@ -142,6 +142,7 @@ const outputOf = (draft: Draft): StepOutput<FlowHead, JournalItem> => {
     type: 'next',
     head,
     itemsAdded: added,
+    ...(removed.length === 0 ? {} : { itemsRemoved: removed }),
     effects,
     scope: head.identity.shortHash,
     status: head.status,

@@ -13,6 +13,7 @@ import { linkManagerToFlowReceive } from '../../messages/link-manager-to-flow.re
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
 import type { Hearing } from '../../shell/worker.ts';
+import type { FlowLimits } from './config.ts';
 import { note, putSession } from './engine/draft.ts';
 import type { Draft } from './engine/draft.ts';
 import type { FlowEvent, MessageEvent } from './engine/event.ts';
@@ -20,8 +21,10 @@ import type { Facts } from './engine/facts.ts';
 import { hasEnded, isOnHold, sessionOf } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { beginFlow } from './engine/lifecycle.ts';
+import { inherited, platformProperties } from './engine/properties.ts';
 import { chooseResponder } from './engine/protocol.ts';
-import { acceptSession, loseSession, resetSeq, takeMessage } from './engine/session.ts';
+import { acceptSession, loseSession, resetSeq, takeMessage, unreadCharsOf } from './engine/session.ts';
+import type { Session, Taken } from './engine/session.ts';
 import { messageIdOf, messageRecord } from './engine/session-record.ts';
 
 export const onReceive: Hearing<BodyOf<typeof linkManagerToFlowReceive>, FlowEvent> = {
@@ -57,6 +60,17 @@ const refuse = (draft: Draft, { groupId, source, destination, message }: Message
 
 // ── A flow that is there ─────────────────────────────────────────────────────────────────────────────────────────────
 
+/** A session is bounded by itself, and all sessions of a flow together. */
+const takeBounded = (draft: Draft, head: FlowHead, session: Session, message: SessionMessage): Taken => {
+  const { sessionUnreadMax: countMax, sessionUnreadCharsMax, flowUnreadCharsMax } = draft.limits;
+  // Summed only where one message is a part of the whole worth asking for.
+  const others = message.content.type === 'data' && message.content.json.length > flowUnreadCharsMax / 1_000 ? unreadCharsIn(head, session) : 0;
+  return takeMessage(session, message, draft.now, { countMax, charsMax: Math.min(sessionUnreadCharsMax, Math.max(flowUnreadCharsMax - others, 0)) });
+};
+
+const unreadCharsIn = (head: FlowHead, except: Session): number =>
+  head.sessions.reduce((sum, session) => (session === except ? sum : sum + unreadCharsOf(session)), 0);
+
 const takeForFlow = (draft: Draft, head: FlowHead, event: MessageEvent, message: SessionMessage): void => {
   const { groupId, source, destination } = event;
   const session = sessionOf(head, message.sessionId);
@@ -69,7 +83,8 @@ const takeForFlow = (draft: Draft, head: FlowHead, event: MessageEvent, message:
     if (message.seq > session.received) sayUnknown(draft, event, message);
     return note(draft, 'debug', 'flow-session-message-late', { flowId: draft.key, sessionId: message.sessionId });
   }
-  const taken = takeMessage(session, message, draft.now, draft.limits.sessionUnreadMax);
+  const taken = takeBounded(draft, head, session, message);
+  draft.heard.add(session.id);
   if (taken.session !== session) putSession(draft, head, taken.session, taken.outgoing);
   if (taken.news !== 'taken') note(draft, taken.news === 'overflow' ? 'warn' : 'debug', `flow-session-message-${taken.news}`, { flowId: draft.key, sessionId: session.id });
 };
@@ -78,8 +93,18 @@ const takeForFlow = (draft: Draft, head: FlowHead, event: MessageEvent, message:
 
 type Init = NonNullable<SessionMessage['init']>;
 
-/** Properties of a context that travels, at most: what honest flows carry is far less. */
-const contextCountMax = 100;
+/** Why a stranger's properties are not taken. */
+const contextFault = (context: Init['context'], { contextCountMax, contextCharsMax }: FlowLimits): string | undefined => {
+  const entries = Object.entries(context);
+  if (entries.length > contextCountMax) return `the context has more than ${contextCountMax} properties`;
+  const chars = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  return chars > contextCharsMax ? `the context has more than ${contextCharsMax} characters` : undefined;
+};
+
+const optionsOf = ({ timeoutMs, requireClose }: Init): Pick<Session, 'timeoutMs' | 'requireClose'> => ({
+  ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  ...(requireClose === true ? { requireClose } : {}),
+});
 
 const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init: Init, facts: Facts): void => {
   const { groupId, source, destination } = event;
@@ -87,7 +112,8 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
   if (draft.key !== responderFlowIdOf(groupId, destination, source, sessionId)) {
     return refuse(draft, event, 'the key is not the flow id that answers this session between these members');
   }
-  if (Object.keys(init.context).length > contextCountMax) return refuse(draft, event, `the context has more than ${contextCountMax} properties`);
+  const fault = contextFault(init.context, draft.limits);
+  if (fault !== undefined) return refuse(draft, event, fault);
   const node = nodeOf(event, facts);
   // Nobody here could answer in its name.
   if (node === undefined) return refuse(draft, event, 'the destination is no virtual node of this cluster');
@@ -106,7 +132,7 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
     return sayError(draft, event, message, 'SESSION_REFUSED', responder.reason);
   }
   const { flowClassName, cpkHash, version } = responder;
-  const naming = { id: sessionId, counterparty: source, peerFlowId: init.initiatorFlowId, protocol: init.protocol, versions: [version], version };
+  const naming = { id: sessionId, counterparty: source, peerFlowId: init.initiatorFlowId, protocol: init.protocol, versions: [version], version, ...optionsOf(init) };
   beginFlow(draft, {
     kind: 'responder',
     clientRequestId: null,
@@ -116,8 +142,7 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
     node,
     cpkHash,
     sessions: [acceptSession(naming, draft.now)],
-    start: { type: 'session', sessionId, counterparty: source, protocolVersion: version },
-    context: contextOfResponder(init.context),
+    start: { type: 'session', sessionId, counterparty: source, protocolVersion: version, context: { ...inherited(init.context), ...platformProperties(node, cpi) } },
   });
   takeForFlow(draft, draft.head!, event, message);
 };
@@ -125,15 +150,6 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
 const nodeOf = ({ groupId, destination }: MessageEvent, facts: Facts): VirtualNode | undefined => {
   const name = parseX500(destination);
   return name.type === 'name' && name.name === destination ? facts.virtualNode(holdingIdentityOf(name.name, groupId).shortHash) : undefined;
-};
-
-/** Corda: a platform property of the initiator is renamed at the responder, so that neither is taken for the other. */
-const contextOfResponder = (context: Readonly<Record<string, string>>): Record<string, string> => {
-  const renamed = Object.entries(context).map(([name, value]) => {
-    const isForeign = name.startsWith('corda.') && !name.startsWith('corda.initiator.');
-    return [isForeign ? `corda.initiator.${name.slice('corda.'.length)}` : name, value] as const;
-  });
-  return { ...Object.fromEntries(renamed), 'corda.account': 'account-zero' };
 };
 
 // ── Answers without state ────────────────────────────────────────────────────────────────────────────────────────────

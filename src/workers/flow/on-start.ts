@@ -10,6 +10,7 @@ import type { Draft } from './engine/draft.ts';
 import type { FlowEvent, StartEvent } from './engine/event.ts';
 import type { Facts } from './engine/facts.ts';
 import { beginFlow } from './engine/lifecycle.ts';
+import { platformProperties } from './engine/properties.ts';
 
 type StartBody = StartEvent['body'];
 
@@ -68,8 +69,7 @@ const begin = (draft: Draft, { key, id, body }: StartEvent, facts: Facts): Refus
     node,
     cpkHash: cpk.hash,
     sessions: [],
-    start: { type: 'input', json: requestBody },
-    context: { 'corda.account': 'account-zero' },
+    start: { type: 'input', json: requestBody, context: platformProperties(node, cpi) },
   });
   return undefined;
 };

@@ -19,6 +19,5 @@ export const replyCharsMax = 990_000;
 /** Parsed group policies kept in memory, by the checksum of their CPI: a cluster has a few networks. */
 export const policiesCachedMax = 50;
 
-/** What a member's context says of us: Corda's numbering of platform versions, and our own version. */
-export const platformVersion = '50200';
-export const softwareVersion = '0.1.0';
+/** What a member's context says of us. */
+export { platformVersion, softwareVersion } from '../../messages/grammar/platform.ts';

@@ -34,7 +34,7 @@ export const flows = [
     const answer = await caught(() => session.sendAndReceive(input.say, any));
     return [answer, session.protocolVersion, await caught(() => session.receive(any)), await caught(() => session.send('late'))];
   }),
-  startable('test.ReceiveFirst', async (ctx) => caught(() => ctx.initiate(bob).receive(any))),
+  startable('test.ReceiveFirst', async (ctx) => caught(() => ctx.initiate(bob).receive(any, { timeoutMs: 0 }))),
   startable('test.Concurrent', async (ctx) => {
     const sessions = ['one', 'two', 'three'].map((say) => ({ session: ctx.initiate(bob), say }));
     for (const { session, say } of sessions) await session.send(say);

@@ -108,7 +108,7 @@ describe('sessions', () => {
     expect(answer).toBe('ping, pong v2');
     expect(version).toBe(2);
     expect(received).toBe('SESSION_CLOSED: the counterparty closed the session');
-    expect(sent).toBe('SESSION_CLOSED: the counterparty closed the session');
+    expect(sent).toBe('SESSION_CLOSED: the counterparty closed the session. Status is CLOSED');
     const [older] = (await resultOf('test.Ping', { say: 'ping', protocol: { name: 'test.ping', versions: [1] } })) as unknown[];
     expect(older).toBe(`ping to ${nameOf('Alice')} v1`);
   });
@@ -142,8 +142,9 @@ describe('sessions', () => {
     expect(nonsense).toMatch(/^MEMBER_NOT_FOUND/);
   });
 
-  test('on which nothing was sent cannot be heard', async () => {
-    expect(await resultOf('test.ReceiveFirst')).toMatch(/^OPERATION_INVALID: the session was opened here and nothing was sent/);
+  test('on which nothing was sent begin the counterparty’s flow when they are heard', async () => {
+    expect(await resultOf('test.ReceiveFirst')).toBe('RECEIVE_TIMEOUT: the counterparty has said nothing in the time that this flow waits');
+    expect(world.logged.filter(({ event }) => event === 'flow-started')).toHaveLength(2);
   });
 
   test('may be many at once, received in any order', async () => {
@@ -155,8 +156,9 @@ describe('sessions', () => {
   });
 
   test('refuse values that are too large for the wire, and the flow goes on', async () => {
-    expect(await resultOf('test.Large', { size: 500_001 })).toMatch(/^SESSION_DATA_TOO_LARGE/);
-    expect(await resultOf('test.Large', { size: 249_000 })).toMatch(/^SESSION_DATA_TOO_LARGE: .*quoted for the wire/);
+    world = await worldOf({ limits: { sessionValueCharsMax: 400_000 } });
+    expect(await resultOf('test.Large', { size: 200_000 })).toMatch(/^SESSION_DATA_TOO_LARGE: the value is 400002 characters of JSON; at most 400000 can be sent at once/);
+    expect(await resultOf('test.Large', { size: 100_000 })).toBeNull();
   });
 
   test('fail when a message cannot be delivered', async () => {

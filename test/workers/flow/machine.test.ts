@@ -113,7 +113,7 @@ describe('a message from another member', () => {
     ['comes from another source than its session', { source: nameOf('Eve') }, 'the key is not the flow id that answers this session between these members'],
     ['belongs to another group', { group: 'other' }, 'the key is not the flow id that answers this session between these members'],
     ['is for a virtual node that is not here', { destination: nameOf('Carol'), key: responderFlowIdOf(groupId, nameOf('Carol'), alice, sessionId) }, 'the destination is no virtual node of this cluster'],
-    ['carries too much context', { message: { ...first, init: { ...init, context: Object.fromEntries([...Array(101).keys()].map((i) => [i, ''])) } } }, 'the context has more than 100 properties'],
+    ['carries too much context', { message: { ...first, init: { ...init, context: Object.fromEntries([...Array(121).keys()].map((i) => [i, ''])) } } }, 'the context has more than 120 properties'],
   ])('that %s is refused: logged, counted, no state, no answer', async (_, given, reason) => {
     await receive(given);
     expect(refusals()).toEqual([reason]);
@@ -183,7 +183,21 @@ describe('a message from another member', () => {
   test('carries context that becomes the responder’s, the platform’s under another name', async () => {
     await receive({ message: { ...first, init: { ...init, context: { 'corda.account': 'x', 'corda.initiator.y': 'y', mine: 'z' } }, content: { type: 'data', json: '"hold"' } } });
     const [state] = await stateOfBob();
-    expect((state as { head: { context: unknown } }).head.context).toEqual({ 'corda.initiator.account': 'x', 'corda.initiator.y': 'y', mine: 'z', 'corda.account': 'account-zero' });
+    const { key } = state as { key: string };
+    const [item] = (await world.rooms.get('Bob')!.states.loadItems([key])).get(key)!;
+    expect((item as { value: { start: { context: unknown } } }).value.start.context).toEqual({
+      'corda.initiator.account': 'x',
+      'corda.initiator.y': 'y',
+      mine: 'z',
+      'corda.account': 'account-zero',
+      'corda.cpiName': 'app',
+      'corda.cpiVersion': '1',
+      'corda.cpiSignerSummaryHash': 'SHA-256:00',
+      'corda.cpiFileChecksum': 'C'.repeat(64),
+      'corda.cpkFileChecksum.0': 'A'.repeat(64),
+      'corda.initialPlatformVersion': '50200',
+      'corda.initialSoftwareVersion': '0.1.0',
+    });
   });
 });
 

@@ -6,14 +6,14 @@ import type { Outgoing, Session } from '../../../src/workers/flow/engine/session
 
 const id = '00000000-0000-8000-8000-000000000001';
 const naming = { id, counterparty: 'CN=Bob, O=Bob, L=London, C=GB', peerFlowId: 'peer', protocol: 'test', versions: [1, 2] };
-const unreadMax = 1_000;
+const bounds = { countMax: 1_000, charsMax: 1_000_000 };
 
 const opened = (): Session => openSession(naming, 0);
 const accepted = (): Session => acceptSession({ ...naming, version: 2 }, 0);
 
 const messageOf = (session: Session, { seq, content }: Outgoing): SessionMessage => ({ v: 1, sessionId: id, sender: session.role, seq, content });
 const data = (seq: number, json: string, closes = false): SessionMessage => ({ v: 1, sessionId: id, sender: 'initiator', seq, content: { type: 'data', json, ...(closes ? { closes } : {}) } });
-const take = (session: Session, message: SessionMessage, now = 1): Session => takeMessage(session, message, now, unreadMax).session;
+const take = (session: Session, message: SessionMessage, now = 1): Session => takeMessage(session, message, now, bounds).session;
 
 /** Everything that can be read now. */
 const readAll = (session: Session): { values: string[]; session: Session; end: string | undefined } => {
@@ -23,7 +23,7 @@ const readAll = (session: Session): { values: string[]; session: Session; end: s
     const reading = readNext(next);
     if (reading.type === 'ended') return { values, session: next, end: reading.end.code };
     if (reading.type === 'waiting') return { values, session: next, end: undefined };
-    values.push((JSON.parse((reading.unread as { answer: string }).answer) as { json: string }).json);
+    values.push((JSON.parse((reading.unread as unknown as readonly [{ text: string }])[0].text) as { json: string }).json);
     next = reading.session;
   }
 };
@@ -104,7 +104,7 @@ describe('a session over a network that repeats and reorders', () => {
     fc.assert(
       fc.property(ended, conversation, (session, given) => {
         for (const message of arrivalsOf(given).arrivals) {
-          const taken = takeMessage(session, message, 5, unreadMax);
+          const taken = takeMessage(session, message, 5, bounds);
           expect(taken.session).toBe(session);
           expect(taken.outgoing).toBeUndefined();
         }
@@ -119,7 +119,7 @@ describe('a session over a network that repeats and reorders', () => {
     for (const type of ['error', 'close'] as const) {
       for (const seq of [1, 2, resetSeq]) {
         const content = type === 'error' ? ({ type, code: 'X', message: 'x' } as const) : ({ type } as const);
-        const taken = takeMessage(accepted(), { v: 1, sessionId: id, sender: 'initiator', seq, content }, 0, 0);
+        const taken = takeMessage(accepted(), { v: 1, sessionId: id, sender: 'initiator', seq, content }, 0, { countMax: 0, charsMax: 0 });
         expect(taken.outgoing).toBeUndefined();
       }
     }
@@ -129,8 +129,8 @@ describe('a session over a network that repeats and reorders', () => {
 describe('a session', () => {
   test('S6: a peer that sends more than may wait loses the session and is told', () => {
     let session = accepted();
-    for (let seq = 1; seq <= 3; seq++) session = takeMessage(session, data(seq, '1'), 0, 3).session;
-    const taken = takeMessage(session, data(4, '1'), 0, 3);
+    for (let seq = 1; seq <= 3; seq++) session = takeMessage(session, data(seq, '1'), 0, { countMax: 3, charsMax: 1_000_000 }).session;
+    const taken = takeMessage(session, data(4, '1'), 0, { countMax: 3, charsMax: 1_000_000 });
     expect(taken.news).toBe('overflow');
     expect(taken.session.state).toBe('failed');
     expect(taken.outgoing?.content).toMatchObject({ type: 'error', code: 'SESSION_OVERFLOW' });
@@ -138,8 +138,8 @@ describe('a session', () => {
 
   test('S6: messages far ahead of their turn count as well', () => {
     let session = accepted();
-    for (let seq = 10; seq < 13; seq++) session = takeMessage(session, data(seq, '1'), 0, 3).session;
-    expect(takeMessage(session, data(20, '1'), 0, 3).news).toBe('overflow');
+    for (let seq = 10; seq < 13; seq++) session = takeMessage(session, data(seq, '1'), 0, { countMax: 3, charsMax: 1_000_000 }).session;
+    expect(takeMessage(session, data(20, '1'), 0, { countMax: 3, charsMax: 1_000_000 }).news).toBe('overflow');
   });
 
   test('an error from one without state is taken at once, and what was read before stays', () => {
@@ -152,7 +152,7 @@ describe('a session', () => {
     const session = sendData(opened(), '1', 0).session;
     const taken = take(session, { v: 1, sessionId: id, sender: 'responder', seq: 1, version: 2, content: { type: 'data', json: '5' } });
     expect(taken.version).toBe(2);
-    expect(taken.unread[0]).toMatchObject({ answer: '{"json":"5","protocolVersion":2}' });
+    expect(taken.unread[0]).toMatchObject({ text: '{"json":"5","protocolVersion":2}' });
   });
 
   test('that is only named has nobody to hear or tell', () => {

@@ -11,7 +11,7 @@ import type { FiberStart, LogLine } from '../sandbox/sandbox.ts';
 import { flowStatusOf, withSession } from './head.ts';
 import type { FlowHead, Pending } from './head.ts';
 import type { JournalItem, Stored, TurnOutcome } from './journal.ts';
-import type { Outgoing, Session } from './session.ts';
+import type { Outgoing, Session, Unread } from './session.ts';
 import { sessionRecord } from './session-record.ts';
 
 export type Draft = {
@@ -32,7 +32,12 @@ export type Draft = {
   verifications: Verification[];
   /** Operations whose requests are to be made again, by replay: the journal does not keep them. */
   recall: number[];
-  readonly added: Stored[];
+  /** Items of this step; cleared where the flow continues as another. */
+  added: Stored[];
+  /** Positions of items that go. */
+  removed: readonly number[];
+  /** Sessions that took a message in this step. */
+  readonly heard: Set<string>;
   readonly effects: OutRecord[];
   outbox: Posted[];
   readonly notes: Note[];
@@ -41,7 +46,13 @@ export type Draft = {
   later: string | undefined;
 };
 
-export type Ready = { readonly op: number; readonly outcome: TurnOutcome };
+export type Ready = {
+  readonly op: number;
+  readonly outcome: TurnOutcome;
+  /** What was read from sessions for it: put back when the code has given the operation up meanwhile. */
+  readonly read?: readonly ReadValue[];
+};
+export type ReadValue = { readonly sessionId: string; readonly unread: readonly Unread[] };
 export type Verification = { readonly op: number; readonly params: unknown };
 export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing };
 /** Something worth a line in the log, and a count. */
@@ -57,6 +68,8 @@ export const openDraft = (of: DraftOf): Draft => ({
   verifications: [],
   recall: [],
   added: [],
+  removed: [],
+  heard: new Set(),
   effects: [],
   outbox: [],
   notes: [],
@@ -81,9 +94,9 @@ export const addPending = (draft: Draft, head: FlowHead, pending: Pending): void
 };
 
 /** Takes an operation from the pending ones, to be completed in the next round. */
-export const complete = (draft: Draft, head: FlowHead, op: number, outcome: TurnOutcome): void => {
-  draft.head = { ...head, pending: head.pending.filter((one) => one.op !== op) };
-  draft.ready.push({ op, outcome });
+export const complete = (draft: Draft, head: FlowHead, op: number, outcome: TurnOutcome, read?: readonly ReadValue[]): void => {
+  draft.head = head.pending.some((one) => one.op === op) ? { ...head, pending: head.pending.filter((one) => one.op !== op) } : head;
+  draft.ready.push({ op, outcome, ...(read === undefined ? {} : { read }) });
 };
 
 // ── Sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,24 +129,43 @@ export const tellStatus = (draft: Draft, head: FlowHead, change: Partial<FlowSta
 /** Writes what is still only in memory: messages that were not read become items, what sessions say becomes records. */
 export const flushDraft = (draft: Draft): void => {
   if (draft.head === undefined) return;
-  for (const { id } of draft.head.sessions) storeUnread(draft, id);
-  const head = draft.head;
+  for (const id of draft.heard) storeUnread(draft, id);
+  post(draft);
+  if (draft.head !== draft.before) draft.head = { ...draft.head, updatedAt: draft.now };
+};
+
+/** Makes records of what sessions say. The init has gone with the first of them, and with it the properties of the session. */
+export const post = (draft: Draft): void => {
+  const head = draft.head!;
+  if (draft.outbox.length === 0) return;
   for (const { sessionId, outgoing } of draft.outbox) {
     const session = head.sessions.find(({ id }) => id === sessionId);
     if (session !== undefined) draft.effects.push(sessionRecord(head, session, outgoing, { now: draft.now, ttlMs: draft.limits.messageTtlMs }));
   }
+  const introduced = draft.outbox.filter(({ outgoing }) => outgoing.seq === 1).map(({ sessionId }) => sessionId);
   draft.outbox = [];
-  if (head !== draft.before) draft.head = { ...head, updatedAt: draft.now };
+  draft.head = withoutContext(head, introduced);
 };
 
-const storeUnread = (draft: Draft, sessionId: string): void => {
+const withoutContext = (head: FlowHead, introduced: readonly string[]): FlowHead => {
+  if (introduced.length === 0) return head;
+  const strip = (session: Session): Session => {
+    const { context: _, ...rest } = session;
+    return rest;
+  };
+  return { ...head, sessions: head.sessions.map((session) => (introduced.includes(session.id) ? strip(session) : session)) };
+};
+
+export const storeUnread = (draft: Draft, sessionId: string): void => {
   const session = draft.head?.sessions.find(({ id }) => id === sessionId);
   if (session === undefined || ![...session.unread, ...session.early].some(({ type }) => type === 'fresh')) return;
   const store = <Entry extends Session['early'][number] | Session['unread'][number]>(entry: Entry): Entry => {
     if (entry.type !== 'fresh' || draft.head === undefined) return entry;
-    const position = append(draft, draft.head, { type: 'message', sessionId, seq: entry.seq, answer: entry.answer });
-    draft.messages.set(position, entry.answer);
-    const { answer: _, ...rest } = entry;
+    const { seq, text } = entry;
+    const item: JournalItem = { type: 'message', sessionId, seq, answer: text, ...(entry.part === undefined ? {} : { part: true }) };
+    const position = append(draft, draft.head, item);
+    draft.messages.set(position, text);
+    const { text: _, ...rest } = entry;
     // The same entry, its text replaced by its place.
     return { ...rest, type: 'stored', position } as unknown as Entry;
   };

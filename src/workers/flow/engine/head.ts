@@ -39,7 +39,12 @@ export type PinnedCode = {
 export type Pending =
   /** Awaits an answer to the request that operation `op` made. */
   | External
-  | { readonly op: number; readonly type: 'receive'; readonly sessionId: string }
+  | { readonly op: number; readonly type: 'receive'; readonly sessionId: string; readonly until?: number }
+  | { readonly op: number; readonly type: 'receiveAll'; readonly sessionIds: readonly string[]; readonly until?: number }
+  /** Awaits the version that the counterparty agreed to. */
+  | { readonly op: number; readonly type: 'info'; readonly sessionId: string }
+  /** Awaits the counterparties' closes. */
+  | { readonly op: number; readonly type: 'close'; readonly sessionIds: readonly string[] }
   | { readonly op: number; readonly type: 'sleep'; readonly until: number };
 
 export type External = {
@@ -84,8 +89,8 @@ export type FlowHead = {
   /** Operations issued so far: the number of the next one. */
   readonly operationCount: number;
   readonly itemCount: number;
-  /** Properties that travel to the flows of counterparties; the platform's begin with `corda.`. */
-  readonly context: Readonly<Record<string, string>>;
+  /** Where its journal begins, when it has continued as another run. */
+  readonly journalFrom?: number;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** When this run began: at the start, or when the flow was driven again. */
@@ -140,6 +145,16 @@ export const dueAtOf = (head: FlowHead, { keepMs, silenceAt }: Lifetimes): numbe
 };
 
 const pendingDueAt = (pending: Pending): number => {
-  if (pending.type === 'sleep') return pending.until;
-  return pending.type === 'external' ? pending.againAt : Infinity;
+  switch (pending.type) {
+    case 'sleep':
+      return pending.until;
+    case 'external':
+      return pending.againAt;
+    case 'receive':
+    case 'receiveAll':
+      return pending.until ?? Infinity;
+    case 'info':
+    case 'close':
+      return Infinity;
+  }
 };

@@ -9,13 +9,13 @@
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import { recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
 import type { FiberStart, Finished } from '../sandbox/sandbox.ts';
-import { note, putSession, tellStatus } from './draft.ts';
+import { note, post, putSession, tellStatus } from './draft.ts';
 import type { Draft } from './draft.ts';
 import type { FlowError, FlowHead, PinnedCode, Resume } from './head.ts';
 import { closeSession, failSession } from './session.ts';
 import type { Session, Told } from './session.ts';
 
-export type Beginning = Pick<FlowHead, 'kind' | 'clientRequestId' | 'startId' | 'startedBy' | 'flowClassName' | 'context'> & {
+export type Beginning = Pick<FlowHead, 'kind' | 'clientRequestId' | 'startId' | 'startedBy' | 'flowClassName'> & {
   readonly node: VirtualNode;
   readonly cpkHash: string;
   readonly sessions: readonly Session[];
@@ -98,7 +98,8 @@ export const killFlow = (draft: Draft, reason: string): void => {
   endFlow(draft, { ...draft.head!, status: 'KILLED', error: { type: 'FLOW_KILLED', message: reason } });
 };
 
-const endFlow = (draft: Draft, { resume: _, ...head }: FlowHead): void => {
+const endFlow = (draft: Draft, ending: FlowHead): void => {
+  const { resume: _, ...head } = ending;
   const ended: FlowHead = { ...head, pending: [], updatedAt: draft.now, sessions: head.sessions.map((session) => ({ ...session, unread: [], early: [] })) };
   draft.head = ended;
   stopRunning(draft);
@@ -112,6 +113,24 @@ const stopRunning = (draft: Draft): void => {
   draft.recall = [];
 };
 
+/**
+ * Ends this run and begins the next: the journal begins anew behind the old one, which goes in the same save (J5). What this step
+ * has written of the old one is not written at all.
+ */
+export const continueFlow = (draft: Draft, start: FiberStart): void => {
+  post(draft);
+  const head = draft.head!;
+  const from = head.journalFrom ?? 0;
+  const end = draft.before?.itemCount ?? 0;
+  draft.removed = [...draft.removed, ...Array.from({ length: Math.max(end - from, 0) }, (_, i) => from + i)];
+  draft.added = [];
+  draft.messages.clear();
+  stopRunning(draft);
+  draft.starting = start;
+  note(draft, 'debug', 'flow-continued', { flowId: draft.key, items: end - from });
+  draft.head = { ...head, sessions: [], pending: [], journalFrom: head.itemCount };
+};
+
 // ── The platform's faults ────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
@@ -121,7 +140,7 @@ const stopRunning = (draft: Draft): void => {
  */
 export const breakFlow = (draft: Draft, error: FlowError, { holds }: { readonly holds: boolean }): void => {
   const head = draft.head!;
-  const isOpen = head.sessions.some(({ state }) => state === 'open');
+  const isOpen = head.sessions.some(({ state, owesClose }) => state === 'open' || state === 'closing' || owesClose === true);
   if (isOpen && !holds) return failFlow(draft, error);
   noteFailure(draft, error);
   const resume: Resume = { ready: draft.ready, starting: draft.starting ?? null, heldUntil: isOpen ? draft.now + draft.limits.redriveHoldMs : null };
@@ -153,7 +172,7 @@ export const redriveFault = (head: FlowHead): string | undefined => {
 export const resumeFlow = (draft: Draft, head: FlowHead, commandId: string): void => {
   const { resume, ...rest } = head;
   const pending = head.pending.map((one) => (one.type === 'external' ? { ...one, askedAt: draft.now, againAt: draft.now, tries: 0 } : one));
-  const sessions = head.sessions.map((session) => (session.state === 'open' ? { ...session, activeAt: draft.now } : session));
+  const sessions = head.sessions.map((session) => (session.state === 'open' || session.state === 'closing' ? { ...session, activeAt: draft.now } : session));
   const running: FlowHead = { ...rest, pending, sessions, status: 'RUNNING', error: null, since: draft.now, commandId };
   draft.head = running;
   draft.ready = [...(resume?.ready ?? [])];

@@ -16,14 +16,16 @@ import { append, note, putSession } from './draft.ts';
 import type { Draft, Ready, Verification } from './draft.ts';
 import { refused } from './external.ts';
 import type { Facts } from './facts.ts';
-import { compartmentOf, hasEnded } from './head.ts';
+import { behaviourFlags, unknownFlags } from './behaviour.ts';
+import { compartmentOf, hasEnded, sessionOf } from './head.ts';
 import type { FlowError, FlowHead } from './head.ts';
-import { completionOf, replayOf } from './journal.ts';
+import { completionOf, positionsOf, replayOf } from './journal.ts';
 import type { TurnOutcome } from './journal.ts';
 import { breakFlow, failFlow, finishFlow } from './lifecycle.ts';
-import { completeWaiting, issue, remake } from './operation.ts';
+import { issue, remake } from './operation.ts';
 import { askAgain, recallDue } from './request.ts';
-import { failSession, silenceAt } from './session.ts';
+import { failSession, silenceAt, unread } from './session.ts';
+import { completeWaiting } from './session-operation.ts';
 
 export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly roundsMax: number };
 
@@ -60,7 +62,7 @@ const failSilentSessions = (draft: Draft): void => {
   for (const session of draft.head.sessions) {
     const at = silenceAt(session, sessionTimeoutMs);
     if (at === undefined || at > draft.now) continue;
-    const message = `nothing was said on the session for ${sessionTimeoutMs} ms`;
+    const message = `nothing was said on the session for ${session.timeoutMs ?? sessionTimeoutMs} ms`;
     const failed = failSession(session, { code: 'SESSION_TIMEOUT', message }, { code: 'SESSION_TIMEOUT', message }, draft.now);
     putSession(draft, draft.head, { ...failed.session, unread: session.unread }, failed.outgoing);
     note(draft, 'info', 'flow-session-timed-out', { flowId: draft.key, sessionId: session.id });
@@ -102,15 +104,21 @@ const freshOf = (draft: Draft, head: FlowHead, facts: Facts): Fresh | undefined 
     return undefined;
   }
   const { x500Name, groupId, shortHash } = head.identity;
-  const base = { code, me: { x500Name, groupId, shortHash }, flowClassName: head.flowClassName };
+  const base = { code, me: { x500Name, groupId, shortHash }, flowClassName: head.flowClassName, flags: behaviourFlags };
   if (draft.starting !== undefined) return { ...base, start: draft.starting, journal: [] };
   const replay = replayOf([...(draft.items ?? []), ...draft.added]);
   if (replay === undefined) {
     breakFlow(draft, journalCorrupt, { holds: true });
     return undefined;
   }
+  const unknown = unknownFlags(replay.flags);
+  if (unknown.length > 0) {
+    const message = `FLOW_JOURNAL_NEWER: the journal was written by a later version of the platform, which behaves otherwise: ${unknown.join(', ')}`;
+    breakFlow(draft, { type: 'PLATFORM_ERROR', message }, { holds: true });
+    return undefined;
+  }
   note(draft, 'debug', 'flow-replayed', { flowId: head.flowId, steps: replay.steps.length });
-  return { ...base, start: replay.start, journal: replay.steps, ...(draft.recall.length === 0 ? {} : { recall: draft.recall }) };
+  return { ...base, flags: replay.flags, start: replay.start, journal: replay.steps, ...(draft.recall.length === 0 ? {} : { recall: draft.recall }) };
 };
 
 // ── From the sandbox ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,10 +138,13 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
   const delivered = draft.ready;
   draft.ready = [];
   const begun = draft.starting === undefined ? 0 : 1;
-  result.steps.forEach((step, i) => {
+  for (const [i, step] of result.steps.entries()) {
     if (i < begun) takeBeginning(draft, step, facts);
+    else if (step.dropped === true) putBack(draft, delivered[i - begun]!);
     else takeTurn(draft, delivered[i - begun]!, step, facts);
-  });
+    // The flow has continued as another run: what this one did besides counts no more.
+    if (draft.starting !== undefined) return;
+  }
   draft.recall = [];
   if (result.recalled !== undefined && !hasEnded(draft.head!)) askAgain(draft, result.recalled, (one) => remake(draft, one, facts));
   const { finished } = result;
@@ -149,30 +160,45 @@ const takeDivergence = (draft: Draft, parting: string, at: readonly string[]): v
 
 /** Faults of the code that a person mends: it was there when the flow began, and cannot be run now. */
 const codeFaults: readonly FaultCode[] = ['FLOW_CODE_REFUSED', 'FLOW_CLASS_NOT_FOUND', 'FLOW_JOURNAL_CORRUPT'];
-/** What the flow would do again. */
-const ownFaults: readonly FaultCode[] = ['FLOW_OPERATIONS_EXCEEDED', 'FLOW_RESULT_TOO_LARGE', 'FLOW_OUT_OF_TURN'];
+/** Faults that may be another's, or the machine's; any other the flow would meet again. */
+const perhapsOthers: readonly FaultCode[] = ['FLOW_TIME_EXCEEDED', 'FLOW_MEMORY_EXCEEDED'];
 
 const takeFault = (draft: Draft, code: FaultCode, message: string): void => {
   const error: FlowError = { type: 'PLATFORM_ERROR', message };
-  if (ownFaults.includes(code)) return failFlow(draft, error);
-  breakFlow(draft, error, { holds: draft.starting === undefined && codeFaults.includes(code) });
+  const ofCode = codeFaults.includes(code);
+  if (!ofCode && !perhapsOthers.includes(code)) return failFlow(draft, error);
+  breakFlow(draft, error, { holds: ofCode && draft.starting === undefined });
 };
 
 const takeBeginning = (draft: Draft, step: TurnStep, facts: Facts): void => {
   const start = draft.starting!;
   draft.starting = undefined;
-  append(draft, draft.head!, { type: 'start', v: 1, at: draft.now, start, asked: step.asks.map(askedOf) });
+  append(draft, draft.head!, { type: 'start', v: 1, at: draft.now, flags: behaviourFlags, start, asked: step.asks.map(askedOf) });
   takeAsks(draft, step, facts);
 };
 
 const takeTurn = (draft: Draft, { op, outcome }: Ready, step: TurnStep, facts: Facts): void => {
+  for (const position of positionsOf(outcome)) draft.messages.delete(position);
   append(draft, draft.head!, { type: 'turn', at: draft.now, op, outcome, asked: step.asks.map(askedOf) });
   takeAsks(draft, step, facts);
 };
 
 const takeAsks = (draft: Draft, step: TurnStep, facts: Facts): void => {
   draft.logs.push(...step.logs);
-  for (const ask of step.asks) issue(draft, ask, facts);
+  for (const ask of step.asks) {
+    issue(draft, ask, facts);
+    if (draft.starting !== undefined) return;
+  }
+};
+
+/** The code gave the operation up before it could be completed: what was read for it can be read again. */
+const putBack = (draft: Draft, { read }: Ready): void => {
+  for (const { sessionId, unread: values } of read ?? []) {
+    const session = sessionOf(draft.head!, sessionId);
+    if (session === undefined) continue;
+    putSession(draft, draft.head!, unread(session, values));
+    draft.heard.add(sessionId);
+  }
 };
 
 // ── Signatures ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,9 @@ export const sessionMessageOf = (head: FlowHead, session: Session, { seq, conten
     versions: [...session.versions],
     initiatorFlowId: head.flowId,
     initiatorFlowClassName: head.flowClassName,
-    context: { ...head.context },
+    context: { ...session.context },
+    ...(session.timeoutMs === undefined ? {} : { timeoutMs: session.timeoutMs }),
+    ...(session.requireClose === true ? { requireClose: true } : {}),
   };
   return { v: 1, sessionId, sender, seq, init, content };
 };
@@ -64,15 +66,31 @@ export const sessionRecord = (head: FlowHead, session: Session, outgoing: Outgoi
 /** UTF-16 code units that a close riding with the data, and a version, may add to a message that fitted. */
 const slackChars = 100;
 
-/** Why this text cannot be sent as one message; `undefined` when it can. */
-export const sizeFault = (head: FlowHead, session: Session, outgoing: Outgoing): string | undefined => {
-  const { content } = outgoing;
-  if (content.type !== 'data') return undefined;
-  if (content.json.length > sessionDataCharsMax) return `the value is ${content.json.length} characters of JSON; at most ${sessionDataCharsMax} can be sent at once`;
-  // Each quote is escaped once in the payload and again in its record; short texts fit in any case.
-  if (content.json.length * 4 < payloadCharsMax / 2) return undefined;
+/**
+ * UTF-16 code units of one piece of a value: a piece fits whatever it is made of. Each quote is escaped once in the payload and
+ * again in its record, so it may take four times its length, beside the init and its properties.
+ */
+const pieceCharsMax = 200_000;
+
+/** The pieces in which a value travels: one where it fits in one message. */
+export const piecesOf = (head: FlowHead, session: Session, outgoing: Outgoing, json: string): readonly string[] => {
+  if (fitsInOne(head, session, outgoing, json)) return [json];
+  const pieces: string[] = [];
+  for (let from = 0; from < json.length; ) {
+    let to = Math.min(from + pieceCharsMax, json.length);
+    // A character of two code units stays whole: half of it is no text for a database.
+    if (to < json.length && (json.charCodeAt(to - 1) & 0xfc00) === 0xd800) to -= 1;
+    pieces.push(json.slice(from, to));
+    from = to;
+  }
+  return pieces;
+};
+
+const fitsInOne = (head: FlowHead, session: Session, outgoing: Outgoing, json: string): boolean => {
+  if (json.length > sessionDataCharsMax) return false;
+  // Short texts fit in any case.
+  if (json.length * 4 < payloadCharsMax / 2) return true;
   const payload = JSON.stringify(sessionMessageOf(head, session, outgoing));
   const record = sessionRecord(head, session, outgoing, { now: 0, ttlMs: 0 });
-  if (payload.length + slackChars <= payloadCharsMax && record.value.length + slackChars * 4 <= recordValueCharsMax) return undefined;
-  return `the value is ${content.json.length} characters of JSON, but ${record.value.length} when it is quoted for the wire; send less at once`;
+  return payload.length + slackChars <= payloadCharsMax && record.value.length + slackChars * 4 <= recordValueCharsMax;
 };

@@ -1,5 +1,6 @@
 /** What a flow asked for, as the journal knows it again. */
-import type { Ask, Asked } from './sandbox.ts';
+import type { OperationKind } from '../../../flow-sdk/operations.ts';
+import type { Ask, Asked, AskKind } from './sandbox.ts';
 
 /** UTF-16 code units of an operation's parameters that the journal keeps for people. */
 const sketchCharsMax = 120;
@@ -23,6 +24,9 @@ export const digestOf = (text: string): string => {
 
 export const askedOf = (ask: Ask): Asked => ({ kind: ask.kind, digest: ask.digest, sketch: ask.params.slice(0, sketchCharsMax) });
 
+/** Operations have numbers; what only tells the engine something has none. */
+export const isNumbered = (kind: AskKind): kind is OperationKind => kind !== 'session.open' && kind !== 'cancel';
+
 const textOf = ({ kind, sketch }: Asked): string => `${kind} ${sketch}`;
 
 /** What a replayed step asked for and its journal has not, or the other way: its place among the asks of the step. */
@@ -35,7 +39,7 @@ export const partingOf = (journal: readonly Asked[], asks: readonly Ask[]): numb
 
 /** Shows both sides of a parting. `firstOp` is the number of the step's first operation. */
 export const describeParting = (journal: readonly Asked[], asks: readonly Ask[], place: number, firstOp: number): string => {
-  const op = firstOp + journal.slice(0, place).filter(({ kind }) => kind !== 'session.open').length;
+  const op = firstOp + journal.slice(0, place).filter(({ kind }) => isNumbered(kind)).length;
   const [kept, ask] = [journal[place], asks[place]];
   const had = kept === undefined ? 'nothing here' : textOf(kept);
   const got = ask === undefined ? 'nothing' : textOf(askedOf(ask));

@@ -3,7 +3,7 @@
  * between two macrotasks belongs to one known flow: the order of a replay is the order of life, and a spinning flow can be named.
  */
 import type { Flow } from '../../../flow-sdk/flow.ts';
-import { describeParting, partingOf } from './ask.ts';
+import { describeParting, isNumbered, partingOf } from './ask.ts';
 import { createFiber } from './fiber.ts';
 import type { Fiber, FiberLimits, Trace } from './fiber.ts';
 import type { Ask, Completion, Fresh, Recalled, ReplayStep, Turn, TurnResult, TurnStep, Where } from './sandbox.ts';
@@ -129,6 +129,10 @@ const deliver = async (fiber: Fiber, turn: Turn, before: readonly TurnStep[], mo
   const steps = [...before];
   for (const completion of turn.completions) {
     if (fiber.fault !== undefined || fiber.finished !== undefined) break;
+    if (!fiber.wants(completion.op)) {
+      steps.push({ asks: [], logs: [], dropped: true });
+      continue;
+    }
     steps.push(await move(fiber, () => fiber.deliver(completion, turn.at)));
   }
   if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
@@ -183,7 +187,7 @@ const recalledOf = (asks: readonly Ask[], firstOp: number, wanted: readonly numb
   let op = firstOp;
   const recalled: Recalled[] = [];
   for (const { kind, params } of asks) {
-    if (kind === 'session.open') continue;
+    if (!isNumbered(kind)) continue;
     if (wanted.includes(op)) recalled.push({ op, kind, params });
     op += 1;
   }

@@ -95,6 +95,7 @@ const dataOf = (limits: PoolLimits): GuestData => ({
     operationsPendingMax: limits.operationsPendingMax,
     operationsMax: limits.operationsMax,
     operationCharsMax: limits.operationCharsMax,
+    messageCharsMax: limits.messageCharsMax,
     stepCharsMax: limits.stepCharsMax,
     resultCharsMax: limits.resultCharsMax,
     sessionsMax: limits.sessionsMax,

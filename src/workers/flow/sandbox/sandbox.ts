@@ -12,7 +12,7 @@
  * - **F3** a replay that does not ask for what the journal has ends in `diverged`, showing both, and changes nothing else;
  * - **F4** only text crosses the border: no object of one side is seen by the other.
  */
-import type { OperationKind } from '../../../flow-sdk/operations.ts';
+import type { FiberCounters, OperationKind } from '../../../flow-sdk/operations.ts';
 
 export type Sandbox = {
   run(turns: readonly Turn[]): Promise<readonly TurnResult[]>;
@@ -38,6 +38,8 @@ export type Fresh = {
   readonly code: string;
   readonly me: { readonly x500Name: string; readonly groupId: string; readonly shortHash: string };
   readonly flowClassName: string;
+  /** How the platform behaved when the flow began (engine/behaviour.ts). */
+  readonly flags: readonly string[];
   readonly start: FiberStart;
   /** What the fiber did before, oldest first; empty for a new one. */
   readonly journal: readonly ReplayStep[];
@@ -48,10 +50,13 @@ export type Fresh = {
 /** An operation that a replay asked for again. */
 export type Recalled = { readonly op: number; readonly kind: OperationKind; /** JSON text. */ readonly params: string };
 
+/** `context`: the properties it begins with. */
 export type FiberStart =
-  /** JSON text of the argument. */
-  | { readonly type: 'input'; readonly json: string }
-  | { readonly type: 'session'; readonly sessionId: string; readonly counterparty: string; readonly protocolVersion: number };
+  /** JSON text of the argument; `counters` where a run before this one has ended in `continueAs`. */
+  | { readonly type: 'input'; readonly json: string; readonly context: Properties; readonly counters?: FiberCounters }
+  | { readonly type: 'session'; readonly sessionId: string; readonly counterparty: string; readonly protocolVersion: number; readonly context: Properties };
+
+export type Properties = { readonly [name: string]: string };
 
 /** One step of a journal: the completion that was delivered (none at the beginning) and what was asked for in answer. */
 export type ReplayStep = {
@@ -65,8 +70,8 @@ export type Completion =
   | { readonly op: number; readonly type: 'answer'; readonly json: string }
   | { readonly op: number; readonly type: 'refused'; readonly code: string; readonly message: string };
 
-/** `session.open` is no operation and has no number, but it is journaled among them. */
-export type AskKind = OperationKind | 'session.open';
+/** `session.open` and `cancel` are no operations and have no number, but they are journaled among them. */
+export type AskKind = OperationKind | 'session.open' | 'cancel';
 
 /** What the code asked for: operations are numbered in the order in which they stand. */
 export type Ask = { readonly kind: AskKind; readonly digest: string; /** JSON text. */ readonly params: string };
@@ -76,7 +81,8 @@ export type Asked = { readonly kind: AskKind; readonly digest: string; readonly 
 
 export type LogLine = { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string; /** JSON text. */ readonly fields?: string };
 
-export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly LogLine[] };
+/** `dropped`: the completion was not delivered, since the code has given its operation up. */
+export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly LogLine[]; readonly dropped?: boolean };
 
 export type TurnResult =
   /** One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. */

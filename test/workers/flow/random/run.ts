@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
 import type { FlowHead } from '../../../../src/workers/flow/engine/head.ts';
-import { messagesOf } from '../../../../src/workers/flow/engine/journal.ts';
+import { completionOf, messagesOf } from '../../../../src/workers/flow/engine/journal.ts';
 import type { Stored, TurnOutcome } from '../../../../src/workers/flow/engine/journal.ts';
 import { bundleOfFile } from '../world/bundle.ts';
 import { identityOf } from '../world/identities.ts';
@@ -70,13 +70,14 @@ const turnsOf = (items: readonly Stored[]): TurnLine[] => {
   const textOf = (outcome: TurnOutcome): string => {
     if (outcome.type === 'message') return messages.get(outcome.position) ?? 'a message that is not there';
     if (outcome.type === 'answer') return outcome.json;
+    if (outcome.type !== 'refused') return JSON.stringify(completionOf(0, outcome, messages));
     // Both sides fall silent in the same moment; which of them tells the other is chance.
     return outcome.code === 'SESSION_TIMEOUT' ? 'SESSION_TIMEOUT' : `${outcome.code}: ${outcome.message}`;
   };
   return items.flatMap(({ value }): TurnLine[] => {
     if (value.type === 'message') return [];
     const completed = value.type === 'start' ? 'start' : `${operations[value.op] ?? '?'} → ${textOf(value.outcome)}`;
-    operations.push(...value.asked.filter(({ kind }) => kind !== 'session.open').map(({ kind, sketch }) => `${kind} ${sketch}`));
+    operations.push(...value.asked.filter(({ kind }) => kind !== 'session.open' && kind !== 'cancel').map(({ kind, sketch }) => `${kind} ${sketch}`));
     return [{ at: value.at, completed, asked: value.asked.map(({ kind, digest }) => `${kind} ${digest}`) }];
   });
 };
@@ -117,9 +118,9 @@ const flowsOf = async (world: World, order: Order): Promise<Record<string, unkno
     const items = await states.loadItems(listed.map(({ key }) => key));
     for (const { key, head } of listed) {
       // This room alone writes these heads and items.
-      const { flowClassName, status, result, error, context, createdAt } = head as FlowHead;
+      const { flowClassName, status, result, error, createdAt } = head as FlowHead;
       const turns = turnsOf(items.get(key) as readonly Stored[]);
-      flows[`${name} ${key}`] = { flowClassName, status, result, error, context, createdAt, journal: comparable(turns, order) };
+      flows[`${name} ${key}`] = { flowClassName, status, result, error, createdAt, journal: comparable(turns, order) };
     }
   }
   return flows;

@@ -24,7 +24,7 @@ export const turnOf = ({ flowId, compartment, code, flowClassName, input = null 
   flowId,
   compartment,
   at: 1,
-  fresh: { code, me, flowClassName, start: { type: 'input', json: JSON.stringify(input) }, journal },
+  fresh: { code, me, flowClassName, flags: [], start: { type: 'input', json: JSON.stringify(input), context: {} }, journal },
   completions,
 });
 
