@@ -34,7 +34,11 @@ const faultOf = (seen: Seen, limits: GuestLimits, work: GuestWork): GuestExit | 
 };
 
 const end = (exit: GuestExit): void => {
-  writeSync(lastWordsDescriptor, JSON.stringify(exit));
+  try {
+    writeSync(lastWordsDescriptor, JSON.stringify(exit));
+  } catch {
+    // Whoever would read it is gone; there is the more reason to end.
+  }
   process.kill(process.pid, 'SIGKILL');
 };
 

@@ -244,6 +244,42 @@ describe('flow code that takes too much', () => {
     await sandbox.close();
   });
 
+  test('a heap that stays full though its flows have left is given up with its process, and nobody is suspected', async () => {
+    let starts = 0;
+    const counting: StartGuest = (options) => {
+      starts += 1;
+      return startGuest(options);
+    };
+    const limits = { guestSpareCount: 0, guestHeapShareMax: 0, guestFillingsMax: 1, patienceMs: 20_000 };
+    const sandbox = createFlowSandbox({ startGuest: counting, clock: systemClock, log: silentLog, metrics: createMetrics(), limits });
+    const turns = Array.from({ length: 3 }, () => begin('test.Wait'));
+    for (const turn of turns) expect(resultOf((await sandbox.run([turn]))[0])).toBe('waits');
+    expect(starts).toBe(2);
+    expect(turns.map(({ flowId }) => sandbox.holds(flowId))).toEqual([false, false, true]);
+    await sandbox.close();
+  });
+
+  test('a process that was stopped is replaced by one that was started before', async () => {
+    const guests: { stop: () => void }[] = [];
+    const watched: StartGuest = (options) => {
+      const guest = startGuest(options);
+      guests.push({ stop: () => void guest.terminate() });
+      return guest;
+    };
+    const sandbox = createFlowSandbox({ startGuest: watched, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { guestSpareCount: 1 } });
+    expect(guests).toHaveLength(1);
+    expect(resultOf((await sandbox.run([begin('test.Wait')]))[0])).toBe('waits');
+    // The spare is started when there is work, and before it is needed.
+    expect(guests).toHaveLength(2);
+    const running = sandbox.run([begin('test.Wait')]);
+    guests[0]!.stop();
+    await running;
+    expect(resultOf((await sandbox.run([begin('test.Wait')]))[0])).toBe('waits');
+    // The spare did it, and another stands by.
+    expect(guests).toHaveLength(3);
+    await sandbox.close();
+  });
+
   test('a process that ends by itself is started again, and what ran on it is lost, not failed', async () => {
     let starts = 0;
     const stops: ((exit: { type: 'crash'; message: string }) => void)[] = [];
