@@ -18,9 +18,21 @@ const commands: Readonly<Record<string, Command>> = {
     usage: async () => (await import('./dev.ts')).devUsage,
     run: async (args) => (await import('./dev.ts')).dev(args),
   },
+  'flow inspect': {
+    usage: async () => (await import('./flow/inspect.ts')).inspectUsage,
+    run: async (args) => (await import('./flow/inspect.ts')).inspect(args),
+  },
+  'flow replay': {
+    usage: async () => (await import('./flow/replay.ts')).replayUsage,
+    run: async (args) => (await import('./flow/replay.ts')).replay(args),
+  },
   'package build': {
     usage: async () => (await import('./package-build.ts')).packageBuildUsage,
     run: async (args) => (await import('./package-build.ts')).packageBuild(args),
+  },
+  'package cpi': {
+    usage: async () => (await import('./package-cpi.ts')).packageCpiUsage,
+    run: async (args) => (await import('./package-cpi.ts')).packageCpi(args),
   },
 };
 

@@ -2,10 +2,13 @@
 
 export class RestError extends Error {
   readonly status: number;
+  /** What the cluster calls it. */
+  readonly title: string;
   constructor(call: string, status: number, body: string) {
     super(`${call} answered ${status}: ${body.slice(0, 500)}`);
     this.name = 'RestError';
     this.status = status;
+    this.title = /"title":("(?:[^"\\]|\\.)*")/.exec(body)?.[1]?.slice(1, -1) ?? body.slice(0, 200);
   }
 }
 

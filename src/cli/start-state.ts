@@ -28,6 +28,13 @@ const fileIn = (directory: string): string => join(directory, 'start.json');
 
 export const saveStartState = (directory: string, state: StartState): void => writeDurably(fileIn(directory), `${JSON.stringify(state, null, 2)}\n`);
 
+/** Throws where there is none, or one that this version cannot read. */
+export const readStartState = (directory: string): StartState => {
+  const parsed = startState.safeParse(JSON.parse(readFileSync(fileIn(directory), 'utf8')));
+  if (!parsed.success) throw new Error(`${fileIn(directory)} is not a state this version can read. Begin anew with --reset.`);
+  return parsed.data;
+};
+
 const planClusters = async (ports: { rest: number; gateway: number }): Promise<ClusterPlan[]> => {
   const taken: number[] = [];
   const next = async (wanted: number): Promise<number> => {
@@ -69,9 +76,7 @@ export const openStartState = async (
   if (options.reset) rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   if (existsSync(fileIn(directory))) {
-    const parsed = startState.safeParse(JSON.parse(readFileSync(fileIn(directory), 'utf8')));
-    if (!parsed.success) throw new Error(`${fileIn(directory)} is not a state this version can read. Begin anew with --reset.`);
-    const state = await refreshPorts(parsed.data);
+    const state = await refreshPorts(readStartState(directory));
     saveStartState(directory, state);
     return { state, found: true };
   }

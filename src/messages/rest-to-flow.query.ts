@@ -24,6 +24,8 @@ export const flowInspection = z.object({
   cpkHash: z.string(),
   createdAt: timestampMs,
   updatedAt: timestampMs,
+  /** Places in the author's sources of the error, innermost first. */
+  errorAt: z.array(z.string()),
   operationCount: z.int(),
   itemCount: z.int(),
   sessions: z.array(

@@ -1,13 +1,13 @@
 /** What a test network runs: an author's project, bundled as the packager does it, or flow values as the test holds them. */
 import { fileURLToPath } from 'node:url';
 import { dirname } from 'node:path';
-import { Script } from 'node:vm';
 import { utf8 } from '../cipher/bytes.ts';
 import type { Flow } from '../flow-sdk/flow-sdk.ts';
 import { hashOf } from '../packaging/container.ts';
 import { bundleProject } from '../packaging/build/bundle.ts';
 import { readProject } from '../packaging/build/project.ts';
 import { flowDeclarations, type FlowDeclaration } from '../packaging/manifest.ts';
+import { bundleFileOf, evaluateBundle } from './evaluate.ts';
 
 /**
  * - a folder with a `cordage.json` (or that file itself), as a path from the working directory or a `file:` URL;
@@ -26,13 +26,6 @@ export type TestApp = {
 
 const isFlow = (value: unknown): value is Flow => typeof value === 'object' && value !== null && 'cordageFlow' in value && value.cordageFlow === 1;
 
-/** A bundle is a script that declares `cordageApp`. Its file name is what a debugger and a stack trace show. */
-export const evaluateBundle = (code: string, filename: string): unknown => {
-  // A function of its own, so that two bundles do not share the global name.
-  const run = new Script(`(() => {${code}\n;return cordageApp;})`, { filename }).runInThisContext() as () => unknown;
-  return run();
-};
-
 const readFlows = (app: unknown, what: string): Flow[] => {
   const list = typeof app === 'object' && app !== null && 'flows' in app && Array.isArray(app.flows) ? app.flows.filter(isFlow) : [];
   if (list.length === 0) throw new Error(`${what} holds no flow; export what startableFlow, responderFlow or subFlow made`);
@@ -44,9 +37,10 @@ const declarationsOf = (flows: readonly Flow[]): FlowDeclaration[] => flowDeclar
 
 const openProject = async (path: string): Promise<TestApp> => {
   const project = readProject(path.endsWith('.json') ? dirname(path) : path);
-  const { code: bundle } = await bundleProject(project);
-  const code = new TextDecoder().decode(bundle);
-  const evaluate = (script: string): unknown => evaluateBundle(script, `cordage-bundle:${project.name}`);
+  const { code: bundle, sourceMap } = await bundleProject(project);
+  const [code, map] = [bundle, sourceMap].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
+  const place = { sourceMap: map, project: project.directory, filename: bundleFileOf(project.directory) };
+  const evaluate = (script: string): unknown => evaluateBundle({ ...place, code: script });
   return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(evaluate(code), project.entry)), evaluate };
 };
 

@@ -26,6 +26,7 @@ export const inspectionOf = (head: FlowHead): FlowInspection => {
     cpkHash: code.cpkHash,
     createdAt,
     updatedAt,
+    errorAt: [...(head.error?.at ?? [])],
     operationCount,
     itemCount,
     sessions: head.sessions.map(({ id, role, counterparty, protocol, version, state, end, unread, early }) => ({

@@ -21,6 +21,7 @@ const flow = {
   cpkHash: 'C'.repeat(64),
   createdAt: 1,
   updatedAt: 2,
+  errorAt: [],
   operationCount: 1,
   itemCount: 2,
   sessions: [],
