@@ -5,7 +5,7 @@
 import 'ses';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Flow } from '../../src/flow-sdk/flow-sdk.ts';
-import { createNetwork } from './two-party.ts';
+import { createNetwork, type RunQuery } from './two-party.ts';
 
 export type SandboxRun = { readonly member: string; readonly flow: string; readonly input?: unknown };
 export type SandboxWork = { readonly bundle: string; readonly members: readonly string[]; readonly runs: readonly SandboxRun[]; readonly entity?: string };
@@ -17,11 +17,29 @@ export type SandboxAnswer = {
   readonly vaults: readonly Record<string, unknown>[];
 };
 
+/** A query of tables, for whoever has a database; a refusal is the answer that a flow would see. */
+export type SandboxQuery = { readonly type: 'query'; readonly id: number; readonly member: string; readonly query: Parameters<RunQuery>[1] };
+export type Queried = Awaited<ReturnType<RunQuery>> | { readonly code: string; readonly message: string };
+
 const { bundle, members, runs, entity } = workerData as SandboxWork;
 
 lockdown();
 const { flows } = new Compartment().evaluate(`${bundle}\n;cordageApp`) as { flows: Flow[] };
-const network = await createNetwork(members, flows);
+const waiting = new Map<number, (answered: Queried) => void>();
+/** Asks the thread that has the database. */
+const runQuery: RunQuery = async (member, query) => {
+  const id = waiting.size;
+  const answered = new Promise<Queried>((resolve) => waiting.set(id, resolve));
+  parentPort!.postMessage({ type: 'query', id, member, query } satisfies SandboxQuery);
+  const outcome = await answered;
+  // A literal refusal, as a host gives it.
+  // oxlint-disable-next-line no-throw-literal -- see above
+  if ('code' in outcome) throw outcome;
+  return outcome;
+};
+parentPort!.on('message', ({ id, answered }: { id: number; answered: Queried }) => waiting.get(id)!(answered));
+
+const network = await createNetwork(members, flows, runQuery);
 const outcomes: SandboxOutcome[] = [];
 for (const { member, flow, input } of runs) {
   try {
@@ -34,3 +52,4 @@ for (const { member, flow, input } of runs) {
 const vaults = members.map((member) => Object.fromEntries([...network.vault(member, entity ?? '')].map(([id, json]) => [id, JSON.parse(json)])));
 const answer: SandboxAnswer = { flows: flows.map(({ declaration: { name, kind } }) => ({ name, kind })), outcomes, vaults };
 parentPort!.postMessage(answer);
+parentPort!.close();

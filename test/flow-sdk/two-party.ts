@@ -3,13 +3,17 @@
  * operations.ts describes it, without journal, crash or network, so that flows can be run to see what they do.
  */
 import { fromBase64url, toBase64url } from '../../src/cipher/bytes.ts';
-import { generateKeyPair, sign, verify } from '../../src/cipher/signature.ts';
+import { generateKeyPair, keyIdOf, sign, verify } from '../../src/cipher/signature.ts';
 import { runFlow, type FlowStart } from '../../src/flow-sdk/context.ts';
 import type { Flow } from '../../src/flow-sdk/flow-sdk.ts';
 import type { AnswerOf, ContextHost, HostScope, MemberInfo, OperationKind, ParamsOf } from '../../src/flow-sdk/operations.ts';
 import { deriveId } from '../../src/identity/derive.ts';
 import { holdingIdentityOf } from '../../src/identity/holding-identity.ts';
 import { parseX500 } from '../../src/identity/x500.ts';
+import { entityOperation } from '../../src/messages/flow-to-db.entity.ts';
+import type { EntityResult } from '../../src/workers/db/db-tx.ts';
+import { createMemoryEntities } from '../../src/workers/db/memory/entities.ts';
+import { createUndo } from '../../src/workers/db/memory/undo.ts';
 import { digest, specsOfKey } from '../../src/workers/flow/sandbox/pure-host.ts';
 
 type Message = { type: 'data'; json: string } | { type: 'close' } | { type: 'error'; message: string };
@@ -84,6 +88,11 @@ const database = ({ vault }: Node) => {
     if (!vault.has(entity)) vault.set(entity, new Map());
     return vault.get(entity)!;
   };
+  const entities = createMemoryEntities((_, entity) => table(entity), createUndo());
+  const look = async (operation: ParamsOf<'db.query' | 'db.count'> & { type: 'query' | 'count' }) => {
+    const [result] = await entities.apply([{ flowId: '', shortHash: '', operation: entityOperation.parse(operation) }], 0);
+    return (result as Extract<EntityResult, { type: 'done' }>).reply;
+  };
   return {
     persist: ({ entity, items }: ParamsOf<'db.persist'>): AnswerOf<'db.persist'> => {
       const taken = items.find(({ id }) => table(entity).has(id));
@@ -99,13 +108,11 @@ const database = ({ vault }: Node) => {
     find: ({ entity, ids }: ParamsOf<'db.find'>): AnswerOf<'db.find'> => ({
       items: ids.flatMap((id) => (table(entity).has(id) ? [{ id, json: table(entity).get(id)! }] : [])),
     }),
-    query: ({ entity, where, countMax, after }: ParamsOf<'db.query'>): AnswerOf<'db.query'> => {
-      const matches = [...table(entity)]
-        .filter(([id, json]) => (after === undefined || id > after) && Object.entries(where).every(([field, value]) => JSON.parse(json)[field] === value))
-        .sort(([one], [other]) => (one < other ? -1 : 1));
-      const items = matches.slice(0, countMax).map(([id, json]) => ({ id, json }));
-      return matches.length > countMax ? { items, after: items.at(-1)!.id } : { items };
+    query: async (params: ParamsOf<'db.query'>): Promise<AnswerOf<'db.query'>> => {
+      const { items, after } = await look({ ...params, type: 'query' });
+      return after === undefined ? { items } : { items, after };
     },
+    count: async (params: ParamsOf<'db.count'>): Promise<AnswerOf<'db.count'>> => ({ count: (await look({ ...params, type: 'count' })).count ?? 0 }),
   };
 };
 
@@ -134,7 +141,10 @@ const pureHost = { digest, specsOf: specsOfKey };
 
 // ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export const createNetwork = async (names: readonly string[], flows: readonly Flow[]): Promise<Network> => {
+/** Runs queries of tables for a member, where a test has a database for it. */
+export type RunQuery = (member: string, query: ParamsOf<'db.run'>['query']) => Promise<AnswerOf<'db.run'>>;
+
+export const createNetwork = async (names: readonly string[], flows: readonly Flow[], runQuery?: RunQuery): Promise<Network> => {
   const nodes = new Map((await Promise.all(names.map(makeNode))).map((node) => [node.me.x500Name, node]));
   const operations: string[] = [];
   let now = Date.UTC(2026, 0, 1);
@@ -209,6 +219,8 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
       'db.remove': db.remove,
       'db.find': db.find,
       'db.query': db.query,
+      'db.count': db.count,
+      ...(runQuery === undefined ? {} : { 'db.run': ({ query }) => runQuery(node.me.x500Name, query) }),
       'crypto.sign': async ({ data }) => ({
         signature: toBase64url(await sign({ scheme: 'CORDA.EDDSA.ED25519', spec, privateKey: node.keys.privateKey, data: fromBase64url(data) })),
         publicKey: toBase64url(node.keys.publicKey),
@@ -218,7 +230,14 @@ export const createNetwork = async (names: readonly string[], flows: readonly Fl
         valid: await verify({ publicKey: fromBase64url(publicKey), spec, data: fromBase64url(data), signature: fromBase64url(signature) }),
       }),
       'members.find': ({ x500Name }) => ({ member: nodes.get(canonical(x500Name))?.info ?? null }),
-      'members.all': () => ({ members: [...nodes.values()].map(({ info }) => info) }),
+      'members.findByKey': ({ key }) => ({ member: [...nodes.values()].find(({ info }) => info.sessionKeys[0]!.publicKey === key)?.info ?? null }),
+      'members.all': ({ attributes = {} }) => ({ members: [...nodes.values()].map(({ info }) => info).filter(({ x500Name }) => Object.entries(attributes).every(([name, value]) => x500Name.includes(`${name}=${value}`))) }),
+      'group.parameters': () => ({ group: { groupId, epoch: 1, parameters: { 'corda.minimum.platform.version': '50000' } } }),
+      'crypto.myKeys': ({ publicKeys }) => {
+        const publicKey = toBase64url(node.keys.publicKey);
+        const keys = [{ id: keyIdOf(node.keys.publicKey), alias: 'session', category: 'SESSION_INIT', scheme: 'CORDA.EDDSA.ED25519', publicKey }];
+        return { keys: publicKeys === undefined || publicKeys.includes(publicKey) ? keys : [] };
+      },
       sleep: ({ durationMs }) => ((now += durationMs), {}),
     };
 

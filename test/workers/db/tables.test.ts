@@ -14,7 +14,7 @@ import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { answerBatch, codeOf, request } from './requests.ts';
 import { hex64, testCpi, testVirtualNode } from './virtual-nodes.ts';
 
-type Account = { id: string; owner: string; cents: number; big: number | string; price: string; at: string; day: string; open: boolean; tags: unknown };
+type Account = { id: string; owner: string; cents: number; big: number | string; price: string; at: string; day: string; open: boolean; tags: any };
 const tables = tablesOf<{ account: Account; owner: { name: string } }>();
 /** What the types would not let pass. */
 const loose = tablesOf<any>();
@@ -109,7 +109,7 @@ describe('queries', () => {
     await replyOf(app, tables.insertInto('account').values(row));
     const found = await rowsOf(app, tables.selectFrom('account').selectAll().where('owner', '=', 'Bob'));
     expect(found).toEqual([[row.id, 'Bob', -7, row.big, row.price, '2026-01-02T01:04:05.678Z', '2026-01-31', true, row.tags]]);
-    expect(await rowsOf(app, tables.selectFrom('account').select((eb) => eb.ref('tags', '->').key('a').at(1).as('tag')).where('id', '=', row.id))).toEqual([["it's"]]);
+    expect(await rowsOf(app, loose.selectFrom('account').select((eb: any) => eb.ref('tags', '->').key('a').at(1).as('tag')).where('id', '=', row.id))).toEqual([["it's"]]);
     await replyOf(app, tables.updateTable('account').set({ big: '9007199254740993', open: false, tags: null }).where('id', '=', row.id));
     expect(await refusalOf(app, tables.selectFrom('account').select('big').where('id', '=', row.id))).toMatch(/^DB_QUERY_REFUSED: .*big holds 9007199254740993.*cast it to text/);
     expect(await rowsOf(app, tables.selectFrom('account').select((eb) => [eb.cast<string>('big', 'text').as('big'), 'open', 'tags']).where('id', '=', row.id))).toEqual([['9007199254740993', false, null]]);

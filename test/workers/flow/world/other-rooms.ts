@@ -72,6 +72,16 @@ export const carry = async (around: Around, record: OutRecord): Promise<void> =>
   }
 };
 
+/** In order of id, by equal fields. */
+const matching = (vault: Map<string, string>, { entity, where }: Extract<EntityOperation, { type: 'query' | 'count' }>) => {
+  const prefix = `${entity}/`;
+  return [...vault]
+    .filter(([key]) => key.startsWith(prefix))
+    .map(([key, json]) => ({ id: key.slice(prefix.length), json }))
+    .filter(({ json }) => Object.entries(where).every(([field, value]) => (JSON.parse(json) as Record<string, unknown>)[field] === value))
+    .sort((one, other) => (one.id < other.id ? -1 : 1));
+};
+
 const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): Outcome => {
   const keyOf = (id: string): string => `${operation.entity}/${id}`;
   const itemsOf = (ids: readonly string[]) => ids.flatMap((id) => (vault.has(keyOf(id)) ? [{ id, json: vault.get(keyOf(id))! }] : []));
@@ -92,14 +102,10 @@ const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): 
     }
     case 'find':
       return { type: 'done', value: { items: itemsOf(operation.ids) } };
+    case 'count':
+      return { type: 'done', value: { items: [], count: matching(vault, operation).length } };
     case 'query': {
-      const prefix = `${operation.entity}/`;
-      const all = [...vault].filter(([key]) => key.startsWith(prefix)).map(([key, json]) => ({ id: key.slice(prefix.length), json }));
-      const sought = Object.entries(operation.where);
-      const found = all
-        .filter(({ id }) => operation.after === undefined || id > operation.after)
-        .filter(({ json }) => sought.every(([field, value]) => (JSON.parse(json) as Record<string, unknown>)[field] === value))
-        .sort((one, other) => (one.id < other.id ? -1 : 1));
+      const found = matching(vault, operation).filter(({ id }) => operation.after === undefined || id > operation.after);
       const items = found.slice(0, operation.countMax);
       return { type: 'done', value: { items, ...(found.length > items.length ? { after: items.at(-1)!.id } : {}) } };
     }
