@@ -60,6 +60,6 @@ export type SandboxDeps = {
 export const createFlowSandbox = ({ limits, processorCount = 2, ...deps }: SandboxDeps): Sandbox =>
   createPooledSandbox({ ...deps, limits: { ...flowLimitsDefault, guestCount: guestCountFor(processorCount), ...limits } });
 
-/** For the simulator and for tests, with code that the caller trusts: no thread, no hardening, the caller's macrotasks. */
+/** For the simulator and for tests, with code that the caller trusts: no process, no hardening, the caller's macrotasks. */
 export const createTrustingSandbox = ({ limits, ...options }: { limits?: Partial<FlowLimits> } & Omit<InlineSandboxOptions, 'limits'> = {}): Sandbox =>
   createInlineSandbox({ ...options, limits: { ...flowLimitsDefault, ...limits } });

@@ -43,6 +43,9 @@ export const flows = [
   startableFlow({ name: 'test.Take', run: async () => { try { await shared(); } catch (error) { return String(error); } } }),
   startableFlow({ name: 'test.Flood', run: async (ctx) => { for (let i = 0; i < 2_000; i++) void ctx.sleep(1); await ctx.sleep(1); } }),
   startableFlow({ name: 'test.Large', run: async (ctx, input: any) => { try { await ctx.db.find(note, 'x'.repeat(input)); } catch (error: any) { return error.code; } } }),
+  startableFlow({ name: 'test.LargeResult', run: async (_, input: any) => 'x'.repeat(input) }),
+  startableFlow({ name: 'test.LargeError', run: async () => { throw new Error('x'.repeat(1_000_000)); } }),
+  startableFlow({ name: 'test.LargeStep', run: async (ctx, input: any) => { for (let i = 0; i < input; i++) void ctx.db.find(note, 'x'.repeat(1_000_000)).catch(() => {}); await ctx.sleep(1); } }),
   startableFlow({ name: 'test.Chatter', run: async (ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info('x'.repeat(9000), { i }); } }),
 ];`;
 
@@ -71,7 +74,7 @@ const ranOf = (result: TurnResult | undefined): Extract<TurnResult, { type: 'ran
 
 const implementations: [string, () => Sandbox][] = [
   ['inline', () => createTrustingSandbox()],
-  ['thread', () => createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() })],
+  ['process', () => createFlowSandbox({ startGuest, clock: systemClock, log: silentLog, metrics: createMetrics() })],
 ];
 
 type Program = (string | Program)[];
@@ -205,12 +208,22 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
     expect(await runOne({ flowId: newFlowId(), compartment: 'c', at: 1, completions: [] })).toMatchObject({ type: 'lost' });
   });
 
-  test('a call that is too large is refused to the flow and asks nothing', async () => {
+  test('F5: a result, an error and a step are bounded, and what is beyond a bound does not come out', async () => {
+    const { resultCharsMax, errorCharsMax, stepCharsMax } = flowLimitsDefault;
+    expect(ranOf(await runOne(begin('test.LargeResult', resultCharsMax))).finished).toMatchObject({ type: 'result' });
+    expect(await runOne(begin('test.LargeResult', resultCharsMax + 1))).toMatchObject({ type: 'fault', code: 'FLOW_RESULT_TOO_LARGE' });
+    expect(ranOf(await runOne(begin('test.LargeError'))).finished).toMatchObject({ message: 'x'.repeat(errorCharsMax) });
+    const count = Math.floor(stepCharsMax / 1_000_000);
+    expect(ranOf(await runOne(begin('test.LargeStep', count - 1))).steps[0]!.asks).toHaveLength(count);
+    expect(await runOne(begin('test.LargeStep', count + 1))).toMatchObject({ type: 'fault', code: 'FLOW_OPERATIONS_EXCEEDED' });
+  });
+
+  test('F5: a call that is too large is refused to the flow and asks nothing', async () => {
     const ran = ranOf(await runOne(begin('test.Large', flowLimitsDefault.operationCharsMax)));
     expect(ran).toMatchObject({ finished: { result: 'OPERATION_INVALID' }, steps: [{ asks: [] }] });
   });
 
-  test('logs are bounded in lines and length', async () => {
+  test('F5: logs are bounded in lines and length', async () => {
     const { logs } = ranOf(await runOne(begin('test.Chatter'))).steps[0]!;
     expect(logs).toHaveLength(flowLimitsDefault.logLinesMax);
     expect(logs[0]!.message).toHaveLength(flowLimitsDefault.logCharsMax);

@@ -1,5 +1,5 @@
 /**
- * The fibers of one thread. Turns are run one after the other, each completion in a macrotask of its own, so that whatever runs
+ * The fibers of one sandbox process. Turns are run one after the other, each completion in a macrotask of its own, so that whatever runs
  * between two macrotasks belongs to one known flow: the order of a replay is the order of life, and a spinning flow can be named.
  */
 import type { Flow } from '../../../flow-sdk/flow.ts';

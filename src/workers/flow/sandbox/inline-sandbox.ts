@@ -1,5 +1,5 @@
 /**
- * The sandbox without thread and hardening: the same fibers, in the caller's own realm. For the deterministic simulator and for
+ * The sandbox without a process of its own and without hardening: the same fibers, in the caller's own realm. For the deterministic simulator and for
  * tests of the engine; never for code that others wrote.
  */
 import { createFiberRoom } from './fiber-room.ts';

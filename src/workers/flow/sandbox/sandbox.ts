@@ -10,7 +10,11 @@
  * - **F1** what a fiber asks for depends only on its code, its beginning, and the completions in their order;
  * - **F2** results stand in the order of the turns; a fiber that fails, spins or eats memory fails alone;
  * - **F3** a replay that does not ask for what the journal has ends in `diverged`, showing both, and changes nothing else;
- * - **F4** only text crosses the border: no object of one side is seen by the other.
+ * - **F4** only text crosses the border: no object of one side is seen by the other;
+ * - **F5** what a fiber hands out is bounded, whatever it does: what it asks for in a step, its result, its errors, its log.
+ *
+ * What only the hardened sandbox keeps (its own suites: escape, neighbours, places): code reaches no power and nothing that another
+ * flow could meet; one that takes too much of time or memory is ended; where a fiber failed is told in places of its bundle.
  */
 import type { FiberCounters, OperationKind } from '../../../flow-sdk/operations.ts';
 

@@ -37,6 +37,28 @@ const reach = (roots: Record<string, any>, max = 50_000): Found[] => {
   }
   return found;
 };
+/** Calls every function of some objects, also of those inside them, with what no author would give; what they answer and throw. */
+const callAll = async (objects: any[]): Promise<any[]> => {
+  const got: any[] = [];
+  for (const object of objects) {
+    for (const key of Reflect.ownKeys(object)) {
+      const value = object[key];
+      if (isObject(value) && typeof value !== 'function') objects.push(value);
+      if (typeof value !== 'function') continue;
+      for (const given of [[], [{}], [undefined, {}], ['x', {}], [[], () => 1]]) {
+        try {
+          const answer = value(...given);
+          got.push(answer);
+          if (answer instanceof Promise) void answer.catch((error: unknown) => got.push(error));
+        } catch (error) {
+          got.push(error);
+        }
+      }
+    }
+  }
+  for (let i = 0; i < 50; i++) await null;
+  return got;
+};
 /** Whatever a context hands out in a life, good and bad. */
 const everythingOf = async (ctx: any): Promise<Record<string, any>> => {
   const caught = async (work: () => any): Promise<any> => {
@@ -68,6 +90,6 @@ const everythingOf = async (ctx: any): Promise<Record<string, any>> => {
     await caught(() => parse(watching as any, { given: 1 })),
     await caught(() => parse(undefined as any, 1)),
   ];
-  return { ctx, pending, session, sending, strange, thenable, schemaArguments, iterators, fieldsSeen, answers };
+  return { ctx, pending, session, sending, strange, thenable, schemaArguments, iterators, fieldsSeen, answers, called: await callAll([ctx, session]) };
 };
 `;
