@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   'entity-flows': () => import('./entity-flows.ts'),
   'flow-engine': () => import('./flow-engine.ts'),
   'flow-machine': () => import('./flow-machine.ts'),
+  harness: () => import('./harness.ts'),
   handshakes: () => import('./handshakes.ts'),
   'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
