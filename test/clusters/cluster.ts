@@ -23,6 +23,8 @@ export type SeparateCluster = {
   readonly client: RestClient;
   readonly restUrl: string;
   readonly gatewayUrl: string;
+  /** Where the cluster's own gateway listens. */
+  readonly gatewayPort: number;
   readonly databaseUrl: string;
   /** Where the broker listens, and the password of each room there; its user name is the room. */
   readonly busUrl: string;
@@ -121,6 +123,7 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     restUrl,
     databaseUrl,
     client: createRestClient(restUrl, 'admin', adminPassword),
+    gatewayPort,
     gatewayUrl: options.gatewayUrl ?? `https://localhost:${gatewayPort}`,
     busUrl: `http://127.0.0.1:${busPort}`,
     busPassword: password,

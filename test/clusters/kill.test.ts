@@ -6,13 +6,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import openSql from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { openSeparateCluster, separateKinds, startAll, type SeparateCluster, type SeparateKind } from './cluster.ts';
 import { runFlows } from './flows.ts';
 import { makeNetwork } from './network.ts';
+import { ordersIn } from './vault.ts';
 
 const flowsPerKind = Number(process.env['CORDAGE_KILL_FLOWS'] ?? 1_000);
 const concurrency = 24;
@@ -60,19 +60,6 @@ const runWithKill = async (kind: SeparateKind): Promise<Record<string, number>> 
   });
   await killed;
   return ends;
-};
-
-/** Orders of this item in the vault of a virtual node, and how many ids they have. */
-const ordersIn = async (databaseUrl: string, shortHash: string, item: string): Promise<{ orders: number; ids: number }> => {
-  const sql = openSql(databaseUrl, { max: 1 });
-  try {
-    const vault = sql(`vnode_vault_${shortHash.toLowerCase()}`);
-    const [row] = await sql<{ orders: number; ids: number }[]>`
-      select count(*)::int as orders, count(distinct value->>'id')::int as ids from ${vault}.entity where value->>'item' = ${item}`;
-    return { ...row! };
-  } finally {
-    await sql.end();
-  }
 };
 
 describe('kill -9', () => {
