@@ -35,7 +35,8 @@ const noFaults: Faults = { crash: 0, rebalance: 0, fail: 0, later: 0 };
 /** Turns of the scheduler in which faults happen. */
 const faultyTurns = 700;
 
-const limits = shellLimits({ laterWindowMs: 10 ** 9, recordsPerPollMax: 7, headsCachedMax: 3, versionsRememberedMax: 2, wakeKeysPerAskMax: 3 });
+/** Small, so that rounds are many, overlap, and leave keys for the next. */
+const limits = shellLimits({ batchesAtOnceMax: 3, keysPerRoundMax: 2, laterWindowMs: 10 ** 9, recordsPerPollMax: 7, headsCachedMax: 3, versionsRememberedMax: 2, wakeKeysPerAskMax: 3 });
 
 const run = async (seed: number, records: readonly OutRecord[], faults: Faults): Promise<Outcome> => {
   const random = createRandom(seed);
@@ -61,13 +62,28 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
     const timers = createTimers({ ...shared, wire: machine.wake!.wire, states: store });
     const batch = createMachineBatch({ ...shared, machine, states: store, parking: lot, commit: consumer.commit, onSaved: timers.saved });
     const loop = async (): Promise<void> => {
-      for (let failed = false; !life.dead; ) {
+      const underWay = new Set<Promise<void>>();
+      let failed = false;
+      const attempt = async (work: () => Promise<void>): Promise<void> => {
         try {
-          await batch.handleBatch(failed ? [] : await consumer.poll({ recordsMax: limits.recordsPerPollMax, timeoutMs: 0 }));
-          failed = false;
+          await work();
         } catch (error) {
           if (!isOperational(error)) throw error;
           failed = true;
+        }
+      };
+      while (!life.dead) {
+        if (failed) {
+          await Promise.all(underWay);
+          failed = false;
+          await attempt(() => batch.handleBatch([]));
+        } else if (underWay.size >= batch.atOnceMax) await Promise.race(underWay);
+        else {
+          await attempt(async () => {
+            const records = await consumer.poll({ recordsMax: limits.recordsPerPollMax, timeoutMs: 0 });
+            const mine = attempt(() => batch.handleBatch(records)).then(() => void underWay.delete(mine));
+            underWay.add(mine);
+          });
         }
       }
     };
