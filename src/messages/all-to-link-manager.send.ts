@@ -30,5 +30,7 @@ export const allToLinkManagerSend = wire({
     /** After this nobody wants the message: it is dropped and the sender is told. */
     expiresAt: timestampMs,
     payload: z.string().max(payloadCharsMax),
+    /** The receiver signs for it, and its signature is kept (`rest-to-link-manager.receipt`); not where both live on one cluster. */
+    receipt: z.boolean().optional(),
   }),
 });

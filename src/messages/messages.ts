@@ -38,6 +38,7 @@ import { restToFlowKill } from './rest-to-flow.kill.ts';
 import { restToFlowQuery } from './rest-to-flow.query.ts';
 import { restToFlowRedrive } from './rest-to-flow.redrive.ts';
 import { restToFlowStart } from './rest-to-flow.start.ts';
+import { restToLinkManagerReceipt } from './rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from './rest-to-member.lookup.ts';
 import { restToMemberRegistration } from './rest-to-member.registration.ts';
 
@@ -76,6 +77,7 @@ export const wires: readonly Wire<any, any>[] = [
   restToFlowQuery,
   restToFlowRedrive,
   restToFlowStart,
+  restToLinkManagerReceipt,
   restToMemberLookup,
   restToMemberRegistration,
 ];

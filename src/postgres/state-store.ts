@@ -174,7 +174,9 @@ const createItemReader = (query: Query, schema: string): StateStore['loadItems']
     const ranges = wanted.filter((one) => typeof one !== 'string');
     const items = new Map<string, StoredItem<unknown>[]>([...whole, ...ranges.map(({ key }) => key)].map((key) => [key, []]));
     for (const { key, position, value } of [...(await loadWhole(whole)), ...(await loadRanges(ranges))]) {
-      items.get(key)?.push({ position: Number(position), value: JSON.parse(value) });
+      const known = items.get(key)!;
+      // Ranges of one key may overlap; their rows come in order.
+      if (known.at(-1)?.position !== Number(position)) known.push({ position: Number(position), value: JSON.parse(value) });
     }
     return items;
   };

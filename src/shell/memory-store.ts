@@ -78,7 +78,16 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
         const row = rows.get(key);
         return row === undefined ? [] : [stateOf(key, row)];
       }),
-    loadItems: async (keys) => new Map(keys.map((wanted) => (typeof wanted === 'string' ? [wanted, readItems(items.get(wanted))] : [wanted.key, readRange(items.get(wanted.key), wanted)]))),
+    loadItems: async (wanted) => {
+      const found = new Map<string, Map<number, StoredItem<unknown>>>();
+      for (const one of wanted) {
+        const key = typeof one === 'string' ? one : one.key;
+        const known = found.get(key) ?? new Map<number, StoredItem<unknown>>();
+        found.set(key, known);
+        for (const item of typeof one === 'string' ? readItems(items.get(key)) : readRange(items.get(key), one)) known.set(item.position, item);
+      }
+      return new Map([...found].map(([key, known]) => [key, [...known.values()].sort((one, other) => one.position - other.position)]));
+    },
     save: async (changes) => {
       const saved = new Set<string>();
       for (const change of changes) {

@@ -54,7 +54,7 @@ export type KeyRange = ItemRange & { readonly key: string };
 export type StateStore = {
   /** States that exist among these keys, tombstones too. */
   load(keys: readonly string[]): Promise<readonly StoredState[]>;
-  /** Items of these keys, all of them or a range, in order of position. No key twice. */
+  /** Items of these keys, all of them or those of some ranges, each once and in order of position. */
   loadItems(keys: readonly (string | KeyRange)[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
   /** Writes all changes whose version still stands, atomically, and returns their keys; the others conflict (W5). */
   save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;

@@ -40,8 +40,8 @@ export type Machine<Head, Item, Event> = {
   readonly wake?: { readonly wire: Wire<{ dueAt: number }>; readonly toEvent: (dueAt: number) => Event };
   /** Called once a batch before states are loaded: bring views up to date, warm what the events will need. May do I/O. */
   readonly prepare?: (events: readonly Event[]) => Promise<void>;
-  /** Which of the key's items this step must see: all (a flow that is not in memory), some (a page of a long queue), or none. */
-  readonly needsItems?: (key: string, head: Head | undefined, events: readonly Event[]) => boolean | ItemRange;
+  /** Which of the key's items this step must see: all (a flow that is not in memory), some (pages of a long queue), or none. */
+  readonly needsItems?: (key: string, head: Head | undefined, events: readonly Event[]) => boolean | readonly ItemRange[];
   /**
    * Steps every key of the batch: a pure function of its input (W6); asynchronous because ciphers and sandboxes are.
    * Outputs stand in the order of the inputs. A thrown error parks that batch's records one by one (W4), so a machine

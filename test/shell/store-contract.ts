@@ -110,6 +110,9 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       expect(await positions({ after: 30, countMax: 10, bytesMax: 7 })).toEqual([40, 50]);
       const mixed = await store.loadItems(['whole', { key: 'two', after: 10, countMax: 2, bytesMax: 100 }, { key: 'none', after: 0, countMax: 2, bytesMax: 100 }]);
       expect([mixed.get('whole')?.length, mixed.get('two')?.map(({ value }) => value), mixed.get('none')]).toEqual([5, ['bb', 'ccc'], []]);
+      const ranges = [{ after: 30, countMax: 5, bytesMax: 1_000 }, { after: 0, countMax: 1, bytesMax: 100 }, { after: 35, countMax: 1, bytesMax: 100 }];
+      const several = await store.loadItems(ranges.map((range) => ({ key: 'one', ...range })));
+      expect(several.get('one')!.map(({ position }) => position)).toEqual([10, 40, 50]);
     });
 
     test('a removed key loses head and items and stays known as a tombstone', async () => {

@@ -58,9 +58,9 @@ const loadItems = async ({ machine, states, metrics }: StepOptions, works: reado
   const wanted = works.flatMap((work): (string | KeyRange)[] => {
     const { key, head } = work.held;
     const needed = needsItems(key, head, work.takes.map(({ event }) => event));
-    if (needed === false) return [];
+    if (needed === false || (needed !== true && needed.length === 0)) return [];
     work.fresh = false;
-    return [needed === true ? key : { key, ...needed }];
+    return needed === true ? [key] : needed.map((range) => ({ key, ...range }));
   });
   if (wanted.length === 0) return new Map();
   const found = await metrics.timed('load', () => states.loadItems(wanted));

@@ -73,6 +73,14 @@ export const linkManagerLimits = {
   sweepPageMs: 50,
   /** Messages that came in part and wait for the rest, of all pairs of one replica: some 80 MB at most. */
   partialsMax: 32,
+  /** Receipts of one pair: those that crypto is to sign, at a time; a further message waits. */
+  receiptsOwedMax: 64,
+  /** Messages of one pair whose receipts have not come; a further one is refused to its sender. */
+  receiptsAwaitedMax: 256,
+  /** How long after a message's own time its receipt may still come. */
+  receiptTtlMs: 7 * 24 * 3_600_000,
+  /** Receipts of one pair that are kept: the newest. */
+  receiptsKeptMax: 10_000,
   /** Message ids remembered per pair to recognise a sender's repeats. */
   recentIdsMax: 256,
 

@@ -1,36 +1,31 @@
 /**
  * The link manager as a machine: one key a pair of identities, stepped with all its events at once.
  *
- *     events in order ──▶ on-send, on-link-in, on-answer, on-wake ──▶ settle-up ──▶ state, items, effects
+ *     events in order ──▶ on-send, on-link-in, on-answer, on-receipt, on-wake ──▶ settle-up ──▶ state, items, effects
  *
- * Chance enters as `random`, handed in; why drawing inside a step is safe stands in session/session.ts. The messages of a long
- * backlog are read from the store only when those in memory fall short; memory is tied to the head that a step returned, so a
- * head that was read back, or a step that is repeated on the head before it, never sees another step's messages.
+ * Chance enters as `random`, handed in; why drawing inside a step is safe stands in session/session.ts. What stays in memory
+ * between steps, and what is read from the store when that falls short, stands in memory.ts.
  */
-import { createBoundedCache } from '../../cipher/bounded-cache.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
-import type { ItemRange, Machine, StepInput, StepOutput } from '../../shell/worker.ts';
-import {
-  backlogOf, closeBacklog, emptyBacklog, fallsShort, hasOutstanding, openBacklog, pageAfter, sweepFrom, windowAfter, type HeldBacklog, type OutboundMessage,
-  type PartialMessage,
-} from './delivery/delivery.ts';
+import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { Pair } from './directory.ts';
-import type { Head, LinkEvent } from './head.ts';
+import type { Head, LinkEvent, LinkItem } from './head.ts';
+import { createMemory } from './memory.ts';
 import { hearsAnswer, onAnswer } from './on-answer.ts';
 import { hearsLinkIn, onLinkIn } from './on-link-in.ts';
+import { hearsReceipt, onReceipt, receiptsRange } from './on-receipt.ts';
 import { hearsSend, onSend } from './on-send.ts';
 import { hearsWake, onWake } from './on-wake.ts';
 import { dueAtOf, settleUp } from './settle-up.ts';
 import { withoutForeign } from './session/session.ts';
 import { setHead, type Turn, type TurnDeps } from './turn.ts';
 
-export type LinkMachine = Machine<Head, OutboundMessage, LinkEvent>;
-type Input = StepInput<Head, OutboundMessage, LinkEvent>;
-type Output = StepOutput<Head, OutboundMessage>;
-type Wanted = { readonly what: 'window' | 'page'; readonly range: ItemRange };
+export type LinkMachine = Machine<Head, LinkItem, LinkEvent>;
+type Input = StepInput<Head, LinkItem, LinkEvent>;
+type Output = StepOutput<Head, LinkItem>;
 
 /** Gives a reason when the event can be handled by nobody, ever. */
-const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined> => {
+const handle = async (turn: Turn, event: LinkEvent, items: Input['items']): Promise<string | undefined> => {
   switch (event.type) {
     case 'send':
       return onSend(turn, event.message);
@@ -38,6 +33,8 @@ const handle = async (turn: Turn, event: LinkEvent): Promise<string | undefined>
       return void (await onLinkIn(turn, event));
     case 'answer':
       return void (await onAnswer(turn, event));
+    case 'receipts-asked':
+      return void onReceipt(turn, event, items);
     case 'wake':
       return onWake(turn) as undefined;
   }
@@ -81,46 +78,15 @@ const forgetForeign = (turn: Turn): void => {
 const messageOf = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error));
 
 export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
-  const held = new WeakMap<Head, HeldBacklog>();
-  /** Messages that came in part, each with the head that its last part left behind. */
-  const partials = createBoundedCache<{ readonly head: Head; readonly partial: PartialMessage | undefined }>(deps.limits.partialsMax);
-
-  /** What of the store this step must see: the window where memory falls short, else a page where a look for expired ones goes on. */
-  const wantedOf = (head: Head | undefined, events: readonly LinkEvent[]): Wanted | undefined => {
-    if (head === undefined || !hasOutstanding(head.outbound)) return undefined;
-    const { expiryAt, sent, floor } = head.outbound;
-    const known = held.get(head);
-    if (fallsShort(known, sent, deps.limits)) return { what: 'window', range: windowAfter(floor, deps.limits) };
-    if (known!.complete || expiryAt === null || !events.some((event) => event.type === 'wake' && event.dueAt >= expiryAt)) return undefined;
-    return { what: 'page', range: pageAfter(sweepFrom(head.outbound), deps.limits) };
-  };
-
-  /** A head without items that was not stepped here has no outstanding ones: else `wantedOf` would have asked. */
-  const backlogFor = ({ head, items, events }: Input): Pick<Turn, 'backlog' | 'page'> => {
-    const wanted = wantedOf(head, events);
-    if (head === undefined || (wanted?.what !== 'window' && held.get(head) === undefined)) return { backlog: openBacklog(emptyBacklog), page: undefined };
-    if (wanted?.what === 'window') return { backlog: backlogOf(items ?? [], wanted.range, head.outbound.next), page: undefined };
-    return { backlog: openBacklog(held.get(head)!), page: wanted?.what === 'page' ? items : undefined };
-  };
-
-  const partialFor = ({ key, head }: Input): PartialMessage | undefined => {
-    const known = partials.get(key);
-    return known?.head === head ? known?.partial : undefined;
-  };
-
-  const remember = ({ key, head, backlog, partial }: Turn): void => {
-    if (head === undefined) return;
-    held.set(head, closeBacklog(backlog, deps.limits));
-    if (partial !== undefined || partials.get(key) !== undefined) partials.set(key, { head, partial });
-  };
+  const memory = createMemory(deps.limits);
 
   const stepKey = async (input: Input, now: number): Promise<Output> => {
-    const turn = openTurn(deps, { ...backlogFor(input), partial: partialFor(input) }, input, now);
+    const turn = openTurn(deps, memory.of(input), input, now);
     forgetForeign(turn);
     let at = 0;
     try {
       for (const event of input.events) {
-        const reason = await handle(turn, event);
+        const reason = await handle(turn, event, input.items);
         if (reason !== undefined) return { type: 'poison', event: at, reason };
         at++;
       }
@@ -129,7 +95,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
       deps.log.error('link-manager.step-failed', { tag: input.key, event: input.events[at]?.type ?? 'settle-up', error });
       return { type: 'poison', event: Math.min(at, input.events.length - 1), reason: messageOf(error) };
     }
-    remember(turn);
+    memory.remember(turn);
     return outputOf(turn, turn.effects);
   };
 
@@ -144,7 +110,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   };
 
   return {
-    hearings: [hearsSend, hearsLinkIn, hearsAnswer],
+    hearings: [hearsSend, hearsLinkIn, hearsAnswer, hearsReceipt],
     wake: hearsWake,
     prepare: async (events) => {
       const pairs = pairsAskedFor(events);
@@ -152,7 +118,11 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
       const others = pairs.some((pair) => deps.directory.route(pair).type === 'hold') || events.some(({ type, ...event }) => type === 'link-in' && isHello(event));
       await deps.directory.lookUp({ sources, others });
     },
-    needsItems: (_key, head, events) => wantedOf(head, events)?.range ?? false,
+    needsItems: (_key, head, events) => {
+      const wanted = memory.wantedOf(head, events);
+      const asked = head === undefined ? [] : events.flatMap((event) => (event.type === 'receipts-asked' ? [receiptsRange(head, event)] : []));
+      return [...asked, ...(wanted === undefined ? [] : [wanted.range])];
+    },
     step: (inputs, now) => Promise.all(inputs.map((input) => stepKey(input, now))),
   };
 };

@@ -1,10 +1,11 @@
 /** Hears `all-to-link-manager.answer`: crypto has signed a handshake, or would not. */
-import { fromBase64url } from '../../cipher/bytes.ts';
+import { fromBase64url, toBase64url } from '../../cipher/bytes.ts';
 import { allToCryptoSign } from '../../messages/all-to-crypto.sign.ts';
 import { allToLinkManagerAnswer } from '../../messages/all-to-link-manager.answer.ts';
 import type { Answer, Outcome } from '../../messages/grammar/envelope.ts';
 import type { Hearing } from '../../shell/worker.ts';
 import type { LinkEvent } from './head.ts';
+import { takeReceiptSignature } from './receipts.ts';
 import { hearSignature, hearSignatureRefused } from './session/session.ts';
 import { applyHeard, refuse, routeOf, sessionContextOf, setHead, type Turn } from './turn.ts';
 
@@ -27,6 +28,7 @@ export const onAnswer = async (turn: Turn, { requestId, outcome }: { requestId: 
   if (route.type !== 'remote') return;
   const context = sessionContextOf(turn, route, head);
   const signed = signatureOf(outcome);
+  if (takeReceiptSignature(turn, head, requestId, 'fault' in signed ? signed : { signature: toBase64url(signed.signature) })) return;
   if ('fault' in signed) {
     const sessions = hearSignatureRefused(head.sessions, requestId, context);
     if (sessions === undefined) return;

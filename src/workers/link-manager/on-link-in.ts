@@ -5,10 +5,11 @@ import type { BodyOf } from '../../messages/grammar/wire.ts';
 import type { Hearing } from '../../shell/worker.ts';
 import { CanonicalError } from './canonical.ts';
 import {
-  decodeBody, goBackForGap, judgeAcknowledgement, progress, settle, takeMessages, takeTo, type DataBody, type Outbound,
+  decodeBody, goBackForGap, judgeAcknowledgement, progress, settle, takeMessages, takeTo, type DataBody, type Outbound, type WholeMessage,
 } from './delivery/delivery.ts';
 import type { Pair, Route } from './directory.ts';
 import { newHead, type Head, type LinkEvent } from './head.ts';
+import { keepReceipt, oweReceipt } from './receipts.ts';
 import { hearPacket, newStream, parsePacket, refused, sessionUnknownNotice, type Packet, type Refused, type Session } from './session/session.ts';
 import { applyHeard, handOn, refuse, routeOf, sendPacket, sessionContextOf, setHead, type Turn } from './turn.ts';
 
@@ -16,6 +17,8 @@ export const hearsLinkIn: Hearing<BodyOf<typeof gatewayToLinkManagerLinkIn>, Lin
   wire: gatewayToLinkManagerLinkIn,
   toEvent: ({ body }) => ({ type: 'link-in', tag: body.tag, packet: body.packet }),
 };
+
+type Remote = Extract<Route, { type: 'remote' }>;
 
 /** The pair's state, made anew only for a hello that names a pair of this key. */
 const headFor = (turn: Turn, packet: Packet): Head | Refused => {
@@ -87,9 +90,28 @@ const orRefusal = <Result extends object>(read: () => Result): Result | Refused 
   }
 };
 
-const takeBody = (turn: Turn, head: Head, session: Session, bytes: Uint8Array): void => {
-  const body = orRefusal(() => decodeBody(bytes));
-  if ('type' in body) return refuse(turn, body);
+/** As many messages as receipts can be owed for: the others stay with their sender, who repeats them. */
+const affordable = (turn: Turn, { receipts, inbound }: Head, body: DataBody): DataBody => {
+  let room = turn.deps.limits.receiptsOwedMax - receipts.owed.length;
+  const beyond = body.messages.findIndex(({ receipt, seq }) => receipt && seq > inbound.delivered && --room < 0);
+  return beyond < 0 ? body : { ...body, messages: body.messages.slice(0, beyond) };
+};
+
+const handOnAll = async (turn: Turn, head: Head, remote: Remote, { stream, messages }: { stream: string; messages: readonly WholeMessage[] }): Promise<Head> => {
+  const { groupId, ours, theirs } = head.pair;
+  let next = head;
+  for (const message of messages) {
+    if (message.subsystem === 'receipt') next = await keepReceipt(turn, next, remote, message.payload);
+    else handOn(turn, `${stream}/${message.seq}`, { groupId, source: theirs, destination: ours }, message);
+    if (message.receipt) next = oweReceipt(turn, next, remote, { stream, message });
+  }
+  return next;
+};
+
+const takeBody = async (turn: Turn, head: Head, remote: Remote, { session, bytes }: { session: Session; bytes: Uint8Array }): Promise<void> => {
+  const read = orRefusal(() => decodeBody(bytes));
+  if ('type' in read) return refuse(turn, read);
+  const body = affordable(turn, head, read);
   // D5
   const known = session.ownStream === head.outbound.stream ? takeAcknowledgement(turn, head, body) : head;
   if (session.peerStream !== known.inbound.stream) {
@@ -103,9 +125,7 @@ const takeBody = (turn: Turn, head: Head, session: Session, bytes: Uint8Array): 
   }
   const { inbound, messages, partial } = taken;
   turn.partial = partial;
-  const { groupId, ours, theirs } = known.pair;
-  for (const message of messages) handOn(turn, `${session.peerStream}/${message.seq}`, { groupId, source: theirs, destination: ours }, message);
-  setHead(turn, { ...known, inbound });
+  setHead(turn, await handOnAll(turn, { ...known, inbound }, remote, { stream: session.peerStream, messages }));
 };
 
 export const onLinkIn = async (turn: Turn, event: { readonly tag: string; readonly packet: string }): Promise<void> => {
@@ -126,5 +146,5 @@ export const onLinkIn = async (turn: Turn, event: { readonly tag: string; readon
     return refuse(turn, heard);
   }
   applyHeard(turn, route, head, heard);
-  if (heard.body !== undefined && turn.head !== undefined) takeBody(turn, turn.head, heard.body.session, heard.body.bytes);
+  if (heard.body !== undefined && turn.head !== undefined) await takeBody(turn, turn.head, route, heard.body);
 };

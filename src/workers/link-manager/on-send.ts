@@ -2,9 +2,10 @@
 import { pairTagOf } from '../../identity/derive.ts';
 import { allToLinkManagerSend } from '../../messages/all-to-link-manager.send.ts';
 import type { Hearing } from '../../shell/worker.ts';
-import { accept, append, hasOutstanding, isRecent, printOf, remember, type OutboundMessage } from './delivery/delivery.ts';
+import { hasOutstanding, isRecent, printOf, remember, type OutboundMessage } from './delivery/delivery.ts';
 import type { Pair } from './directory.ts';
 import { newHead, type Head, type LinkEvent, type SendBody } from './head.ts';
+import { awaitReceipt, enqueue } from './receipts.ts';
 import { handOn, routeOf, setHead, tellUndelivered, type Turn } from './turn.ts';
 
 export const hearsSend: Hearing<SendBody, LinkEvent> = {
@@ -46,10 +47,15 @@ export const onSend = (turn: Turn, message: SendBody): string | undefined => {
     turn.deps.tally.repeated();
     return undefined;
   }
-  const waiting: OutboundMessage = { messageId, subsystem, receipt: false, receiverKey, senderKey, expiresAt, payload };
+  const waiting: OutboundMessage = { messageId, subsystem, receipt: message.receipt === true, receiverKey, senderKey, expiresAt, payload };
   const fault = faultOf(turn, head, message);
   if (fault !== undefined) {
     tellUndelivered(turn, message, message, fault);
+    return undefined;
+  }
+  const known = message.receipt === true && routeOf(turn, head.pair).type !== 'local' ? awaitReceipt(turn, head, waiting) : head;
+  if (known === undefined) {
+    tellUndelivered(turn, message, message, `${turn.deps.limits.receiptsAwaitedMax} receipts of this peer have not come`);
     return undefined;
   }
   const recentIds = remember(head.recentIds, print, turn.deps.limits.recentIdsMax);
@@ -59,9 +65,6 @@ export const onSend = (turn: Turn, message: SendBody): string | undefined => {
     handOn(turn, `${messageId}/local`, message, message);
     return undefined;
   }
-  const item = { position: head.outbound.next, value: waiting };
-  append(turn.backlog, item);
-  turn.itemsAdded.push(item);
-  setHead(turn, { ...head, recentIds, outbound: accept(head.outbound, expiresAt) });
+  enqueue(turn, { ...known, recentIds }, waiting);
   return undefined;
 };

@@ -5,6 +5,7 @@ import {
 } from './delivery/delivery.ts';
 import type { Route } from './directory.ts';
 import type { Head } from './head.ts';
+import { awaitNoMore, receiptsDueAt, repeatReceipts } from './receipts.ts';
 import {
   begin, needsRenewal, sealOn, sendingSession, sessionsDueAt, tick, withoutHandshakes, type Session, type SessionContext,
 } from './session/session.ts';
@@ -14,11 +15,12 @@ type Remote = Extract<Route, { type: 'remote' }>;
 
 const addressedOf = ({ pair }: Head): Addressed => ({ groupId: pair.groupId, source: pair.ours, destination: pair.theirs });
 
-const giveUp = (turn: Turn, head: Head, expired: readonly OutboundItem[]): void => {
+const giveUp = (turn: Turn, head: Head, expired: readonly OutboundItem[]): Head => {
   for (const { position, value } of expired) {
     turn.itemsRemoved.push(position);
-    tellUndelivered(turn, addressedOf(head), value, 'it was not acknowledged before its time ran out');
+    if (value.subsystem === 'flow') tellUndelivered(turn, addressedOf(head), value, 'it was not acknowledged before its time ran out');
   }
+  return awaitNoMore(head, new Set(expired.map(({ value }) => value.messageId)));
 };
 
 /** D2: who waits in vain is told. */
@@ -27,17 +29,17 @@ const giveUpExpired = (turn: Turn, head: Head): Head => {
   const { backlog, page, now } = turn;
   if (outbound.expiryAt === null || now < outbound.expiryAt) return head;
   if (backlog.complete) {
-    giveUp(turn, head, takeExpired(backlog, now));
-    return { ...head, outbound: { ...settle(outbound, backlog, outbound.floor), sweep: null, expiryAt: nextExpiry(backlog.items) } };
+    const next = giveUp(turn, head, takeExpired(backlog, now));
+    return { ...next, outbound: { ...settle(outbound, backlog, outbound.floor), sweep: null, expiryAt: nextExpiry(backlog.items) } };
   }
   // The waking that this time is set for brings a page.
   if (page === undefined) return head;
   const expired = page.filter(({ value }) => value.expiresAt <= now);
-  giveUp(turn, head, expired);
+  const next = giveUp(turn, head, expired);
   takeOut(backlog, expired);
   const left = page.filter(({ value }) => value.expiresAt > now);
   const last = isLast(page, pageAfter(sweepFrom(outbound), turn.deps.limits), outbound.next);
-  return { ...head, outbound: settle(sweptPage(outbound, page, left, last, now, turn.deps.limits), backlog, outbound.floor) };
+  return { ...next, outbound: settle(sweptPage(outbound, page, left, last, now, turn.deps.limits), backlog, outbound.floor) };
 };
 
 /** What waited for a peer that lives here now, a window at a time. */
@@ -46,7 +48,7 @@ const deliverHere = (turn: Turn, head: Head): Head => {
   const waiting = takeTo(turn.backlog, head.outbound.next - 1);
   for (const { position, value } of waiting) {
     turn.itemsRemoved.push(position);
-    handOn(turn, `${value.messageId}/local`, addressedOf(head), value);
+    if (value.subsystem === 'flow') handOn(turn, `${value.messageId}/local`, addressedOf(head), value);
   }
   const outbound = settle(head.outbound, turn.backlog, waiting.at(-1)?.position ?? head.outbound.floor);
   return { ...head, outbound: hasOutstanding(outbound) ? { ...outbound, holdAt: turn.now } : outbound };
@@ -61,7 +63,7 @@ const waitForWay = (turn: Turn, head: Head, reason: string): Head => {
     inbound: { ...head.inbound, ackAt: null },
     outbound: { ...outbound, resendAt: null },
   };
-  if (!hasOutstanding(outbound)) return quiet;
+  if (!hasOutstanding(outbound) && head.receipts.owed.length === 0) return quiet;
   if (outbound.holdAt !== null && turn.now < outbound.holdAt) return quiet;
   turn.deps.log.info('link-manager.waiting', { tag: turn.key, waiting: outbound.next - 1 - outbound.floor, reason });
   return { ...quiet, outbound: hold(quiet.outbound, turn.now, turn.deps.limits) };
@@ -121,7 +123,7 @@ const settleRemote = async (turn: Turn, head: Head, remote: Remote): Promise<Hea
   const context = sessionContextOf(turn, remote, head);
   const ticked = await tick(head.sessions, context);
   say(turn, remote, head.pair, ticked);
-  const next: Head = { ...head, sessions: ticked.sessions };
+  const next: Head = repeatReceipts(turn, { ...head, sessions: ticked.sessions }, remote);
   const session = sendingSession(next.sessions, context);
   if (session !== undefined) return speakOn(turn, next, session, remote, context);
   // An acknowledgement alone is not worth a handshake: a peer that misses it repeats, on a session.
@@ -150,12 +152,14 @@ export const settleUp = async (turn: Turn): Promise<void> => {
 export const dueAtOf = (head: Head, turn: Turn): number | undefined => {
   const { outbound, inbound, sessions } = head;
   const waiting = hasOutstanding(outbound);
+  const reachable = turn.route?.type === 'remote';
   const times = [
+    ...(reachable ? receiptsDueAt(head, turn) : []),
     sessionsDueAt(sessions, turn.deps.limits) ?? null,
     inbound.ackAt,
     outbound.resendAt,
     waiting ? outbound.expiryAt : null,
-    waiting ? outbound.holdAt : null,
+    waiting || head.receipts.owed.length > 0 ? outbound.holdAt : null,
     waiting && sessions.outgoing === null && sessions.notBefore > turn.now ? sessions.notBefore : null,
   ].filter((time) => time !== null);
   return times.length === 0 ? undefined : Math.min(...times);

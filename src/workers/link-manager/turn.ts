@@ -11,7 +11,8 @@ import type { LinkManagerLimits } from './config.ts';
 import type { Backlog, OutboundItem, PartialMessage } from './delivery/delivery.ts';
 import { goBack, adoptStream } from './delivery/delivery.ts';
 import type { Directory, Pair, Route } from './directory.ts';
-import type { Head } from './head.ts';
+import type { StoredItem } from '../../shell/worker.ts';
+import type { Head, LinkItem } from './head.ts';
 import type { HelloGate } from './hello-gate.ts';
 import { formatPacket, type Heard, type Packet, type Refused, type SessionContext, type SignRequest } from './session/session.ts';
 import type { Vault } from './vault.ts';
@@ -53,7 +54,7 @@ export type Turn = {
   readonly page: readonly OutboundItem[] | undefined;
   /** A message of the peer that came in part. */
   partial: PartialMessage | undefined;
-  itemsAdded: OutboundItem[];
+  itemsAdded: StoredItem<LinkItem>[];
   readonly itemsRemoved: number[];
   readonly effects: OutRecord[];
   route: Route | undefined;
@@ -111,7 +112,7 @@ export const tellUndelivered = (turn: Turn, addressed: Addressed, message: { mes
   turn.deps.log.warn('link-manager.undelivered', { tag: turn.key, messageId: message.messageId, reason });
 };
 
-const askToSign = (turn: Turn, route: Extract<Route, { type: 'remote' }>, { requestId, data }: SignRequest): void => {
+export const askToSign = (turn: Turn, route: Extract<Route, { type: 'remote' }>, { requestId, data }: SignRequest): void => {
   const { tenant, keyId, spec } = route.signer;
   const known = signatureSpec.safeParse(spec);
   const body = { tenant, keyId, data: toBase64url(data), ...(known.success ? { spec: known.data } : {}) };

@@ -2,10 +2,10 @@
  * The link manager: reliable, end-to-end authenticated delivery between two virtual nodes of different clusters.
  *
  * - **hears** all-to-link-manager.send, gateway-to-link-manager.link-in, all-to-link-manager.answer,
- *   link-manager-to-link-manager.wake; views of member-to-all.member, member-to-all.group-parameters,
+ *   rest-to-link-manager.receipt, link-manager-to-link-manager.wake; views of member-to-all.member, member-to-all.group-parameters,
  *   member-to-link-manager.hosted-identity, db-to-all.virtual-node
- * - **says** link-manager-to-gateway.link-out, link-manager-to-flow.receive, all-to-crypto.sign
- * - **owns** sessions and unacknowledged messages, one state per pair of identities (the pair tag is the key everywhere)
+ * - **says** link-manager-to-gateway.link-out, link-manager-to-flow.receive, all-to-crypto.sign, all-to-rest.answer
+ * - **owns** sessions, unacknowledged messages and receipts, one state per pair of identities (the pair tag is the key everywhere)
  * - **never** opens a socket to another cluster, holds an identity's private key, or tells a stranger why a packet was refused
  */
 import { randomBytes } from '../../cipher/bytes.ts';

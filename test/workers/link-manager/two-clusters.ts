@@ -10,9 +10,8 @@ import { linkManagerToGatewayLinkOut } from '../../../src/messages/link-manager-
 import type { GroupParameters } from '../../../src/messages/member-to-all.group-parameters.ts';
 import type { ItemRange, StoredItem } from '../../../src/shell/worker.ts';
 import type { LinkManagerLimits } from '../../../src/workers/link-manager/config.ts';
-import type { OutboundMessage } from '../../../src/workers/link-manager/delivery/delivery.ts';
 import type { KeyAgreement } from '../../../src/workers/link-manager/worker.ts';
-import type { Head, LinkEvent } from '../../../src/workers/link-manager/head.ts';
+import type { Head, LinkEvent, LinkItem } from '../../../src/workers/link-manager/head.ts';
 import { alice, bob, createChance, createCluster, groupId, inRecordOf, tag, type Cluster, type Party } from './cluster-fixture.ts';
 
 export type Faults = {
@@ -33,13 +32,15 @@ type Side = {
   readonly party: Party;
   readonly cluster: Cluster;
   head: Head | undefined;
-  items: Map<number, OutboundMessage>;
+  items: Map<number, LinkItem>;
   dueAt: number | undefined;
   queue: LinkEvent[];
   stepping: boolean;
   readonly received: Received[];
   /** The most messages that one step read from the store. */
   loadedMax: number;
+  /** Answers to what was asked of it. */
+  readonly answers: unknown[];
   /** Every packet that left. */
   readonly packets: string[];
 };
@@ -48,7 +49,7 @@ export type World = {
   readonly alice: Side;
   readonly bob: Side;
   now(): number;
-  send(from: 'alice' | 'bob', messageId: string, options?: { payload?: string; ttlMs?: number }): void;
+  send(from: 'alice' | 'bob', messageId: string, options?: { payload?: string; ttlMs?: number; receipt?: boolean }): void;
   /** Puts an event before a side's machine. */
   hear(to: 'alice' | 'bob', event: LinkEvent): void;
   faults: Faults;
@@ -72,7 +73,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
   const sideOf = (party: Party, keyAgreement: KeyAgreement): Side => ({
     party,
     cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), keyAgreement }),
-    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], loadedMax: 0, packets: [],
+    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], answers: [], loadedMax: 0, packets: [],
   });
   const sides = { alice: sideOf(alice, keyAgreements[0]), bob: sideOf(bob, keyAgreements[1]) };
   const peerOf = (side: Side): Side => (side === sides.alice ? sides.bob : sides.alice);
@@ -96,6 +97,8 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
       carry(side, decoded.delivery.body.packet);
     } else if (effect.topic === allToCryptoSign.topic) {
       at(now + 1, async () => enqueue(side, { type: 'answer', ...(await side.cluster.answerSign(effect)) }));
+    } else if (effect.topic === 'all-to-rest.answer') {
+      side.answers.push(JSON.parse(effect.value));
     } else {
       const decoded = decode(linkManagerToFlowReceive, inRecordOf(effect));
       if (decoded.type !== 'message') throw new Error('a malformed message left');
@@ -103,18 +106,18 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
     }
   };
 
-  const itemsFor = (side: Side, needed: boolean | ItemRange): StoredItem<OutboundMessage>[] | undefined => {
-    if (needed === false) return undefined;
-    const { after, countMax, bytesMax } = needed === true ? { after: Number.NEGATIVE_INFINITY, countMax: Infinity, bytesMax: Infinity } : needed;
-    const behind = [...side.items].filter(([position]) => position > after).sort(([one], [other]) => one - other).slice(0, countMax);
-    let bytes = 0;
-    const items = behind.map(([position, value]) => ({ position, value })).filter(({ value }) => {
-      const before = bytes;
-      bytes += JSON.stringify(value).length;
-      return before < bytesMax;
-    });
-    side.loadedMax = Math.max(side.loadedMax, items.length);
-    return items;
+  const itemsFor = (side: Side, needed: boolean | readonly ItemRange[]): StoredItem<LinkItem>[] | undefined => {
+    if (needed === false || needed === true || needed.length === 0) return undefined;
+    const found = new Map<number, LinkItem>();
+    for (const { after, countMax, bytesMax } of needed) {
+      let bytes = 0;
+      for (const [position, value] of [...side.items].filter(([at]) => at > after).sort(([one], [other]) => one - other).slice(0, countMax)) {
+        if (bytes < bytesMax) found.set(position, value);
+        bytes += JSON.stringify(value).length;
+      }
+    }
+    side.loadedMax = Math.max(side.loadedMax, found.size);
+    return [...found].sort(([one], [other]) => one - other).map(([position, value]) => ({ position, value }));
   };
 
   const stepSide = async (side: Side): Promise<void> => {
@@ -154,13 +157,13 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
     faults,
     loses: () => false,
     now: () => now,
-    send: (from, messageId, { payload = `payload of ${messageId}`, ttlMs = 24 * 3_600_000 } = {}) => {
+    send: (from, messageId, { payload = `payload of ${messageId}`, ttlMs = 24 * 3_600_000, receipt = false } = {}) => {
       const side = sides[from];
       enqueue(side, {
         type: 'send',
         message: {
           messageId, groupId, source: side.party.name, destination: peerOf(side).party.name, subsystem: 'flow',
-          receiverKey: 'receiving-flow', senderKey: 'sending-flow', expiresAt: now + ttlMs, payload,
+          receiverKey: 'receiving-flow', senderKey: 'sending-flow', expiresAt: now + ttlMs, payload, ...(receipt ? { receipt } : {}),
         },
       });
     },

@@ -16,6 +16,7 @@ const additions = {
     'get /cpk/{cpkhash}/{part}/{index}',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/journal',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/events',
+    'get /link/{holdingidentityshorthash}/receipts',
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/kill',
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
   ],
@@ -24,7 +25,7 @@ const additions = {
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',
   ],
-  schemas: ['ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage'],
+  schemas: ['ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage', 'LinkReceipt', 'LinkReceipts'],
 };
 
 /** Status codes that Corda's server really answers where its document says 200 (rest-behaviour, section 1). */

@@ -5,6 +5,7 @@ import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
+import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
 import { routes } from '../../../src/workers/rest/api/api.ts';
@@ -22,6 +23,7 @@ beforeAll(async () => {
   rest.rooms.on(restToDbCpi, () => doneWith({ status: 'OK', cpiFileChecksum: '' }));
   rest.rooms.on(restToDbVirtualNode, () => doneWith({ requestId: 'r' }));
   rest.rooms.on(restToMemberLookup, () => doneWith({ members: [], parameters: {} }));
+  rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
   rest.rooms.on(restToMemberRegistration, () => doneWith({ registrations: [registration] }));
   rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [key], association }));
 });

@@ -5,6 +5,7 @@ import { allToCryptoKey, type PublicKeyInfo } from '../../../src/messages/all-to
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
+import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
 import { restToMemberRegistration, type Registration } from '../../../src/messages/rest-to-member.registration.ts';
 import { alice, aliceHash, cpiFullChecksum, openRest, strangerHash, virtualNodeOf, type RestUnderTest } from './rest-under-test.ts';
@@ -45,6 +46,24 @@ describe('hello', () => {
 describe('getprotocolversion', () => {
   test.each(['hello', 'certificate', 'cpi', 'maintenance/virtualnode', 'virtualnode', 'membership', 'members', 'flowclass', 'flow', 'hsm', 'key'])('of %s is the platform version of 5.2', async (resource) => {
     expect((await rest.call('GET', `/${resource}/getprotocolversion`)).json).toBe(50_200);
+  });
+});
+
+describe('receipts', () => {
+  const kept = { number: 7, messageId: 'm', digest: 'd', receivedAt: at, keyHash: 'k', publicKey: 'p', spec: 'EdDSA', signature: 's' };
+
+  test('of a counterparty are asked of the pair, and shown with the time that was signed', async () => {
+    rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [kept] }));
+    const answer = await rest.call('GET', `/link/${aliceHash}/receipts?counterparty=${encodeURIComponent('C=GB, L=London, O=Bob')}&before=8`);
+    const { receivedAt: _at, spec, ...shown } = kept;
+    expect([answer.status, answer.json]).toEqual([200, { receipts: [{ ...shown, receivedAt: iso, receivedAtMs: at, signatureSpec: spec }] }]);
+    expect(rest.rooms.heard(restToLinkManagerReceipt).at(-1)).toEqual({ groupId: alice.holdingIdentity.groupId, source: alice.holdingIdentity.x500Name, destination: 'O=Bob, L=London, C=GB', before: 8 });
+  });
+
+  test('need a counterparty that has a name, and a number that is one', async () => {
+    const status = async (query: string): Promise<number> => (await rest.call('GET', `/link/${aliceHash}/receipts${query}`)).status;
+    expect([await status(''), await status('?counterparty=nobody'), await status('?counterparty=O%3DBob,L%3DLondon,C%3DGB&before=0')]).toEqual([400, 400, 400]);
+    expect((await rest.call('GET', `/link/${strangerHash}/receipts?counterparty=O%3DBob,L%3DLondon,C%3DGB`)).status).toBe(404);
   });
 });
 

@@ -24,6 +24,9 @@ export { append, backlogOf, closeBacklog, emptyBacklog, fallsShort, isLast, open
 export type { Backlog, HeldBacklog, OutboundItem, OutboundMessage } from './backlog.ts';
 export { decodeBody, encodeBody, type DataBody } from './body.ts';
 export type { PartialMessage, WholeMessage } from './parts.ts';
+export {
+  digestOf, formatReceipt, judgeReceipt, noReceipts, receiptIdOf, receiptSigningInput, type KeptReceipt, type OwedReceipt, type Parties, type Receipts,
+} from './receipts.ts';
 export { isRecent, printOf, remember } from './recent-ids.ts';
 
 export type Outbound = {

@@ -141,6 +141,7 @@ export type RefusalReason =
   | 'exhausted-counter'
   | 'stale-stream'
   | 'malformed-body'
+  | 'bad-receipt'
   | 'impossible-acknowledgement'
   | 'notice-ignored';
 

@@ -11,6 +11,7 @@ import { keyRoutes } from './key.ts';
 import { membersRoutes } from './members.ts';
 import { membershipRoutes } from './membership.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
+import { receiptsRoutes } from './receipts.ts';
 import { virtualNodeRoutes } from './virtual-node.ts';
 
 export const routes: readonly Route[] = [
@@ -26,4 +27,5 @@ export const routes: readonly Route[] = [
   ...flowJournalRoutes,
   ...hsmRoutes,
   ...keyRoutes,
+  ...receiptsRoutes,
 ];
