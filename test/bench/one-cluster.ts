@@ -15,7 +15,7 @@ import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import type { Scratch } from './scratch.ts';
 
 export const alice = 'CN=Alice, O=Alice Corp, L=London, C=GB';
-/** Says nothing to Alice. Names in canonical form. */
+/** Alice's counterparty. Names in canonical form. */
 export const bob = 'CN=Bob, O=Bob Corp, L=Paris, C=FR';
 const project = fileURLToPath(new URL('./app', import.meta.url));
 

@@ -7,11 +7,13 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextMacrotask } from 'node:timers/promises';
 import postgres from 'postgres';
 import { flowIdOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
 import { until } from '../../src/cli/rest-client.ts';
 import type { FlowHead } from '../../src/workers/flow/engine/head.ts';
 import { digestOf } from '../../src/workers/flow/sandbox/ask.ts';
+import type { Asked } from '../../src/workers/flow/sandbox/sandbox.ts';
 import { benchSeconds, runFor, type Run } from './load.ts';
 import { ms, printTable } from './machine.ts';
 import { alice, bob, clusterCpuMs, databaseUrlOf, openFlows, startOneCluster, type OneCluster } from './one-cluster.ts';
@@ -22,93 +24,109 @@ const callers = 64;
 /** CORDAGE_BENCH_PARKED makes it fewer while other work shares the machine. */
 const parkedCount = Number(process.env['CORDAGE_BENCH_PARKED'] ?? 1_000_000);
 /** Flows are parked for this long at most; then it is said how many they are. */
-const parkingMsMax = 100_000;
+const parkingMsMax = 80_000;
 const rowsPerStatement = 20_000;
-const wokenCount = { sleepers: 1_000, waiters: 100 };
+/** Of those that are to wake. */
+const dueCounts = { sleeper: 1_000, waiter: 100 } as const;
 
 type Sql = postgres.Sql<{}>;
 type Kind = 'sleeper' | 'waiter';
 type Cluster = Awaited<ReturnType<typeof startOneCluster>>;
 
 /** A flow that was parked for real. */
-type Template = { readonly key: string; readonly requestId: string; readonly sessionId: string; readonly peerFlowId: string; readonly dueAt: number };
+type Template = {
+  readonly kind: Kind;
+  readonly key: string;
+  /** What only this flow has in its rows: its id, then the others that `namesOf` makes for a copy, in the same order. */
+  readonly names: readonly string[];
+  /** Parameters in its journal that hold such a name: the journal knows them again by a digest. */
+  readonly asked: readonly string[];
+  readonly dueAt: number;
+};
+type Templates = Readonly<Record<Kind, Template>>;
 
 // ── Parking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const isParked = ({ pending }: FlowHead, kind: Kind): boolean => pending.some(({ type }) => type === (kind === 'sleeper' ? 'sleep' : 'receive'));
+/** Names of the flows of one number: Alice's, with its request, and Bob's, which answers its first session. */
+const namesOf = (kind: Kind, { shortHash, groupId }: OneCluster, requestId: string): readonly string[] => {
+  const flowId = flowIdOf(shortHash, requestId);
+  if (kind === 'sleeper') return [flowId, requestId];
+  const sessionId = sessionIdOf(flowId, 0);
+  return [responderFlowIdOf(groupId, bob, alice, sessionId), sessionId, flowId];
+};
+
+const isParked = ({ pending, itemCount }: FlowHead, kind: Kind): boolean =>
+  kind === 'sleeper' ? pending.some(({ type }) => type === 'sleep') : itemCount > 1 && pending.some(({ type }) => type === 'receive');
+
+/** The parameters by which the journal tells one code from another, and which hold a name. Short ones are kept whole there. */
+const askedWith = (items: readonly { value: string }[], names: readonly string[]): string[] => {
+  // Written by the flow room: engine/journal.ts.
+  const asked = items.flatMap(({ value }) => (JSON.parse(value) as { asked?: readonly Asked[] }).asked ?? []);
+  const named = asked.filter(({ sketch }) => names.some((name) => sketch.includes(name)));
+  if (named.some(({ digest, sketch }) => digestOf(sketch) !== digest)) throw new Error('these parameters are not whole in the journal: a copy of the flow could not be woken');
+  return [...new Set(named.map(({ sketch }) => sketch))];
+};
 
 const parkOne = async (sql: Sql, cluster: OneCluster, kind: Kind): Promise<Template> => {
   const requestId = `template-${kind}`;
   const flows = openFlows(cluster, 1);
-  await flows.start(kind === 'sleeper' ? 'bench.Sleep' : 'bench.Wait', requestId, bob);
+  await flows.start(kind === 'sleeper' ? 'bench.Sleep' : 'bench.SayOneWord', requestId, bob);
   await flows.close();
-  const key = flowIdOf(cluster.shortHash, requestId);
+  const names = namesOf(kind, cluster, requestId);
+  const key = names[0]!;
   return until(`a parked ${kind}`, async () => {
     const [row] = await sql<{ head: string; due_at: string }[]>`select head, due_at from flow.state where key = ${key}`;
     // Written by the flow room: engine/head.ts.
-    const head = row === undefined ? undefined : (JSON.parse(row.head) as FlowHead);
-    if (row === undefined || head === undefined || !isParked(head, kind)) return undefined;
-    const [session] = head.sessions;
-    return { key, requestId, sessionId: session?.id ?? '', peerFlowId: session?.peerFlowId ?? '', dueAt: Number(row.due_at) };
+    if (row === undefined || !isParked(JSON.parse(row.head) as FlowHead, kind)) return undefined;
+    const items = await sql<{ value: string }[]>`select value from flow.item where key = ${key}`;
+    return { kind, key, names, asked: askedWith(items, names), dueAt: Number(row.due_at) };
   });
 };
 
-/** What the waiter asks for before it waits: the journal knows it again by a digest, and it holds the session's id. */
-const asksOf = (sessionId: string): string[] => [
-  JSON.stringify({ sessionId, counterparty: bob, protocol: { name: 'bench.waiting', versions: [1] } }),
-  JSON.stringify({ sessionId, json: '"say something"' }),
-];
-const digestsOf = (sessionId: string): [string, string] => {
-  const [open, send] = asksOf(sessionId);
-  return [digestOf(open!), digestOf(send!)];
-};
+/** What stands in the template's texts, and by what it is replaced in each copy: a column for each. */
+type Copies = { readonly from: readonly string[]; readonly to: readonly (readonly string[])[] };
 
-type Copies = { readonly requestIds: string[]; readonly keys: string[]; readonly sessionIds: string[]; readonly peers: string[]; readonly opens: string[]; readonly sends: string[] };
-
-const namesOf = ({ shortHash, groupId }: OneCluster, kind: Kind, prefix: string, from: number, count: number): Copies => {
-  const requestIds = Array.from({ length: count }, (_, i) => `${prefix}-${from + i}`);
-  const keys = requestIds.map((id) => flowIdOf(shortHash, id));
-  const sessionIds = keys.map((key) => (kind === 'waiter' ? sessionIdOf(key, 0) : key));
-  const peers = sessionIds.map((id) => (kind === 'waiter' ? responderFlowIdOf(groupId, bob, alice, id) : id));
-  const digests = sessionIds.map(digestsOf);
-  return { requestIds, keys, sessionIds, peers, opens: digests.map(([open]) => open), sends: digests.map(([, send]) => send) };
-};
-
-/** Text in which the names of the template are those of a copy. */
-const renamed = (sql: Sql, column: 'head' | 'owed' | 'value', { key, requestId, sessionId, peerFlowId }: Template) => {
-  const inner = sql`replace(replace(${sql(column)}, ${key}, c.key), ${requestId}, c.request_id)`;
-  if (sessionId === '') return inner;
-  const session = sql`replace(replace(${inner}, ${sessionId}, c.session_id), ${peerFlowId}, c.peer)`;
-  const [open, send] = digestsOf(sessionId);
-  return column === 'value' ? sql`replace(replace(${session}, ${open}, c.open), ${send}, c.send)` : session;
+const copiesOf = ({ kind, names, asked }: Template, cluster: OneCluster, prefix: string, first: number, count: number): Copies => {
+  const made = Array.from({ length: count }, (_, i) => namesOf(kind, cluster, `${prefix}-${first + i}`));
+  const rename = (text: string, given: readonly string[]): string => names.reduce((renamed, name, i) => renamed.replaceAll(name, given[i]!), text);
+  const digests = asked.map((sketch) => made.map((given) => digestOf(rename(sketch, given))));
+  return { from: [...names, ...asked.map(digestOf)], to: [...names.map((_, i) => made.map((given) => given[i]!)), ...digests] };
 };
 
 /** Parks copies, due later or earlier than their template by `shiftMs`. */
-const park = async (sql: Sql, template: Template, { requestIds, keys, sessionIds, peers, opens, sends }: Copies, kind: Kind, shiftMs = 0): Promise<void> => {
-  const copies = sql`unnest(${keys}::text[], ${requestIds}::text[], ${sessionIds}::text[], ${peers}::text[], ${opens}::text[], ${sends}::text[])
-    as c (key, request_id, session_id, peer, open, send)`;
-  const head = renamed(sql, 'head', template);
+const park = async (sql: Sql, { key, kind }: Template, { from, to }: Copies, shiftMs = 0): Promise<void> => {
+  const columns = from.map((_, i) => `c${i}`);
+  const copies = sql`unnest(${to.reduce((list, column, i) => sql`${list}${i === 0 ? sql`` : sql`, `}${column as string[]}::text[]`, sql``)}) as c (${sql(columns)})`;
+  const renamed = (column: 'head' | 'owed' | 'value') => from.reduce((text, name, i) => sql`replace(${text}, ${name}, c.${sql(columns[i]!)})`, sql`${sql(column)}`);
   // What the due time is made of: the end of a sleep; the last word of a session.
-  const field = kind === 'sleeper' ? 'until' : 'activeAt';
-  const shifted = sql`regexp_replace(${head}, ${`"${field}":[0-9]+`}, ${`"${field}":`} || ((substring(t.head from ${`"${field}":([0-9]+)`}))::bigint + ${shiftMs}))`;
-  await sql`
-    insert into flow.state (key, version, head, handled, owed, due_at, scope, status, born_at)
-    select c.key, t.version, ${shiftMs === 0 ? head : shifted}, t.handled, t.owed, t.due_at + ${shiftMs}, t.scope, t.status, clock_timestamp()
-    from (select * from flow.state where key = ${template.key}) as t cross join ${copies}`;
-  await sql`
-    insert into flow.item (key, position, value) select c.key, i.position, ${renamed(sql, 'value', template)}
-    from (select * from flow.item where key = ${template.key}) as i cross join ${copies}`;
+  const field = `"${kind === 'sleeper' ? 'until' : 'activeAt'}":`;
+  const shifted = sql`regexp_replace(${renamed('head')}, ${`${field}[0-9]+`}, ${field} || ((substring(t.head from ${`${field}([0-9]+)`}))::bigint + ${shiftMs}))`;
+  await Promise.all([
+    sql`
+      insert into flow.state (key, version, head, handled, owed, due_at, scope, status, born_at)
+      select c.c0, t.version, ${shiftMs === 0 ? renamed('head') : shifted}, t.handled, ${renamed('owed')}, t.due_at + ${shiftMs}, t.scope, t.status, clock_timestamp()
+      from (select * from flow.state where key = ${key}) as t cross join ${copies}`,
+    sql`
+      insert into flow.item (key, position, value) select c.c0, i.position, ${renamed('value')}
+      from (select * from flow.item where key = ${key}) as i cross join ${copies}`,
+  ]);
 };
 
-const parkMany = async (sql: Sql, cluster: OneCluster, templates: Record<Kind, Template>): Promise<number> => {
+const parkMany = async (sql: Sql, cluster: OneCluster, templates: Templates): Promise<number> => {
   const begun = performance.now();
   let parked = 0;
+  let parking: Promise<unknown> = Promise.resolve();
   for (let round = 0; parked < parkedCount && performance.now() - begun < parkingMsMax; round++) {
-    const kind = round % 2 === 0 ? 'sleeper' : 'waiter';
+    const template = templates[round % 2 === 0 ? 'sleeper' : 'waiter'];
     const count = Math.min(rowsPerStatement, parkedCount - parked);
-    await park(sql, templates[kind], namesOf(cluster, kind, `parked-${kind}`, parked, count), kind);
+    // Made while the server is busy with those before.
+    const copies = copiesOf(template, cluster, 'parked', parked, count);
+    await parking;
+    parking = park(sql, template, copies);
+    await nextMacrotask();
     parked += count;
   }
+  await parking;
   await sql`vacuum (analyze) flow.state`;
   await sql`vacuum (analyze) flow.item`;
   await sql`checkpoint`;
@@ -118,28 +136,31 @@ const parkMany = async (sql: Sql, cluster: OneCluster, templates: Record<Kind, T
 
 // ── Waking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Parks flows that are due now and gives how to see that each of them ended as it should. */
-const parkDue = async (sql: Sql, cluster: OneCluster, templates: Record<Kind, Template>): Promise<(running: OneCluster) => Promise<void>> => {
-  const plans = [
-    { kind: 'sleeper', prefix: 'due-sleeper', count: wokenCount.sleepers, word: 'woken' },
-    { kind: 'waiter', prefix: 'due-waiter', count: wokenCount.waiters, word: 'silence' },
-  ] as const;
-  for (const { kind, prefix, count } of plans) {
-    await park(sql, templates[kind], namesOf(cluster, kind, prefix, 0, count), kind, Date.now() - templates[kind].dueAt);
+/** Parks flows that are due now. */
+const parkDue = async (sql: Sql, cluster: OneCluster, templates: Templates): Promise<void> => {
+  for (const kind of ['sleeper', 'waiter'] as const) {
+    const template = templates[kind];
+    await park(sql, template, copiesOf(template, cluster, 'due', 0, dueCounts[kind]), Date.now() - template.dueAt);
   }
-  return async (running) => {
-    const flows = openFlows(running, callers);
-    for (const { prefix, count, word } of plans) {
-      await Promise.all(
-        Array.from({ length: count }, async (_, i) => {
-          const result = await flows.complete(`${prefix}-${i}`);
-          const wanted = `${word} ${flowIdOf(cluster.shortHash, `${prefix}-${i}`)}`;
-          if (result !== wanted) throw new Error(`${prefix}-${i} ended with ${JSON.stringify(result)} instead of ${wanted}`);
-        }),
-      );
-    }
-    await flows.close();
-  };
+};
+
+/** Resolves when all of them have completed: Alice's by REST with their results, Bob's in their room's table. */
+const seeEnds = async (running: OneCluster): Promise<void> => {
+  const flows = openFlows(running, callers);
+  const sleepers = Array.from({ length: dueCounts.sleeper }, async (_, i) => {
+    const wanted = `woken ${flowIdOf(running.shortHash, `due-${i}`)}`;
+    const result = await flows.complete(`due-${i}`);
+    if (result !== wanted) throw new Error(`due-${i} ended with ${JSON.stringify(result)} instead of ${wanted}`);
+  });
+  await Promise.all(sleepers);
+  await flows.close();
+  const waiters = Array.from({ length: dueCounts.waiter }, (_, i) => namesOf('waiter', running, `due-${i}`)[0]!);
+  await withSql(running, (sql) =>
+    until('the end of all that waited', async () => {
+      const [row] = await sql<{ count: string }[]>`select count(*) from flow.state where key = any(${waiters}) and status = 'COMPLETED'`;
+      return Number(row!.count) === waiters.length ? true : undefined;
+    }),
+  );
 };
 
 // ── Measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,11 +214,11 @@ export const run = (): Promise<void> =>
     const size = sizeMb(cluster.directory);
     const startWith = await restarted(cluster, startWithout.running);
     const beside = await measureRate(startWith.running, 'beside');
-    const seeEnds = await withSql(startWith.running, (sql) => parkDue(sql, cluster, templates));
+    await withSql(startWith.running, (sql) => parkDue(sql, cluster, templates));
     const { running } = await restarted(cluster, startWith.running);
     const begun = performance.now();
     await seeEnds(running);
-    const wakingMs = performance.now() - begun;
+    const wakingSeconds = (performance.now() - begun) / 1000;
     const line = (what: string, { run: { perSecond, p50, p99 }, cpuUs }: Measured, seconds: number) => [what, perSecond.toFixed(0), ms(p50), ms(p99), cpuUs.toFixed(0), `${seconds.toFixed(2)} s`];
     printTable(`flows with two entity writes, ${callers} callers, half of the parked asleep and half waiting for a message`, [
       ['', 'flows/s', 'p50', 'p99', 'µs of CPU a flow', 'start'],
@@ -205,7 +226,7 @@ export const run = (): Promise<void> =>
       line(`${parked} parked`, beside, startWith.seconds),
     ]);
     console.log(`\n  rate beside none parked: ${(beside.run.perSecond / without.run.perSecond).toFixed(2)} (wanted ≥ 0.8, aim 1.0); the cluster's folder: ${size.toFixed(0)} MB`);
-    console.log(`  parked flows that were due: ${wokenCount.sleepers} sleepers and ${wokenCount.waiters} waiters woke and completed within ${(wakingMs / 1000).toFixed(1)} s of a start`);
+    console.log(`  parked flows that were due: ${dueCounts.sleeper} sleepers and ${dueCounts.waiter} waiters woke and completed within ${wakingSeconds.toFixed(1)} s of a start`);
   });
 
 if (import.meta.main) await run();

@@ -26,25 +26,27 @@ export const sleepLong = startableFlow({
 const waiting = { name: 'bench.waiting', versions: [1] };
 const anything: StandardSchema<unknown> = { '~standard': { version: 1, vendor: 'bench', validate: (value) => ({ value }) } };
 
-/** Waits for a counterparty that says nothing, until the session is given up. */
-export const waitForWord = startableFlow({
-  name: 'bench.Wait',
+/** Says one word to a counterparty, and sleeps. */
+export const sayOneWord = startableFlow({
+  name: 'bench.SayOneWord',
   protocol: waiting,
   run: async (ctx, input) => {
-    try {
-      return await ctx.initiate(String(input)).sendAndReceive('say something', anything);
-    } catch (error) {
-      if (error instanceof FlowPlatformError && error.code === 'SESSION_TIMEOUT') return `silence ${ctx.flowId}`;
-      throw error;
-    }
+    await ctx.initiate(String(input)).send('word');
+    await ctx.sleep(300 * dayMs);
   },
 });
 
-export const sayNothing = responderFlow({
-  name: 'bench.SayNothing',
+/** Waits for a second word, until the session is given up. */
+export const waitForMore = responderFlow({
+  name: 'bench.WaitForMore',
   protocol: waiting,
   run: async (ctx, session) => {
     await session.receive(anything);
-    await ctx.sleep(300 * dayMs);
+    try {
+      await session.receive(anything);
+    } catch (error) {
+      if (error instanceof FlowPlatformError && error.code === 'SESSION_TIMEOUT') return;
+      throw error;
+    }
   },
 });
