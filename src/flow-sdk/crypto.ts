@@ -5,7 +5,25 @@ import { FlowPlatformError } from './errors.ts';
 import type { ContextHost, DigestAlgorithm, KeyCategory, OwnKey, Signature } from './operations.ts';
 import { computed, perform } from './perform.ts';
 
-/** Keys of this virtual node, which never leave the crypto worker. */
+/**
+ * Keys of this virtual node, which never leave the crypto worker.
+ *
+ * @example
+ * ```ts
+ * import { startableFlow } from '@cordage/flow-sdk';
+ *
+ * export const seal = startableFlow({
+ *   name: 'com.example.Seal',
+ *   run: async (ctx) => {
+ *     const text = ctx.json.canonical({ b: [true], a: 1 });
+ *     const signature = await ctx.crypto.sign(text);
+ *     const mine = await ctx.crypto.myKeys({ publicKeys: [signature.publicKey, 'MCowA'] });
+ *     const right = await ctx.crypto.verify(text, signature);
+ *     return { text, digest: ctx.crypto.digest('SHA-256', text), specs: ctx.crypto.specs(signature.publicKey), mine: mine.length, right };
+ *   },
+ * });
+ * ```
+ */
 export type FlowCrypto = {
   /**
    * Signs bytes, or the UTF-8 of a text (150,000 bytes at most). By default with the node's first ledger key, or else its

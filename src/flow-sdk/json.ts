@@ -5,6 +5,34 @@ import { toJson } from './perform.ts';
 import { issuesText } from './standard-schema.ts';
 import type { StandardSchema } from './standard-schema.ts';
 
+/**
+ * Texts of values, and values of texts.
+ *
+ * @example
+ * ```ts
+ * import { FlowPlatformError, startableFlow, type StandardSchema } from '@cordage/flow-sdk';
+ *
+ * const flag: StandardSchema<boolean> = {
+ *   '~standard': { version: 1, vendor: 'example', validate: (value) => (typeof value === 'boolean' ? { value } : { issues: [{ message: 'not a flag' }] }) },
+ * };
+ *
+ * export const reread = startableFlow({
+ *   name: 'com.example.Reread',
+ *   run: async (ctx) => {
+ *     const codeOf = (error: unknown): string => (error instanceof FlowPlatformError ? error.code : 'another error');
+ *     let refused = '';
+ *     try {
+ *       ctx.json.canonical({ when: new Map() });
+ *     } catch (error) {
+ *       refused = codeOf(error);
+ *     }
+ *     const read = await ctx.json.parse(ctx.json.format(true), flag);
+ *     const wrong = await ctx.json.parse('"true"', flag).catch((error: unknown) => (codeOf(error) === 'DATA_INVALID' ? 'not valid' : 'odd'));
+ *     return `${refused}; ${read}; ${wrong}`;
+ *   },
+ * });
+ * ```
+ */
 export type FlowJson = {
   /** Reads a text with a schema. Errors: DATA_INVALID for what is no JSON or does not satisfy the schema. */
   parse<T>(text: string, schema: StandardSchema<T>): Promise<T>;

@@ -2,6 +2,25 @@
 import type { ContextHost, GroupInfo, MemberAttributes, MemberInfo, MemberStatus, ParamsOf } from './operations.ts';
 import { perform } from './perform.ts';
 
+/**
+ * Members of this flow's group.
+ *
+ * @example
+ * ```ts
+ * import { startableFlow } from '@cordage/flow-sdk';
+ *
+ * export const whoIsWho = startableFlow({
+ *   name: 'com.example.WhoIsWho',
+ *   run: async (ctx) => {
+ *     const me = await ctx.members.me();
+ *     const signer = await ctx.members.findByKey(me?.sessionKeys[0]?.publicKey ?? 'none at all');
+ *     const french = await ctx.members.all({ attributes: { C: 'FR' }, statuses: ['ACTIVE'] });
+ *     const group = await ctx.group.parameters();
+ *     return { me: me?.status, signer: signer?.x500Name, french: french.length, epoch: group?.epoch };
+ *   },
+ * });
+ * ```
+ */
 export type FlowMembers = {
   /** This virtual node as its network describes it; `undefined` before it is registered. */
   me(): Promise<MemberInfo | undefined>;

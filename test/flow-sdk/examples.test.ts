@@ -11,8 +11,11 @@ import { openVault, type Vault } from './vault.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sdk = join(root, 'src/flow-sdk');
 
+/** The modules of the author's guide. */
+const guide = [...readFileSync(join(root, 'docs/flows.md'), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => ({ name: 'guide', code: code! }));
+
 /** The TypeScript blocks of JSDoc comments, with the name that the comment stands above. */
-const examples = readdirSync(sdk)
+const commented = readdirSync(sdk)
   .filter((name) => name.endsWith('.ts'))
   .flatMap((file) => {
     const text = readFileSync(join(sdk, file), 'utf8');
@@ -21,6 +24,8 @@ const examples = readdirSync(sdk)
       [...comment!.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => ({ name: name!, code: code!.replace(/^ +\* ?/gm, '') })),
     );
   });
+
+const examples = [...commented, ...guide];
 
 /** What each startable flow of the examples is started with, and what it must answer. */
 const expected: Record<string, { input?: unknown; result: unknown }[]> = {
@@ -31,6 +36,13 @@ const expected: Record<string, { input?: unknown; result: unknown }[]> = {
   'com.example.Arrive': [{ result: '1' }],
   'com.example.AgreeTogether': [{ result: '{"either":true,"both":false,"forged":false,"keys":true,"same":true}' }],
   'com.example.SpellKey': [{ result: '{"children":[{"key":"MCowA","weight":2},{"key":"MCowB","weight":1}],"threshold":2}' }],
+  'com.example.Seal': [{ result: expect.stringMatching(/^\{"text":"\{\\"a\\":1,\\"b\\":\[true\]\}","digest":"[0-9A-F]{64}","specs":\["EdDSA"\],"mine":1,"right":true\}$/) }],
+  'com.example.WhoIsWho': [{ result: '{"me":"ACTIVE","signer":"CN=Alice, O=Alice, L=London, C=GB","french":1,"epoch":1}' }],
+  'com.example.Reread': [{ result: 'VALUE_NOT_JSON; true; not valid' }],
+  'guide.Collect': [{ result: 'i-1, i-2; 2 large ones' }],
+  'guide.Pay': [{ result: 'Ada 200, Bob 0' }],
+  'guide.Attest': [{ result: '{"currency":"EUR","items":["tea"],"total":5} | true | false | true | EdDSA | false' }],
+  'guide.LookAround': [{ result: 'ACTIVE among CN=Bob, O=Bob, L=Paris, C=FR in epoch 1' }],
   'com.example.ReadKey': [{ result: '1' }],
   'com.example.ChairOrBoard': [{ result: '[true,false,true]' }],
   'com.example.Ping': [{ result: 'ping, pong' }],
@@ -76,7 +88,7 @@ describe('the examples in the SDK', () => {
 
   test('every function, and the context and the session, has one', () => {
     expect(examples.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['startableFlow', 'responderFlow', 'subFlow', 'parse', 'entity', 'database', 'migration', 'compositeKey', 'FlowPlatformError', 'FlowContext', 'FlowSession', 'deadline', 'continueAs', 'FlowProperties']),
+      expect.arrayContaining(['startableFlow', 'responderFlow', 'subFlow', 'parse', 'entity', 'database', 'migration', 'compositeKey', 'encodeCompositeKey', 'decodeCompositeKey', 'isFulfilledBy', 'FlowCrypto', 'FlowMembers', 'FlowJson', 'guide', 'FlowPlatformError', 'FlowContext', 'FlowSession', 'deadline', 'continueAs', 'FlowProperties']),
     );
   });
 
