@@ -35,6 +35,13 @@ const step = async (ctx: any, one: any, out: any[], sessions: any[]): Promise<vo
     case 'receive': return void out.push(await sessions.at(-1)?.receive(any));
     case 'echo': return void out.push(await sessions.at(-1)?.sendAndReceive({ id: one.id }, any));
     case 'close': return await sessions.at(-1)?.close();
+    case 'confirmed': return void sessions.push(ctx.initiate(bob, { requireClose: true, properties: { id } }));
+    case 'info': return void out.push((await sessions.at(-1)?.counterpartyInfo())?.protocol.version);
+    case 'sendAll': return await ctx.sendAll(one.id, sessions.slice(-2));
+    case 'receiveAll': return void out.push(await ctx.receiveAll(any, sessions.slice(-2)));
+    case 'wait': return void out.push(await sessions.at(-1)?.receive(any, { timeoutMs: one.id * 100 }));
+    case 'deadline': return void out.push(await ctx.deadline(150, (inner: any) => (sessions.length > 0 ? inner.within(sessions.at(-1)).receive(any) : inner.sleep(one.id * 100))));
+    case 'property': return void (ctx.properties.put('id', id), out.push(ctx.properties.get('id')));
     case 'stray': return void ctx.db.merge(note, { id, text: 'stray' }).catch(() => {});
     case 'all': await Promise.all(one.parts.map((part: any) => attempt(ctx, part, out, sessions))); return;
     case 'race': return void out.push(await Promise.race([ctx.sleep(150).then(() => 'slept'), ctx.db.find(note, id), sessions.at(-1)?.receive(any) ?? ctx.sleep(50)]));
@@ -76,7 +83,7 @@ let app: App;
 beforeAll(async () => void (app = { code: await bundleOf(source), flows }));
 
 type Step = { do: string; id: number; parts?: Step[] };
-const simple = ['draw', 'tick', 'persist', 'merge', 'remove', 'find', 'query', 'sleep', 'members', 'sign', 'sub', 'open', 'send', 'receive', 'echo', 'close', 'stray', 'race'];
+const simple = ['draw', 'tick', 'persist', 'merge', 'remove', 'find', 'query', 'sleep', 'members', 'sign', 'sub', 'open', 'send', 'receive', 'echo', 'close', 'stray', 'race', 'confirmed', 'info', 'sendAll', 'receiveAll', 'wait', 'deadline', 'property'];
 const simpleStep = fc.record({ do: fc.constantFrom(...simple, 'open', 'echo', 'echo'), id: fc.nat({ max: 5 }) });
 const anyStep: fc.Arbitrary<Step> = fc.oneof({ weight: 4, arbitrary: simpleStep }, { weight: 1, arbitrary: fc.record({ do: fc.constant('all'), id: fc.nat({ max: 5 }), parts: fc.array(simpleStep, { maxLength: 3 }) }) });
 const program = fc.record({ steps: fc.array(anyStep, { maxLength: 8 }), throws: fc.boolean() });
