@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createContext, createResponderSession, runFlow } from '../../src/flow-sdk/context.ts';
-import { CounterpartyDataError, entity, FlowPlatformError, responderFlow, startableFlow, subFlow, type FlowContext, type StandardSchema } from '../../src/flow-sdk/flow-sdk.ts';
+import { compositeKey, CounterpartyDataError, database, entity, FlowPlatformError, responderFlow, startableFlow, subFlow, type FlowContext, type StandardSchema } from '../../src/flow-sdk/flow-sdk.ts';
 import type { ContextHost } from '../../src/flow-sdk/operations.ts';
 import { digest, specsOfKey } from '../../src/workers/flow/sandbox/pure-host.ts';
 
@@ -214,6 +214,100 @@ describe('the vault', () => {
     });
     const { ctx } = contextWith({ 'db.find': () => ({ items: [{ id: 'a', json: '{"id":"a","size":0}' }] }) });
     expect(await caught(ctx.db.find(strict, 'a'))).toMatchObject({ code: 'DB_ENTITY_INVALID', message: 'Box "a": no size' });
+  });
+});
+
+describe('the vault, further', () => {
+  type Task = { id: string; size: number; name: string };
+  const tasks = entity<Task>({ name: 'Task', id: ({ id }) => id });
+
+  test('is asked for equal fields and for conditions apart, and for nothing that is absent', async () => {
+    const { ctx, calls } = contextWith({ 'db.query': () => ({ items: [] }), 'db.count': () => ({ count: 3 }) });
+    const absent = {} as { name?: string };
+    await ctx.db.query(tasks, { id: 'a', ...absent, size: { gt: 1, lte: 5 }, name: { in: ['x'], prefix: 'y' } }, { orderBy: { field: 'size' }, after: 'place' });
+    expect(await ctx.db.count(tasks, { id: 'a' })).toBe(3);
+    expect(calls.map(({ params }) => params)).toEqual([
+      {
+        entity: 'Task',
+        where: { id: 'a' },
+        conditions: [
+          { field: 'size', operator: 'gt', value: 1 },
+          { field: 'size', operator: 'lte', value: 5 },
+          { field: 'name', operator: 'in', value: ['x'] },
+          { field: 'name', operator: 'prefix', value: 'y' },
+        ],
+        countMax: 100,
+        after: 'place',
+        orderBy: { field: 'size', descending: false },
+      },
+      { entity: 'Task', where: { id: 'a' } },
+    ]);
+  });
+
+  test('stores the version of an entity and upgrades what an older one stored, step by step', async () => {
+    const seen: [unknown, number][] = [];
+    const versioned = entity<Task>({
+      name: 'Task',
+      id: ({ id }) => id,
+      version: 3,
+      upgrade: (value, from) => {
+        seen.push([value, from]);
+        return from === 1 ? { ...(value as object), size: 1 } : { ...(value as object), name: 'named' };
+      },
+    });
+    const stored = ['{"id":"a"}', '{"id":"b","size":2,"$version":2}', '{"id":"c","size":3,"name":"n","$version":3}'];
+    const { ctx, calls } = contextWith({ 'db.find': () => ({ items: stored.map((json, n) => ({ id: `${n}`, json })) }) });
+    expect(await ctx.db.findAll(versioned, ['x'])).toEqual([{ id: 'a', size: 1, name: 'named' }, { id: 'b', size: 2, name: 'named' }, { id: 'c', size: 3, name: 'n' }]);
+    expect(seen).toEqual([[{ id: 'a' }, 1], [{ id: 'a', size: 1 }, 2], [{ id: 'b', size: 2 }, 2]]);
+    await ctx.db.persist(versioned, { id: 'd', size: 4, name: 'm' });
+    expect(calls.at(-1)).toMatchObject({ params: { items: [{ id: 'd', json: '{"id":"d","size":4,"name":"m","$version":3}' }] } });
+  });
+
+  test('refuses a value of a later version, and one that nobody can upgrade', async () => {
+    const { ctx } = contextWith({ 'db.find': () => ({ items: [{ id: 'a', json: '{"$version":2}' }] }) });
+    expect(await caught(ctx.db.find(tasks, 'a'))).toMatchObject({ code: 'DB_ENTITY_INVALID', message: expect.stringContaining('version 2') });
+    const later = entity<Task>({ name: 'Task', id: ({ id }) => id, version: 4 });
+    expect(await caught(ctx.db.find(later, 'a'))).toMatchObject({ code: 'DB_ENTITY_INVALID', message: expect.stringContaining('declares no `upgrade`') });
+  });
+
+  test('is asked with the tree of a query as JSON, and hands out rows as objects', async () => {
+    const tables = database<{ account: { id: string; at: unknown } }>();
+    const { ctx, calls } = contextWith({ 'db.run': () => ({ columns: ['id', 'at'], rows: [['a', 1]], affected: 0, more: true }) });
+    const query = tables.selectFrom('account').selectAll().where('at', '=', new Date(0));
+    expect(await ctx.db.run(query)).toEqual({ rows: [{ id: 'a', at: 1 }], affected: 0, more: true });
+    expect(calls).toEqual([{ kind: 'db.run', params: { query: JSON.parse(JSON.stringify(query.toOperationNode())) as unknown } }]);
+    expect(await caught(ctx.db.run(tables.insertInto('account').values({ id: 'a', at: 1n })))).toMatchObject({ code: 'VALUE_NOT_JSON' });
+  });
+});
+
+describe('keys of others and of our own', () => {
+  const key = (publicKey: string) => ({ id: 'ID', alias: 'a', category: 'LEDGER', scheme: 's', publicKey });
+
+  test('our own are asked for twenty at a time, each once, and told apart by the keys themselves', async () => {
+    const publicKeys = Array.from({ length: 21 }, (_, n) => `K${n}`);
+    const { ctx, calls } = contextWith({ 'crypto.myKeys': (params) => ({ keys: [...(params as { publicKeys: string[] }).publicKeys.slice(0, 1).map(key), key('alike in its id alone')] }) });
+    expect((await ctx.crypto.myKeys({ publicKeys: [...publicKeys, 'K0'], category: 'LEDGER' })).map(({ publicKey }) => publicKey)).toEqual(['K0', 'K20']);
+    expect(calls.map(({ params }) => params)).toEqual([{ category: 'LEDGER', publicKeys: publicKeys.slice(0, 20) }, { category: 'LEDGER', publicKeys: ['K20'] }]);
+  });
+
+  test('digests and specs are computed at once, without an operation', () => {
+    const { ctx, calls } = contextWith();
+    expect(ctx.crypto.digest('SHA-256', 'abc')).toBe('BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD');
+    expect(ctx.crypto.digest('SHA-256', Uint8Array.of(0x61, 0x62, 0x63))).toBe(ctx.crypto.digest('SHA-256', 'abc'));
+    expect(() => ctx.crypto.digest('MD5' as never, 'abc')).toThrow(expect.objectContaining({ code: 'OPERATION_INVALID' }));
+    expect(ctx.crypto.specs('not a key')).toEqual([]);
+    expect(ctx.crypto.defaultSpec('AAAA')).toBeUndefined();
+    expect(calls).toEqual([]);
+  });
+
+  test('a composite key counts the signatures that are right, and those of its own keys alone', async () => {
+    const { ctx, calls } = contextWith({ 'crypto.verify': (params) => ({ valid: (params as { signature: string }).signature === 'right' }) });
+    const two = compositeKey(2, ['A', 'B', 'C']);
+    const by = (publicKey: string, signature: string) => ({ publicKey, signature, spec: 'EdDSA' });
+    expect(await ctx.crypto.verifyComposite('x', two, [by('A', 'right'), by('B', 'wrong'), by('Z', 'right')])).toBe(false);
+    expect(await ctx.crypto.verifyComposite('x', two, [by('A', 'right'), by('A', 'right')])).toBe(false);
+    expect(await ctx.crypto.verifyComposite('x', two, [by('A', 'right'), by('C', 'right')])).toBe(true);
+    expect(calls.every(({ params }) => (params as { publicKey: string }).publicKey !== 'Z')).toBe(true);
   });
 });
 
