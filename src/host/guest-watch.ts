@@ -6,7 +6,7 @@
  */
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
-import { lastWordsDescriptor } from './guests.ts';
+import { lastWordsMark } from './guests.ts';
 import type { GuestExit, GuestLimits, GuestWork } from './guests.ts';
 
 export type WatchData = { readonly marks: Int32Array<SharedArrayBuffer>; readonly limits: GuestLimits };
@@ -14,6 +14,8 @@ export type WatchData = { readonly marks: Int32Array<SharedArrayBuffer>; readonl
 /** Milliseconds between two looks: short while something is under way, since memory can fill at gigabytes a second. */
 const lookBusyMs = 25;
 const lookIdleMs = 100;
+
+const standardError = 2;
 
 type Seen = { readonly count: number; readonly cpuMs: number; readonly wallMs: number };
 
@@ -35,7 +37,7 @@ const faultOf = (seen: Seen, limits: GuestLimits, work: GuestWork): GuestExit | 
 
 const end = (exit: GuestExit): void => {
   try {
-    writeSync(lastWordsDescriptor, JSON.stringify(exit));
+    writeSync(standardError, `${lastWordsMark}${JSON.stringify(exit)}\n`);
   } catch {
     // Whoever would read it is gone; there is the more reason to end.
   }

@@ -5,6 +5,9 @@
  * A process and not a thread, because of what one line of foreign code can do to V8. `Array.prototype.sort.call({ length: 2 ** 53 })`
  * and an array that outgrows the heap in one step end the whole process, threads and all; `Array.prototype.includes.call` of the
  * same never returns and cannot be interrupted. A process ends alone, and always. (Its pipe is also quicker than a thread's port.)
+ *
+ * On Node, and on Deno by its `node:` modules: the same bounds hold there. Only Node itself refuses a guest files and processes
+ * (`--permission`); on Deno a guest has what its host has, and what its module lets foreign code reach is all that stands between.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -87,10 +90,10 @@ export type GuestArguments = { readonly module: string; readonly data: unknown; 
 /** Processors that this process may use. */
 export const processorCount = (): number => availableParallelism();
 
-/** File descriptor by which the watch of a guest says why it ends the process. */
-export const lastWordsDescriptor = 4;
+/** How the watch of a guest begins the line in which it says why it ends the process. */
+export const lastWordsMark = 'cordage-guest-ended: ';
 
-/** What is kept of what an ending guest writes: enough for V8's own reason, which stands near the beginning. */
+/** What is kept of the beginning and of the end of what a guest writes: V8's own reason stands near the one, last words are the other. */
 const writtenCharsMax = 4_000;
 
 export const startGuest: StartGuest = (options) => {
@@ -101,11 +104,13 @@ export const startGuest: StartGuest = (options) => {
     // Foreign code gets nothing of our environment, and the runtime itself refuses its process files, processes and addons.
     env: {},
     execArgv: [`--max-old-space-size=${limits.heapMbMax}`, '--permission', '--allow-fs-read=*', '--allow-worker', '--no-warnings'],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  const written = { error: '', lastWords: '' };
-  child.stdio[2]?.on('data', (chunk: Uint8Array) => (written.error = (written.error + String(chunk)).slice(0, writtenCharsMax)));
-  child.stdio[lastWordsDescriptor]?.on('data', (chunk: Uint8Array) => (written.lastWords = (written.lastWords + String(chunk)).slice(0, writtenCharsMax)));
+  const written: Written = { first: '', last: '' };
+  child.stderr?.on('data', (chunk: Uint8Array) => {
+    written.first = (written.first + String(chunk)).slice(0, writtenCharsMax);
+    written.last = (written.last + String(chunk)).slice(-writtenCharsMax);
+  });
   const late = setTimeout(() => child.kill('SIGKILL'), limits.startMsMax);
   child.on('message', (frame: GuestFrame) => {
     if (frame.type === 'ready') clearTimeout(late);
@@ -124,9 +129,12 @@ export const startGuest: StartGuest = (options) => {
   };
 };
 
+/** To its standard error. */
+type Written = { first: string; last: string };
+
 type Ending = Promise<void> & { byUs?: boolean };
 
-const endOf = (child: ChildProcess, { onExit }: GuestOptions, written: { readonly error: string; readonly lastWords: string }): Ending => {
+const endOf = (child: ChildProcess, { onExit }: GuestOptions, written: Written): Ending => {
   const ending: Ending = new Promise<void>((resolve) => {
     let done = false;
     const end = (exit: GuestExit): void => {
@@ -142,11 +150,13 @@ const endOf = (child: ChildProcess, { onExit }: GuestOptions, written: { readonl
   return ending;
 };
 
-const exitOf = ({ error, lastWords }: { readonly error: string; readonly lastWords: string }, code: number | null, signal: string | null): GuestExit => {
-  // Only the watch writes there.
-  if (lastWords !== '') return JSON.parse(lastWords) as GuestExit;
-  const fatal = /^FATAL ERROR: (.*)$/m.exec(error)?.[1];
+const exitOf = ({ first, last }: Written, code: number | null, signal: string | null): GuestExit => {
+  const [, lastWords] = last.split(lastWordsMark);
+  // Only the watch writes that.
+  if (lastWords !== undefined) return JSON.parse(lastWords) as GuestExit;
+  // V8's own words, as Node and Deno hand them on.
+  const fatal = /^(?:FATAL ERROR|# Fatal .*?): (.*)$/m.exec(first)?.[1];
   if (fatal !== undefined && /heap|allocation/i.test(fatal)) return { type: 'memory', message: fatal };
-  const said = fatal ?? error.trim().slice(0, 500);
+  const said = fatal ?? first.trim().slice(0, 500);
   return { type: 'crash', message: `it ended with ${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` };
 };

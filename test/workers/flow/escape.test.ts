@@ -17,7 +17,7 @@ import { newFlowId, outcomeOf, turnOf } from './world/drive.ts';
 const refused = 'refused';
 const evaluated: readonly (readonly [name: string, expression: string, expected: unknown])[] = [
   // What a host leaves lying about.
-  ...['process', 'require', 'module', 'exports', '__dirname', 'global', 'Buffer', 'Deno', 'Bun', 'window', 'self', 'console', 'fetch', 'setTimeout', 'setImmediate', 'queueMicrotask', 'structuredClone', 'performance', 'crypto', 'navigator', 'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Intl', 'Compartment', 'lockdown', 'harden', 'TextDecoder', 'getStackString', 'URL', 'AbortController', 'EventTarget', 'Worker', 'MessageChannel', 'BroadcastChannel', 'ShadowRealm', 'importScripts', 'postMessage', 'close', 'gc', 'Iterator.from.constructor("return process")()'].map((name) => [name, name, refused] as const),
+  ...['process', 'require', 'module', 'exports', '__dirname', 'global', 'Buffer', 'Deno', 'Bun', 'window', 'self', 'console', 'fetch', 'setTimeout', 'setImmediate', 'queueMicrotask', 'structuredClone', 'performance', 'crypto', 'navigator', 'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Intl', 'Compartment', 'lockdown', 'harden', 'Temporal', 'TextDecoder', 'getStackString', 'URL', 'AbortController', 'EventTarget', 'Worker', 'MessageChannel', 'BroadcastChannel', 'ShadowRealm', 'importScripts', 'postMessage', 'close', 'gc', 'Iterator.from.constructor("return process")()'].map((name) => [name, name, refused] as const),
   // By evaluators.
   ['this of a function', '(function () { return this; })()', undefined],
   ['this of an indirect eval', 'typeof (0, eval)("this").process', 'undefined'],

@@ -56,9 +56,9 @@ const whereOf = (error: unknown): Where => {
 const evaluate = (name: string, code: string): unknown => {
   const compartment = new Compartment({ __options__: true, name, globals: {} });
   const scope = compartment.globalThis;
-  // Tools of the hardening itself, which other runtimes of flow code do not have; and the decoder, whose instances show handles of
-  // the runtime that all compartments share, to read and to write.
-  for (const tool of ['Compartment', 'lockdown', 'harden', 'TextDecoder']) Reflect.deleteProperty(scope, tool);
+  // Tools of the hardening itself and what not every runtime has, so that flow code finds the same everywhere; and the decoder, whose
+  // instances show handles of the runtime that all compartments share, to read and to write.
+  for (const tool of ['Compartment', 'lockdown', 'harden', 'Temporal', 'TextDecoder']) Reflect.deleteProperty(scope, tool);
   const app: unknown = compartment.evaluate(`${code}\n;cordageApp;\n//# sourceURL=${bundleUrl}`);
   // Flows of one virtual node share the compartment: none may leave something there for another.
   harden(scope);
