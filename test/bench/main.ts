@@ -9,6 +9,8 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   'flow-machine': () => import('./flow-machine.ts'),
   harness: () => import('./harness.ts'),
   handshakes: () => import('./handshakes.ts'),
+  links: () => import('./links.ts'),
+  'link-faults': () => import('./link-faults.ts'),
   'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
   start: () => import('./start.ts'),
