@@ -5,6 +5,7 @@ import { utf8 } from '../cipher/bytes.ts';
 import type { Flow } from '../flow-sdk/flow-sdk.ts';
 import { hashOf } from '../packaging/container.ts';
 import { bundleProject } from '../packaging/build/bundle.ts';
+import { readApplication } from '../packaging/build/declarations.ts';
 import { readProject } from '../packaging/build/project.ts';
 import { flowDeclarations, type FlowDeclaration } from '../packaging/manifest.ts';
 import { bundleFileOf, evaluateBundle } from './evaluate.ts';
@@ -20,6 +21,10 @@ export type TestApp = {
   /** JavaScript of the bundle; of flow values a name for them. */
   readonly code: string;
   readonly declarations: readonly FlowDeclaration[];
+  /** Text of the package's `schema.json`, where the application has tables or indexes of its own. */
+  readonly schema: string | undefined;
+  /** Tables need PostgreSQL; indexes only make it quicker. */
+  readonly hasTables: boolean;
   /** Runs the code in the caller's own realm: what the inline sandbox does. */
   readonly evaluate: (code: string) => unknown;
 };
@@ -32,6 +37,13 @@ const readFlows = (app: unknown, what: string): Flow[] => {
   return list;
 };
 
+/** Whether the bundle's schema lists any of these. */
+const hasAny = (app: unknown, list: 'migrations' | 'entities'): boolean => {
+  const schema = typeof app === 'object' && app !== null && 'schema' in app ? (app.schema as Record<string, unknown> | undefined) : undefined;
+  const found = schema?.[list];
+  return Array.isArray(found) && found.length > 0;
+};
+
 /** As the manifest of a package would list them; what no package could hold is refused here too. */
 const declarationsOf = (flows: readonly Flow[]): FlowDeclaration[] => flowDeclarations.parse(flows.map(({ declaration }) => declaration));
 
@@ -41,13 +53,16 @@ const openProject = async (path: string): Promise<TestApp> => {
   const [code, map] = [bundle, sourceMap].map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
   const place = { sourceMap: map, project: project.directory, filename: bundleFileOf(project.directory) };
   const evaluate = (script: string): unknown => evaluateBundle({ ...place, code: script });
-  return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(evaluate(code), project.entry)), evaluate };
+  const app = evaluate(code);
+  const [hasTables, hasIndexes] = [hasAny(app, 'migrations'), hasAny(app, 'entities')];
+  const schema = hasTables || hasIndexes ? (await readApplication(bundle)).schema : undefined;
+  return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(app, project.entry)), schema, hasTables, evaluate };
 };
 
 const openFlows = async (source: object): Promise<TestApp> => {
   const flows = readFlows({ flows: Object.values(source) }, 'the app of the test network');
   const code = flows.map(({ declaration }) => declaration.name).join(' ');
-  return { hash: await hashOf(utf8(code)), code, declarations: declarationsOf(flows), evaluate: () => ({ flows }) };
+  return { hash: await hashOf(utf8(code)), code, declarations: declarationsOf(flows), schema: undefined, hasTables: false, evaluate: () => ({ flows }) };
 };
 
 /** Projects are bundled once a process: a test file that makes many networks pays once. */

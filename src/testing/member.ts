@@ -4,14 +4,16 @@
  */
 import type { Clock } from '../host/clock.ts';
 import { sha256Bytes } from './chance.ts';
+import { utf8 } from '../cipher/bytes.ts';
 import type { HoldingIdentity } from '../identity/holding-identity.ts';
 import { allToCryptoKey, type PublicKeyInfo } from '../messages/all-to-crypto.key.ts';
 import { allToCryptoSign } from '../messages/all-to-crypto.sign.ts';
 import { allToMemberAnswer } from '../messages/all-to-member.answer.ts';
 import { dbToAllCpi } from '../messages/db-to-all.cpi.ts';
-import { dbToAllVirtualNode } from '../messages/db-to-all.virtual-node.ts';
+import { dbToAllVirtualNode, type VirtualNode } from '../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../messages/db-to-flow.cpk.ts';
 import { flowToDbEntity } from '../messages/flow-to-db.entity.ts';
+import { flowToDbQuery } from '../messages/flow-to-db.query.ts';
 import { flowToFlowWake } from '../messages/flow-to-flow.wake.ts';
 import { answerTo, decode, encode } from '../messages/grammar/envelope.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
@@ -27,10 +29,11 @@ import { createMemoryKeys } from '../workers/crypto/memory-keys.ts';
 import type { CryptoTx } from '../workers/crypto/crypto-tx.ts';
 import type { RootKey } from '../workers/crypto/root-key.ts';
 import { createCryptoWorker } from '../workers/crypto/worker.ts';
-import { createDbWorker, createMemoryDb, type DbTx } from '../workers/db/worker.ts';
+import { findSchemas } from '../workers/db/cpk-schemas.ts';
+import { createDbWorker, type DbTx } from '../workers/db/worker.ts';
 import { createFlowWorker, type FlowLimits, type Sandbox } from '../workers/flow/worker.ts';
 import type { AnsweringRoom, RequestFate } from './faults.ts';
-import { virtualNodeOf } from './members.ts';
+import { cpiOf, virtualNodeOf } from './members.ts';
 import type { TestApp } from './app.ts';
 import { shareOf } from './sandboxes.ts';
 import { calmChance, createStepBus, noBusFaults, type StepBus } from './step-bus.ts';
@@ -64,6 +67,7 @@ export type MemberRoomOptions = {
   readonly log: Log;
   readonly sandbox: Sandbox;
   readonly rootKey: RootKey;
+  readonly vault: AnswerStore<DbTx>;
   readonly limits: Partial<FlowLimits>;
   readonly requestFate: (room: AnsweringRoom) => RequestFate;
   readonly diesAt: (point: BatchPoint) => boolean;
@@ -73,6 +77,7 @@ export type MemberRoomOptions = {
 /** Requests of flows that a fault may meet. */
 const requestWires = [
   { room: 'db', wire: flowToDbEntity },
+  { room: 'db', wire: flowToDbQuery },
   { room: 'crypto', wire: allToCryptoSign },
 ] as const;
 
@@ -98,15 +103,21 @@ const flowViews = (bus: StepBus) => ({
   groupParameters: createStepView(bus, memberToAllGroupParameters),
 });
 
+/** The virtual node in its db room, with the tables of its application. */
+const hostNode = async (tx: DbTx, node: VirtualNode, app: TestApp): Promise<void> => {
+  await tx.cpis.put(cpiOf(app), [{ hash: app.hash, code: utf8(app.code), sourceMap: null, schema: app.schema ?? null }]);
+  const created = await tx.virtualNodes.create(node, [...(await findSchemas(tx, [app.hash])).values()]);
+  if (created.type === 'failed') throw new Error(`the vault of ${node.holdingIdentity.x500Name} could not be made: ${created.reason}`);
+};
+
 export const openMemberRoom = async (options: MemberRoomOptions): Promise<MemberRoom> => {
-  const { identity, app, clock, log, rootKey, limits, diesAt } = options;
+  const { identity, app, clock, log, rootKey, limits, vault, diesAt } = options;
   const { shortHash } = identity;
   const bus = createStepBus({ clock, random: calmChance, faults: noBusFaults });
   const metrics = createMetrics();
   const states = createMemoryStateStore({ now: clock.now });
   const parking = createMemoryParkingLot();
-  const [keys, db] = [createMemoryKeys(), createMemoryDb()];
-  const vault = createMemoryAnswerStore<DbTx>(db.makeTx, db.rollback);
+  const keys = createMemoryKeys();
   const share = shareOf(options.sandbox);
   const common = { bus, origin: shortHash, clock, log, metrics, parking, limits: shellLimits() };
 
@@ -122,7 +133,7 @@ export const openMemberRoom = async (options: MemberRoomOptions): Promise<Member
     return openStepLoops({ ...common, worker, states, publish, probe });
   };
 
-  await vault.transact((tx) => tx.virtualNodes.create(virtualNodeOf(identity, app), []));
+  await vault.transact((tx) => hostNode(tx, virtualNodeOf(identity, app), app));
   const crypto = createCryptoWorker({ rootKey, log, clock, chance: sha256Bytes(shortHash) });
   const around = [
     ...openStepLoops({ ...common, worker: crypto, answers: createMemoryAnswerStore<CryptoTx>(keys.makeTx, keys.rollback) }),

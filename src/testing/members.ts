@@ -28,7 +28,7 @@ export const keyOfMember = (name: string): string => {
   return common.charAt(0).toLowerCase() + common.slice(1);
 };
 
-const cpiOf = ({ hash, declarations }: TestApp): CpiMetadata => {
+export const cpiOf = ({ hash, declarations }: TestApp): CpiMetadata => {
   const id = { name: 'test-app', version: '1', signerSummaryHash: 'SHA-256:00' };
   return { id, fullChecksum: hash, groupId: testGroupId, groupPolicy: '{}', cpks: [{ hash, id, flows: [...declarations], timestamp: 0 }], timestamp: 0 };
 };

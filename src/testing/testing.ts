@@ -11,6 +11,7 @@ import { deriveRootKey } from '../workers/crypto/root-key.ts';
 import { allToLinkManagerSend } from '../messages/all-to-link-manager.send.ts';
 import type { FlowLimits } from '../workers/flow/worker.ts';
 import { openApp, type AppSource, type TestApp } from './app.ts';
+import { leaseMemory, leasePostgres, type VaultLease } from './databases.ts';
 import { createDelivery } from './delivery.ts';
 import { createDriver, type Driver, type NetworkClock } from './driver.ts';
 import { millisecondsOf, type Duration } from './duration.ts';
@@ -38,6 +39,11 @@ export type TestNetworkOptions<Name extends string = string> = {
   readonly sandbox?: 'hardened' | 'inline';
   /** `manual`: time moves by `advance` alone (default). `auto`: waiting for a flow's end lets time pass to whatever is due next. */
   readonly time?: 'manual' | 'auto';
+  /**
+   * `memory` (default), or `postgres` for applications with tables: a real server that comes with Cordage, started once a process, in a few
+   * seconds, and a fresh database for each network, in some tenths of one.
+   */
+  readonly database?: 'memory' | 'postgres';
   /** Bounds of the flow room, for a test that wants them smaller. */
   readonly limits?: Partial<FlowLimits>;
 };
@@ -68,6 +74,9 @@ const rootKey = deriveRootKey({ passphrase: 'test', salt: 'test', iterations: 1 
 
 type Member = { readonly given: string; readonly key: string; readonly room: MemberRoom; readonly log: TestLogLine[] };
 
+/** What a network stands on: shared with other networks, before it and after it. */
+type Ground = { readonly app: TestApp; readonly lease: Lease; readonly vaults: VaultLease };
+
 type World = { readonly clock: NetworkClock; readonly members: Member[]; readonly driver: Driver; readonly panel: FaultPanel; readonly inTurn: <Result>(work: () => Promise<Result>) => Promise<Result> };
 
 const memberNamed = (members: readonly Member[], wanted: string): Member => {
@@ -94,7 +103,7 @@ const carrierOf = ({ bus, identity }: MemberRoom, take: (record: Parameters<Retu
   };
 };
 
-const openMember = async (given: string, app: TestApp, lease: Lease, world: Omit<World, 'inTurn'>, limits: Partial<FlowLimits>): Promise<Member> => {
+const openMember = async (given: string, { app, lease, vaults }: Ground, world: Omit<World, 'inTurn'>, limits: Partial<FlowLimits>): Promise<Member> => {
   const identity = identityOfMember(given);
   const { clock, driver, panel } = world;
   const said: TestLogLine[] = [];
@@ -116,6 +125,7 @@ const openMember = async (given: string, app: TestApp, lease: Lease, world: Omit
     limits,
     sandbox: lease.sandbox,
     rootKey: await rootKey,
+    vault: vaults.openStore(),
     requestFate: (answering) => panel.requestFate({ member: name, room: answering }),
     diesAt: (point: BatchPoint) => panel.diesAt(name, point),
     schedule: driver.schedule,
@@ -123,7 +133,7 @@ const openMember = async (given: string, app: TestApp, lease: Lease, world: Omit
   return { given, key: keyOfMember(given), room, log: said };
 };
 
-const createWorld = async (app: TestApp, lease: Lease, { members: names, limits = {} }: TestNetworkOptions): Promise<World> => {
+const createWorld = async (ground: Ground, { members: names, limits = {} }: TestNetworkOptions): Promise<World> => {
   const clock: NetworkClock = { time: beginning, now: () => clock.time, after: () => () => {} };
   const members: Member[] = [];
   const carriers: StepLoop[] = [];
@@ -150,7 +160,7 @@ const createWorld = async (app: TestApp, lease: Lease, { members: names, limits 
       driver.schedule(clock.time, () => delivery.reached(name));
     },
   });
-  for (const name of names) members.push(await openMember(name, app, lease, { clock, members, driver, panel }, limits));
+  for (const name of names) members.push(await openMember(name, ground, { clock, members, driver, panel }, limits));
   for (const { room } of members) carriers.push(carrierOf(room, delivery.take));
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
@@ -190,6 +200,34 @@ const openAppAndSandbox = async ({ app: source, sandbox }: Pick<TestNetworkOptio
   }
 };
 
+const release = async ({ lease, vaults }: Ground): Promise<void> => {
+  await lease.release();
+  await vaults.release();
+};
+
+const openGround = async (options: TestNetworkOptions): Promise<Ground> => {
+  const { app, lease } = await openAppAndSandbox(options);
+  try {
+    if (options.database === 'postgres') return { app, lease, vaults: await leasePostgres() };
+    if (app.hasTables) throw new Error("the application has tables (its entry exports migrations), which need a database: open the network with database: 'postgres'");
+    return { app, lease, vaults: leaseMemory() };
+  } catch (error) {
+    await lease.release();
+    throw error;
+  }
+};
+
+const openWorld = async (ground: Ground, options: TestNetworkOptions): Promise<World> => {
+  try {
+    const world = await createWorld(ground, options);
+    await setUp(world, ground.app);
+    return world;
+  } catch (error) {
+    await release(ground);
+    throw error;
+  }
+};
+
 const reserved = new Set(['node', 'now', 'advance', 'settle', 'faults', 'close']);
 
 const checkNames = (names: readonly string[]): void => {
@@ -211,17 +249,16 @@ const checkNames = (names: readonly string[]): void => {
  */
 export const testNetwork = async <const Name extends string>(options: TestNetworkOptions<Name>): Promise<TestNetwork<Name>> => {
   checkNames(options.members);
-  const { app, lease } = await openAppAndSandbox(options);
-  const world = await createWorld(app, lease, options);
+  const ground = await openGround(options);
+  const world = await openWorld(ground, options);
   const { clock, driver, members, panel, inTurn } = world;
-  await setUp(world, app);
   const workUntil = (done: () => Promise<boolean>): Promise<void> =>
     inTurn(() => (options.time === 'auto' ? driver.pass(Infinity, done) : driver.settle(done)));
   const nodes = new Map(members.map((member) => [member.key, openTestNode({ member: member.room, workUntil }, member.log)]));
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     for (const { room } of members) room.close();
-    await lease.release();
+    await release(ground);
   };
   const base: TestNetworkBase = {
     node: (wanted) => nodes.get(memberNamed(members, wanted).key)!,

@@ -3,6 +3,7 @@ import { expectTypeOf, describe, expect, test } from 'vitest';
 import { testNetwork, TestFlowError } from '../../src/testing/testing.ts';
 import { greet } from '../apps/ping-pong/greet.ts';
 import * as app from './app.ts';
+import { takeStock } from './stock/flows.ts';
 
 const open = () => testNetwork({ app, members: ['Alice', 'Bob'] });
 const heard = [1, 2, 3];
@@ -167,5 +168,26 @@ describe('its faults', () => {
     network.faults.refuseNext('bob', 'db');
     network.faults.clear();
     expect(await (await network.alice.start(app.tally, network.bob.name)).result()).toEqual(heard);
+  });
+});
+
+describe('its tables', () => {
+  const stock = new URL('./stock/', import.meta.url);
+  const open = () => testNetwork({ app: stock, members: ['Alice', 'Bob'], database: 'postgres' });
+
+  test('are in a real database, fresh for each network, written once whatever crashes', async () => {
+    for (const round of [1, 2]) {
+      await using network = await open();
+      network.faults.crashAlways('alice');
+      if (round === 2) network.faults.crashAt('alice', 'published');
+      const flow = await network.alice.start(takeStock);
+      expect(await flow.result()).toEqual([{ item: 'tea', pieces: 7 }]);
+      expect(await (await network.bob.start(takeStock)).result()).toEqual([{ item: 'tea', pieces: 7 }]);
+      expect((await (await network.bob.start(takeStock)).failure()).message).toContain('DB_CONSTRAINT_VIOLATED');
+    }
+  }, 60_000);
+
+  test('are asked for by name: in memory there are none', async () => {
+    await expect(testNetwork({ app: stock, members: ['Alice'] })).rejects.toThrow("open the network with database: 'postgres'");
   });
 });
