@@ -192,6 +192,21 @@ describe('bounds', () => {
   });
 });
 
+describe('two batches at once', () => {
+  test('that change one row: the second waits, and is tried again rather than refused', async () => {
+    const app = await install(accounts);
+    await replyOf(app, tables.insertInto('account').values(accountRow('row')));
+    const change = () => answerBatch(onQuery, { transact: (work) => transactOn(database, work) }, request(flowToDbQuery, bodyOf(app, tables.updateTable('account').set((eb) => ({ cents: eb('cents', '+', 1) })).where('id', '=', 'row'))));
+    await database.transact(async (statement) => {
+      await statement.unsafe(`update ${vaultOf(app)}.account set cents = 10 where id = 'row'`);
+      // Longer than a query may wait for a lock, and no error of its own making.
+      await expect(change()).rejects.toMatchObject({ name: 'DatabaseError', code: 'DATABASE_CONFLICT' });
+    });
+    expect(codeOf((await change())[0]!.outcome)).toBe('done');
+    expect(await rowsOf(app, tables.selectFrom('account').select('cents'))).toEqual([[11]]);
+  });
+});
+
 describe('isolation', () => {
   let mine: App;
   let other: App;

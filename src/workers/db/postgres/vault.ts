@@ -20,11 +20,14 @@ export const leaveVaults = async (sql: Sql): Promise<void> => {
   await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
 };
 
-/** Bounds the statements that follow, until `liftTimeLimit` or the end of the transaction. */
+/**
+ * Bounds the statements that follow, until `liftTimeLimit` or the end of the transaction. Waiting for another transaction's lock is bounded by
+ * less: it passes by itself, so the batch is tried again, while a statement that is slow by itself is refused.
+ */
 export const limitTime = async (sql: Sql, milliseconds: number): Promise<void> => {
-  await sql`select set_config('statement_timeout', ${String(milliseconds)}, true)`;
+  await sql`select set_config('statement_timeout', ${String(milliseconds)}, true), set_config('lock_timeout', ${String(Math.floor(milliseconds / 2))}, true)`;
 };
 
 export const liftTimeLimit = async (sql: Sql): Promise<void> => {
-  await sql`set local statement_timeout to default`;
+  await Promise.all([sql`set local statement_timeout to default`, sql`set local lock_timeout to default`]);
 };
