@@ -22,7 +22,7 @@ import { createMemoryKeys } from '../../src/workers/crypto/memory-keys.ts';
 import type { RootKey } from '../../src/workers/crypto/root-key.ts';
 import { createCryptoWorker } from '../../src/workers/crypto/worker.ts';
 import { createMemoryDb } from '../../src/workers/db/memory/memory-db.ts';
-import { onEntity } from '../../src/workers/db/on-entity.ts';
+import { createOnEntity } from '../../src/workers/db/on-entity.ts';
 import { createFlowWorker, createTrustingSandbox } from '../../src/workers/flow/worker.ts';
 import { createLinkManagerWorker, type LinkKey } from '../../src/workers/link-manager/worker.ts';
 import { createStepBus, type BusFaults, type StepBus } from '../../src/testing/step-bus.ts';
@@ -105,7 +105,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
         return createCryptoWorker({ rootKey: options.rootKey, log, clock, chance: random.bytes });
       case 'db':
         // Of db's wires the story needs this one; what the others would publish is part of its setting.
-        return { room: 'db', answers: [onEntity] };
+        return { room: 'db', answers: [createOnEntity()] };
       case 'gateway':
         return openSimGateway({ bus, network, origin, clock, log, metrics });
     }

@@ -39,10 +39,21 @@ const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply
   }
 };
 
-export const onEntity: Answering<Body, EntityReply, DbTx> = {
+/** Virtual nodes that were there once: a virtual node is never removed, so each is looked for once a process. */
+const createKnown = () => {
+  const known = new Set<string>();
+  return async (tx: DbTx, shortHashes: ReadonlySet<string>): Promise<ReadonlySet<string>> => {
+    const asked = [...shortHashes].filter((shortHash) => !known.has(shortHash));
+    if (asked.length === 0) return known;
+    for (const shortHash of await tx.virtualNodes.known(asked)) known.add(shortHash);
+    return known;
+  };
+};
+
+export const createOnEntity = (findKnown = createKnown()): Answering<Body, EntityReply, DbTx> => ({
   wire: flowToDbEntity,
   answer: async (requests, tx, now) => {
-    const known = await tx.virtualNodes.known([...new Set(requests.map(({ body }) => body.shortHash))]);
+    const known = await findKnown(tx, new Set(requests.map(({ body }) => body.shortHash)));
     const checked = requests.map(({ key, body }) => check(key, body, known));
     const calls = checked.flatMap((one) => (one.type === 'call' ? [one.call] : []));
     const results = await tx.entities.apply(calls, now);
@@ -54,4 +65,4 @@ export const onEntity: Answering<Body, EntityReply, DbTx> = {
       return answered;
     });
   },
-};
+});

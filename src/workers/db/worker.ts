@@ -13,7 +13,7 @@ import type { Log } from '../../observability/log.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { onCryptoCertificate, onRestCertificate } from './on-certificate.ts';
 import { onCpi } from './on-cpi.ts';
-import { onEntity } from './on-entity.ts';
+import { createOnEntity } from './on-entity.ts';
 import { onQuery } from './on-query.ts';
 import { onVirtualNode } from './on-virtual-node.ts';
 
@@ -29,5 +29,5 @@ export type DbWorkerOptions = { readonly log: Log };
 /** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
 export const createDbWorker = ({ log }: DbWorkerOptions): Worker => ({
   room: 'db',
-  answers: [onRestCertificate, onCryptoCertificate, onCpi(log), onVirtualNode(log), onEntity, onQuery],
+  answers: [onRestCertificate, onCryptoCertificate, onCpi(log), onVirtualNode(log), createOnEntity(), onQuery],
 });

@@ -5,11 +5,12 @@ import { recordValueCharsMax } from '../../../src/messages/grammar/envelope.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import { checkEntityJson } from '../../../src/workers/db/entity-check.ts';
 import { entityDepthMax } from '../../../src/workers/db/config.ts';
-import { onEntity } from '../../../src/workers/db/on-entity.ts';
+import type { DbTx } from '../../../src/workers/db/db-tx.ts';
+import { createOnEntity } from '../../../src/workers/db/on-entity.ts';
 import { answerTo } from '../../../src/messages/grammar/envelope.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { answerBatch, codeOf, request } from './requests.ts';
-import { makeVirtualNode } from './virtual-nodes.ts';
+import { makeVirtualNode, testCpi, testVirtualNode } from './virtual-nodes.ts';
 
 let server: TestServer;
 let database: Database;
@@ -27,7 +28,7 @@ const transact = <Result>(work: Parameters<typeof transactOn<Result>>[1]): Promi
 const ask = async (...requests: readonly { flowId?: string; operation: EntityOperation; at?: string }[]) =>
   (
     await answerBatch(
-      onEntity,
+      createOnEntity(),
       { transact },
       ...requests.map(({ flowId, operation, at = shortHash }, n) => request(flowToDbEntity, { shortHash: at, operation }, { key: flowId ?? `flow-${n}` })),
     )
@@ -40,6 +41,21 @@ const countRows = async (): Promise<number> => {
 };
 
 describe('refusals', () => {
+  test('a virtual node that is made later is found then, and looked for once', async () => {
+    const cpi = testCpi(0);
+    const node = testVirtualNode(cpi);
+    const onEntity = createOnEntity();
+    let looks = 0;
+    const counting = <Result>(work: (tx: DbTx) => Promise<Result>): Promise<Result> =>
+      transact((tx) => work({ ...tx, virtualNodes: { ...tx.virtualNodes, known: (hashes) => (looks++, tx.virtualNodes.known(hashes)) } }));
+    const write = async (id: string) =>
+      (await answerBatch(onEntity, { transact: counting }, request(flowToDbEntity, { shortHash: node.holdingIdentity.shortHash, operation: persist('Note', { id, json: '{}' }) }, { key: id })))[0]!.outcome;
+    expect(await write('early')).toMatchObject({ code: 'DB_VIRTUAL_NODE_NOT_FOUND' });
+    expect((await transact((tx) => tx.virtualNodes.create(node, []))).type).toBe('created');
+    expect([(await write('one')).type, (await write('two')).type]).toEqual(['done', 'done']);
+    expect(looks).toBe(2);
+  });
+
   test('each refusal changes nothing, and the others of the batch are done', async () => {
     await ask({ operation: persist('Cat', { id: 'taken', json: '1' }) });
     const before = await countRows();
@@ -85,7 +101,7 @@ describe('refusals', () => {
     const [written] = await ask({ operation: persist('Large', { id: 'a', json }) });
     expect(written?.type).toBe('done');
     const asked = request(flowToDbEntity, { shortHash, operation: { type: 'find', entity: 'Large', ids: ['a'] } });
-    const [found] = await answerBatch(onEntity, { transact }, asked);
+    const [found] = await answerBatch(createOnEntity(), { transact }, asked);
     expect(answerTo(asked, found!.outcome)!.value.length).toBeLessThanOrEqual(recordValueCharsMax);
     expect(found!.outcome).toEqual({ type: 'done', value: { items: [{ id: 'a', json }] } });
   });
