@@ -129,7 +129,6 @@ const overrule = (draft: Draft, facts: Facts): void => {
   if (hasEnded(head)) return releaseHold(draft);
   const { shortHash } = head.identity;
   if (facts.virtualNode(shortHash)?.flowOperationalStatus !== 'INACTIVE') return;
-  draft.later = undefined;
   killFlow(draft, `virtual node ${shortHash} is in maintenance`);
 };
 

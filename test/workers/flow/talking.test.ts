@@ -53,7 +53,7 @@ export const flows = [
   startable('test.SessionTimeout', async (ctx) => { const session = ctx.initiate(bob, { timeoutMs: 2000 }); await session.send('hold'); return caught(() => session.receive(any)); }),
   startable('test.BadOptions', async (ctx) => [await caught(() => ctx.initiate(bob, { timeoutMs: 0 }).send(1)), await caught(() => ctx.initiate(bob, { timeoutMs: 'x' as any }).receive(any))]),
   startable('test.Long', async (ctx, size) => {
-    const value = '"\\u{1F600}é'.repeat(size / 4);
+    const value = '"'.repeat(100) + '\\u{1F600}'.repeat(size / 2 - 50);
     const session = ctx.initiate(bob);
     const back: any = await session.sendAndReceive({ long: value }, any);
     return [back.long === value, back.long.length, await caught(() => session.receive(any))];
@@ -222,7 +222,7 @@ describe.each([
     await open();
     expect(await resultOf('Long', 1_000_000)).toEqual([true, 1_000_000, 'SESSION_CLOSED: the counterparty closed the session']);
     const parts = sent().filter(({ content }) => content.type === 'data' && content.part !== undefined);
-    expect(parts.length).toBeGreaterThanOrEqual(14);
+    expect(parts.length).toBeGreaterThanOrEqual(12);
     expect(sent().at(-1)?.content).toMatchObject({ closes: true });
     expect(parts.every(({ content }) => content.type === 'data' && content.json.isWellFormed())).toBe(true);
   });
