@@ -1,8 +1,7 @@
 /** The guest's side of guests.ts: hands a module its powers and sets a watch over it. */
 import { getHeapStatistics } from 'node:v8';
-import { Worker } from 'node:worker_threads';
-import { marksOf } from './guest-marks.ts';
-import type { WatchData } from './guest-watch.ts';
+import { startWatch } from './guest-watch.ts';
+import { lastWordsMark } from './guests.ts';
 import type { GuestArguments, GuestFrame, GuestMain } from './guests.ts';
 
 // What guests.ts put there.
@@ -13,9 +12,8 @@ process.on('unhandledRejection', () => {});
 // Whoever started us is gone, and nobody would hear us any more.
 process.on('disconnect', () => process.exit());
 
-const marks = marksOf();
-const watchData: WatchData = { marks, limits };
-const watch = new Worker(new URL('./guest-watch.ts', import.meta.url), { workerData: watchData, env: {} });
+const marks = new Int32Array(new SharedArrayBuffer(16));
+const watch = startWatch({ marks, limits, lastWordsMark });
 // A guest without a watch is not safe to talk to.
 watch.on('error', (error) => {
   throw error;

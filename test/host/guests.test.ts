@@ -12,8 +12,8 @@ type Started = { readonly guest: Guest; readonly ask: (name: string) => Promise<
 const started: Guest[] = [];
 
 const start = (changes: Partial<GuestLimits> = {}, module = new URL('./guest-fixture.ts', import.meta.url)): Started => {
-  let heard = (_: unknown): void => {};
-  let exited = (_: GuestExit): void => {};
+  let heard: (message: unknown) => void = () => {};
+  let exited: (exit: GuestExit) => void = () => {};
   const exit = new Promise<GuestExit>((resolve) => (exited = resolve));
   const guest = startGuest({ module, data: { given: 1 }, limits: { ...limits, ...changes }, onMessage: (message) => heard((message as { answer: unknown }).answer), onExit: exited });
   started.push(guest);
