@@ -2,7 +2,7 @@
 import { createServer as createPlainServer, type IncomingMessage, type Server as PlainServer, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { X509Certificate } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server';
 
@@ -26,6 +26,8 @@ export type ListenOptions = {
 
 export type HttpServerLimits = {
   readonly connectionsMax: number;
+  /** Of one remote address: one neighbour must not take every place. A proxy in front has one address for all it serves. */
+  readonly connectionsPerAddressMax: number;
   readonly tlsHandshakeMsMax: number;
   /** Until the head of a request is there. */
   readonly headersMsMax: number;
@@ -39,6 +41,7 @@ export type HttpServerLimits = {
 
 export const httpServerLimits: HttpServerLimits = {
   connectionsMax: 10_000,
+  connectionsPerAddressMax: 1_000,
   tlsHandshakeMsMax: 10_000,
   headersMsMax: 15_000,
   requestMsMax: 300_000,
@@ -183,6 +186,22 @@ const createServer = (options: ListenOptions, limits: HttpServerLimits, certific
   return server as PlainServer | TlsServer;
 };
 
+/** Closes what one address opens beyond its bound, before TLS costs anything. */
+const boundAddresses = (server: PlainServer | TlsServer, countMax: number): void => {
+  const counts = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? '';
+    const count = (counts.get(address) ?? 0) + 1;
+    counts.set(address, count);
+    socket.once('close', () => {
+      const left = counts.get(address)! - 1;
+      if (left === 0) counts.delete(address);
+      else counts.set(address, left);
+    });
+    if (count > countMax) socket.destroy();
+  });
+};
+
 const bind = (server: PlainServer | TlsServer, hostname: string, port: number): Promise<void> =>
   new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(listenErrorOf(error, hostname, port));
@@ -213,6 +232,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
   const certificates = tls === undefined ? undefined : createCertificates(tls);
   const server = createServer(options, limits, certificates);
   server.maxConnections = limits.connectionsMax;
+  boundAddresses(server, limits.connectionsPerAddressMax);
   let closing = false;
   server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
     response.once('close', () => {

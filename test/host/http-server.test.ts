@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { connect as connectPlain } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createAddressGuard } from '../../src/host/addresses.ts';
 import { createHttpClient } from '../../src/host/http-client.ts';
@@ -51,6 +52,22 @@ describe('the HTTP server', () => {
     listener.replaceCertificates([named, nextKey]);
     expect(await certificateOf(listener.port, { servername: 'localhost' })).toBe(derOf(nextKey.certificateChainPem));
     expect(await certificateOf(listener.port, { servername: '' })).toBe(derOf(named.certificateChainPem));
+  });
+
+  test('gives one address no more than its share of connections, and its places back when they close', async () => {
+    const { port } = await serve({ fetch: () => new Response('ok'), tls: [key], limits: { connectionsPerAddressMax: 2, closeMsMax: 50 } });
+    const open = (localAddress: string): Promise<TLSSocket> =>
+      new Promise((resolve, reject) => {
+        const socket = connectTls({ socket: connectPlain({ host: '127.0.0.1', port, localAddress }), rejectUnauthorized: false }, () => resolve(socket));
+        socket.once('error', reject);
+      });
+    const [first] = [await open('127.0.0.1'), await open('127.0.0.1')];
+    await expect(open('127.0.0.1')).rejects.toThrow();
+    (await open('127.0.0.2')).destroy();
+    const closed = once(first, 'close');
+    first.end();
+    await closed;
+    await expect.poll(() => open('127.0.0.1').then((socket) => socket.destroy().destroyed, () => false)).toBe(true);
   });
 
   test('says why it cannot listen and what to do', async () => {
