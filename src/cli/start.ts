@@ -19,7 +19,7 @@ export const startUsage = `cordage start [--once] [--state <folder>] [--reset] [
 
   Starts two clusters, builds the sample application, makes a network of Alice and Bob, and runs a flow between them.
   --once           leave when the flow has ended, with exit status 0
-  --state          where the clusters keep their state (default .cordage); the next start finds it again
+  --state          where the clusters keep their state (default .cordage/start); the next start finds it again
   --reset          forget what is in the state folder and begin anew
   --rest-port      first REST port to try (default 8888)
   --gateway-port   first gateway port to try (default 8080)`;
