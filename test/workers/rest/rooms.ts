@@ -15,6 +15,8 @@ import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { restToFlowQuery } from '../../../src/messages/rest-to-flow.query.ts';
 import { restToFlowStart } from '../../../src/messages/rest-to-flow.start.ts';
+import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
+import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
 import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
@@ -25,7 +27,7 @@ type Answerer<Body> = (body: Body) => Outcome | 'silent' | Promise<Outcome | 'si
 export const doneWith = (value: unknown): Outcome => ({ type: 'done', value });
 export const refusedWith = (code: string, message = 'because the test says so', details?: Record<string, string>): Outcome => ({ type: 'refused', code, message, ...(details === undefined ? {} : { details }) });
 
-const wires = [restToDbCertificate, restToDbCpi, restToDbVirtualNode, restToMemberLookup, restToMemberRegistration, allToCryptoKey, restToFlowStart, restToFlowQuery, restToLinkManagerReceipt] as const;
+const wires = [restToDbCertificate, restToDbCpi, restToDbVirtualNode, restToMemberLookup, restToMemberRegistration, allToCryptoKey, restToFlowStart, restToFlowQuery, restToFlowKill, restToFlowRedrive, restToLinkManagerReceipt] as const;
 
 export type Rooms = {
   /** From now on requests on this wire are answered so. */
