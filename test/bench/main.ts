@@ -3,6 +3,7 @@ import { describeMachine } from './machine.ts';
 
 const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> }>>> = {
   broker: () => import('./broker.ts'),
+  edge: () => import('./edge.ts'),
   entities: () => import('./entities.ts'),
   'entity-flows': () => import('./entity-flows.ts'),
   'flow-engine': () => import('./flow-engine.ts'),

@@ -112,10 +112,13 @@ const edge :Workerd.Worker = (
 );
 `;
 
-/** @param trusted PEM certificates that outgoing TLS trusts. */
-export const startOnWorkerd = async (entry: EdgeEntry, bindings: Record<string, string>, trusted: readonly string[] = []): Promise<Running> => {
+/**
+ * @param trusted PEM certificates that outgoing TLS trusts.
+ * @param module the packed worker, where it is at hand.
+ */
+export const startOnWorkerd = async (entry: EdgeEntry, bindings: Record<string, string>, trusted: readonly string[] = [], module?: string): Promise<Running> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-workerd-'));
-  await writeFile(join(directory, 'worker.js'), (await packForCloudflare(entry)).module);
+  await writeFile(join(directory, 'worker.js'), module ?? (await packForCloudflare(entry)).module);
   await writeFile(join(directory, 'config.capnp'), configFor(bindings, trusted));
   const child = spawn(bin('workerd'), ['serve', '--control-fd=3', join(directory, 'config.capnp')], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   // The fourth stream is a pipe, as asked for.
