@@ -23,7 +23,7 @@ const evaluate = (source: string): DeclarationsAnswer => {
     lockdown();
     const compartment = new Compartment();
     // What the sandbox of flows leaves out, so that its lack is seen here and not there.
-    for (const tool of ['Compartment', 'lockdown', 'harden', 'TextDecoder']) Reflect.deleteProperty(compartment.globalThis, tool);
+    for (const tool of ['Compartment', 'lockdown', 'harden', 'Temporal', 'TextDecoder']) Reflect.deleteProperty(compartment.globalThis, tool);
     const json: unknown = compartment.evaluate(`${source}\n${question}`);
     return typeof json === 'string' ? { type: 'declarations', json } : { type: 'failed', reason: 'it exports no list of flows' };
   } catch (error) {
