@@ -29,6 +29,13 @@ export const restLimits = {
   /** What `Retry-After` says after a 503, in seconds. */
   retryAfterSeconds: 1,
 
+  /**
+   * Flow starts that the flow room has not answered, of all virtual nodes and of one: what it takes in a second or two. One node may
+   * not take all places.
+   */
+  startsUnansweredMax: 4_000,
+  startsUnansweredPerNodeMax: 2_000,
+
   /** Longest wait for a flow's result, in ms: below the idle time-outs of common proxies. */
   waitMsMax: 55_000,
   /** While statuses cannot be followed, waits and feeds ask the flow room this often, in ms. */

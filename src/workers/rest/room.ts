@@ -8,6 +8,7 @@ import type { Log } from '../../observability/log.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { View } from '../../shell/view.ts';
 import type { RestLimits } from './config.ts';
+import type { FlowAdmission } from './flow-admission.ts';
 import type { FlowStatuses } from './flow-statuses.ts';
 import { refuse } from './refusal.ts';
 
@@ -21,6 +22,7 @@ export type RestRoom = {
   readonly requests: Requests;
   readonly views: RestViews;
   readonly statuses: FlowStatuses;
+  readonly admission: FlowAdmission;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: RestLimits;

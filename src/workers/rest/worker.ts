@@ -18,6 +18,7 @@ import type { Worker } from '../../shell/worker.ts';
 import { routes } from './api/api.ts';
 import { createAuth, verifyPasswordPortably, type VerifyPassword } from './auth/auth.ts';
 import { restLimits, type RestLimits } from './config.ts';
+import { createFlowAdmission } from './flow-admission.ts';
 import { createFlowStatuses } from './flow-statuses.ts';
 import { followStatuses } from './on-status.ts';
 import type { RestRoom, RestViews } from './room.ts';
@@ -50,7 +51,7 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const { requests, views, clock, log, metrics, addressOf, acceptWebSocket } = deps;
   const limits: RestLimits = { ...restLimits, ...deps.limits };
   const statuses = createFlowStatuses(limits);
-  const room: RestRoom = { requests, views, statuses, clock, log, limits };
+  const room: RestRoom = { requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
   const { statusFollower: bus } = deps;
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
   const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });

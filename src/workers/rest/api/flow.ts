@@ -107,17 +107,20 @@ const startedAlready = ({ shortHash: virtualNode, clientRequestId }: FlowKey): R
 
 /** Answers once the start is durable; the flow room decides which of two equal starts was the first. */
 const startFlow = async (room: RestRoom, node: VirtualNode, start: StartParameters, startedBy: string): Promise<number | Refusal> => {
-  const { requests, statuses, limits } = room;
+  const { requests, statuses, admission, limits } = room;
   const { holdingIdentity } = node;
   const { clientRequestId, flowClassName } = start;
   const requestBody = requestBodyText(start.requestBody);
   if (requestBody.length > requestBodyCharsMax) return refuse('REST_BODY_TOO_LARGE', `requestBody is longer than ${requestBodyCharsMax} characters of JSON`);
   const { isTracking, epoch } = statuses;
-  const outcome = await requests.ask(restToFlowStart, {
+  const leave = admission.enter(holdingIdentity.shortHash);
+  if (leave === undefined) return refuse('REST_BUSY', 'More flows are being started than the cluster takes just now; try again later');
+  const asking = requests.ask(restToFlowStart, {
     key: flowIdOf(holdingIdentity.shortHash, clientRequestId),
     body: { holdingIdentity, clientRequestId, flowClassName, requestBody, startedBy },
     timeoutMs: limits.askTimeoutMs,
   });
+  const outcome = await asking.finally(leave);
   if (outcome.type === 'refused') return outcome;
   const { value } = outcome;
   if (value.type === 'duplicate') return startedAlready({ shortHash: holdingIdentity.shortHash, clientRequestId });
