@@ -53,6 +53,7 @@ const expected: Record<string, { input?: unknown; result: unknown }[]> = {
     { input: 5, result: 'say something' },
   ],
   'com.example.WhoAmI': [{ result: expect.stringMatching(/^\{"name":"CN=Alice, O=Alice, L=London, C=GB","members":2,"bob":"CN=Bob, O=Bob, L=Paris, C=FR","signature":"[\w-]{86}".*"spec":"EdDSA","lucky":(true|false)\}$/) }],
+  'guide.Auction': [{ result: 'sold for 42' }],
   'com.example.Impatient': [{ result: 'got up' }],
   'com.example.EveryHour': [{ result: '2' }],
   'com.example.Traced': [{ result: '{"seen":"a-1","kept":"a-1","account":"account-zero"}' }],
