@@ -76,7 +76,8 @@ const openRest = async (platform: Platform): Promise<OpenRoom> => {
 
 const openFlow = async (platform: Platform): Promise<OpenRoom> => {
   const { views, clock, log, metrics } = platform;
-  const sandbox = createFlowSandbox({ startGuest, processorCount: processorCount(), clock, log, metrics });
+  const guestCount = platform.settings.CORDAGE_FLOW_SANDBOXES;
+  const sandbox = createFlowSandbox({ startGuest, processorCount: processorCount(), clock, log, metrics, ...(guestCount === undefined ? {} : { limits: { guestCount } }) });
   const [virtualNodes, cpis, cpks, members, groupParameters] = await Promise.all([
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),

@@ -81,6 +81,9 @@ export const settingsShape = z.object({
   /** Whether sessions with other clusters must (`hybrid-required`), may (`hybrid-preferred`) or shall not (`classical`) be post-quantum. */
   CORDAGE_LINK_KEY_AGREEMENT: z.enum(keyAgreements).default('hybrid-preferred'),
 
+  /** Flow: processes that run applications' code; by default one less than there are processors. Each takes some 70 MiB and more as it works. */
+  CORDAGE_FLOW_SANDBOXES: z.coerce.number().int().min(1).max(64).optional(),
+
   /** Db: the password of the bootstrap administrator `admin`. */
   CORDAGE_ADMIN_PASSWORD: secret.optional(),
 });
