@@ -20,6 +20,8 @@ export type TestApp = {
   readonly hash: string;
   /** JavaScript of the bundle; of flow values a name for them. */
   readonly code: string;
+  /** Source map of the bundle, by which errors name the author's lines. */
+  readonly sourceMap: Uint8Array | null;
   readonly declarations: readonly FlowDeclaration[];
   /** Text of the package's `schema.json`, where the application has tables or indexes of its own. */
   readonly schema: string | undefined;
@@ -56,13 +58,13 @@ const openProject = async (path: string): Promise<TestApp> => {
   const app = evaluate(code);
   const [hasTables, hasIndexes] = [hasAny(app, 'migrations'), hasAny(app, 'entities')];
   const schema = hasTables || hasIndexes ? (await readApplication(bundle)).schema : undefined;
-  return { hash: await hashOf(bundle), code, declarations: declarationsOf(readFlows(app, project.entry)), schema, hasTables, evaluate };
+  return { hash: await hashOf(bundle), code, sourceMap, declarations: declarationsOf(readFlows(app, project.entry)), schema, hasTables, evaluate };
 };
 
 const openFlows = async (source: object): Promise<TestApp> => {
   const flows = readFlows({ flows: Object.values(source) }, 'the app of the test network');
   const code = flows.map(({ declaration }) => declaration.name).join(' ');
-  return { hash: await hashOf(utf8(code)), code, declarations: declarationsOf(flows), schema: undefined, hasTables: false, evaluate: () => ({ flows }) };
+  return { hash: await hashOf(utf8(code)), code, sourceMap: null, declarations: declarationsOf(flows), schema: undefined, hasTables: false, evaluate: () => ({ flows }) };
 };
 
 /** Projects are bundled once a process: a test file that makes many networks pays once. */

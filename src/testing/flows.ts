@@ -2,7 +2,10 @@
 import type { FlowStatus } from '../messages/grammar/shapes.ts';
 import { resultBody } from '../workers/rest/flow-body.ts';
 import { flowStatusOf, hasEnded, type FlowHead, type FlowError } from '../workers/flow/engine/head.ts';
+import type { Stored } from '../workers/flow/engine/journal.ts';
+import { inspectionOf } from '../workers/flow/read-journal.ts';
 import type { MemberRoom } from './member.ts';
+import { renderTimeline, timelineOf, type FlowJournal } from './timeline.ts';
 
 /** What a flow gives, as JSON brings it: nothing is `null`. */
 export type ResultOf<Result> = [Result] extends [void] ? null : Result;
@@ -21,6 +24,8 @@ export type TestFlow<Result = unknown> = {
   result(): Promise<ResultOf<Result>>;
   /** Lets the network work until the flow has failed, and gives its error. Rejects when it completed, or still waits. */
   failure(): Promise<FlowError>;
+  /** Its journal as text, as `cordage flow inspect` shows it: nothing moves. */
+  timeline(): Promise<string>;
 };
 
 /** A flow of a test did not come to the end that the test asked for. */
@@ -84,9 +89,16 @@ export const openTestFlow = <Result>({ member, workUntil }: FlowPowers, head: Fl
     status: async () => flowStatusOf(await load()),
     result: async () => {
       const now = await ended();
-      if (now.error !== null) throw new TestFlowError(now.error.type, now.error.message);
+      if (now.error !== null) throw new TestFlowError(now.error.type, [now.error.message, ...(now.error.at ?? []).map((place) => `    at ${place}`)].join('\n'));
       // JSON of what the flow returned; `ResultOf` says what becomes of nothing.
       return resultBody(flowStatusOf(now)).json as ResultOf<Result>;
+    },
+    timeline: async () => {
+      const now = await load();
+      const items = (await member.states.loadItems([flowId])).get(flowId) ?? [];
+      // The flow room's store holds its items.
+      const journal: FlowJournal = { flow: inspectionOf(now), items: items as readonly Stored[] };
+      return renderTimeline(journal.flow, timelineOf(journal));
     },
     failure: async () => {
       const { error, result } = await ended();

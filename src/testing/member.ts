@@ -105,7 +105,7 @@ const flowViews = (bus: StepBus) => ({
 
 /** The virtual node in its db room, with the tables of its application. */
 const hostNode = async (tx: DbTx, node: VirtualNode, app: TestApp): Promise<void> => {
-  await tx.cpis.put(cpiOf(app), [{ hash: app.hash, code: utf8(app.code), sourceMap: null, schema: app.schema ?? null }]);
+  await tx.cpis.put(cpiOf(app), [{ hash: app.hash, code: utf8(app.code), sourceMap: app.sourceMap, schema: app.schema ?? null }]);
   const created = await tx.virtualNodes.create(node, [...(await findSchemas(tx, [app.hash])).values()]);
   if (created.type === 'failed') throw new Error(`the vault of ${node.holdingIdentity.x500Name} could not be made: ${created.reason}`);
 };

@@ -1,14 +1,14 @@
 /** Members of a test network: their names, identities, and what every room is told of them. */
-import { toBase64url, utf8 } from '../cipher/bytes.ts';
+import { utf8 } from '../cipher/bytes.ts';
 import { holdingIdentityOf, type HoldingIdentity } from '../identity/holding-identity.ts';
 import { parseX500 } from '../identity/x500.ts';
 import type { PublicKeyInfo } from '../messages/all-to-crypto.key.ts';
-import { cpkChunkBytesMax, dbToFlowCpk } from '../messages/db-to-flow.cpk.ts';
 import { dbToAllCpi, type CpiMetadata } from '../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../messages/db-to-all.virtual-node.ts';
 import { encode } from '../messages/grammar/envelope.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import { memberToAllMember, type Member } from '../messages/member-to-all.member.ts';
+import { cpkRecords } from '../workers/db/publication.ts';
 import { connectionIdsOf } from '../workers/db/virtual-node.ts';
 import type { TestApp } from './app.ts';
 
@@ -61,18 +61,9 @@ export const memberOf = ({ x500Name, groupId }: HoldingIdentity, keys: readonly 
   ledgerKeys: keys.filter(({ category }) => category === 'LEDGER').map(keyOf),
 });
 
-const cpkRecords = ({ hash, code }: TestApp): OutRecord[] => {
-  const bytes = utf8(code);
-  const count = Math.max(1, Math.ceil(bytes.length / cpkChunkBytesMax));
-  return Array.from({ length: count }, (_, index) => {
-    const slice = bytes.subarray(index * cpkChunkBytesMax, (index + 1) * cpkChunkBytesMax);
-    return encode(dbToFlowCpk, { key: `${hash}/${index}`, id: 'setup', body: { hash, index, count, sourceMapCount: 0, bytes: toBase64url(slice) } });
-  });
-};
-
 /** What other rooms would have published before the first flow. */
 export const factRecords = (node: VirtualNode, app: TestApp, members: readonly Member[]): OutRecord[] => [
-  ...cpkRecords(app),
+  ...cpkRecords({ hash: app.hash, code: utf8(app.code), sourceMap: app.sourceMap }),
   encode(dbToAllCpi, { key: app.hash, id: 'setup', body: cpiOf(app) }),
   encode(dbToAllVirtualNode, { key: node.holdingIdentity.shortHash, id: 'setup', body: node }),
   ...members.map((member) => encode(memberToAllMember, { key: `${member.groupId}/${member.x500Name}`, id: 'setup', body: member })),

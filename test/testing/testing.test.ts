@@ -55,6 +55,13 @@ describe('a test network', () => {
     await expect(network.alice.start('test.Unknown')).rejects.toThrow('FLOW_CLASS_NOT_STARTABLE');
   });
 
+  test('shows what a flow did, and where it failed in its sources', async () => {
+    await using network = await testNetwork({ app: 'test/apps/ping-pong', members: ['Alice', 'Bob'] });
+    const flow = await network.alice.start(greet, { otherMember: 'nobody' });
+    await expect(flow.result()).rejects.toThrow(/MEMBER_NOT_FOUND[^]*\n {4}at greet\.ts:\d+/);
+    expect(await flow.timeline()).toMatch(/com\.cordage\.samples\.Greet {2}FAILED[^]*▶ #0 session\.sendAndReceive[^]*✗ #0 session\.sendAndReceive MEMBER_NOT_FOUND[^]*■ FAILED[^]*at greet\.ts:\d+/);
+  });
+
   test('shows the flows that counterparties started', async () => {
     await using network = await open();
     await (await network.alice.start(app.tally, network.bob.name)).result();

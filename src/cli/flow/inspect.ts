@@ -1,9 +1,9 @@
 /** `cordage flow inspect`: a flow's journal as a timeline. */
 import { parseArgs } from 'node:util';
+import { renderTimeline, timelineOf } from '../../testing/timeline.ts';
 import { usageError } from '../arguments.ts';
 import { connect, connectionOptions, connectionUsage, explained } from './connection.ts';
 import { fetchJournal } from './journal.ts';
-import { renderTimeline, timelineOf } from './timeline.ts';
 
 export const inspectUsage = `cordage flow inspect <shortHash> <clientRequestId|flowId> [--json] [--url <url> --password <text>] [--state <folder>]
 

@@ -1,11 +1,10 @@
 /** Fetches a flow's journal and its code, page by page. */
 import * as z from 'zod';
 import { concat, fromBase64url } from '../../cipher/bytes.ts';
-import { flowInspection, journalPart, type FlowInspection } from '../../messages/rest-to-flow.query.ts';
+import { flowInspection, journalPart } from '../../messages/rest-to-flow.query.ts';
 import type { JournalItem, Stored } from '../../workers/flow/engine/journal.ts';
+import type { FlowJournal } from '../../testing/timeline.ts';
 import type { RestClient } from '../rest-client.ts';
-
-export type FetchedJournal = { readonly flow: FlowInspection; readonly items: readonly Stored[] };
 
 const page = z.object({ flow: flowInspection, parts: z.array(journalPart), next: z.string().nullable() });
 const chunk = z.object({ count: z.int().min(0).max(100), bytes: z.string() });
@@ -20,7 +19,7 @@ const checkVersion = (items: readonly Stored[]): void => {
   if (first?.type === 'start' && first.v !== 1) throw new Error(`the journal is of version ${String(first.v)}, which this cordage cannot read; use the cluster's version`);
 };
 
-export const fetchJournal = async (client: RestClient, shortHash: string, name: string): Promise<FetchedJournal> => {
+export const fetchJournal = async (client: RestClient, shortHash: string, name: string): Promise<FlowJournal> => {
   const texts = new Map<number, string>();
   for (let from: string | null = '0.0'; ; ) {
     const { flow, parts, next }: z.infer<typeof page> = page.parse(await client.call('GET', `/flow/${shortHash}/${name}/journal?from=${from}`));

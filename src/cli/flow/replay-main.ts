@@ -4,15 +4,15 @@
  */
 import { readFileSync } from 'node:fs';
 import { evaluateBundle, localSourceMap } from '../../testing/evaluate.ts';
+import { timelineOf, type FlowJournal } from '../../testing/timeline.ts';
 import { replayOf, type Replay } from '../../workers/flow/engine/journal.ts';
 import type { Fresh, TurnResult } from '../../workers/flow/sandbox/sandbox.ts';
 import { createTrustingSandbox } from '../../workers/flow/worker.ts';
-import type { FetchedCode, FetchedJournal } from './journal.ts';
+import type { FetchedCode } from './journal.ts';
 import { createStanding, type Standing } from './standing.ts';
-import { timelineOf } from './timeline.ts';
 
 /** What the command hands to this process, as a file. */
-export type ReplayOrder = FetchedJournal & { readonly code: FetchedCode; readonly project: string; readonly filename: string };
+export type ReplayOrder = FlowJournal & { readonly code: FetchedCode; readonly project: string; readonly filename: string };
 
 /** The last step is delivered, not compared: with it the code may come to its end, which no journal of a flow that waits has. */
 const turnOf = ({ flow, code }: ReplayOrder, { steps, ...replay }: Replay): Parameters<ReturnType<typeof createTrustingSandbox>['run']>[0][number] => {

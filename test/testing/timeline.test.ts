@@ -1,11 +1,10 @@
 /** A journal as a timeline: numbers, times, abbreviations, and who is waited for. */
 import { describe, expect, test } from 'vitest';
-import type { FetchedJournal } from '../../src/cli/flow/journal.ts';
-import { renderTimeline, timelineOf } from '../../src/cli/flow/timeline.ts';
+import { renderTimeline, timelineOf, type FlowJournal } from '../../src/testing/timeline.ts';
 import type { Stored } from '../../src/workers/flow/engine/journal.ts';
 
 const bob = 'CN=Bob, O=Bob, L=Paris, C=FR';
-const flow: FetchedJournal['flow'] = {
+const flow: FlowJournal['flow'] = {
   status: { holdingIdentityShortHash: 'AAAAAAAAAAAA', clientRequestId: 'r1', flowId: 'f1', flowStatus: 'RUNNING', flowResult: null, flowError: null, timestamp: 9_000 },
   flowId: 'f1',
   kind: 'rest',

@@ -1,7 +1,9 @@
 /** A journal as a timeline: what happened to a flow, in the order in which the flow saw it, and what it waits for. */
-import type { FlowInspection } from '../../messages/rest-to-flow.query.ts';
-import { completionOf, messagesOf, type Stored } from '../../workers/flow/engine/journal.ts';
-import type { FetchedJournal } from './journal.ts';
+import type { FlowInspection } from '../messages/rest-to-flow.query.ts';
+import { completionOf, messagesOf, type Stored } from '../workers/flow/engine/journal.ts';
+
+/** A flow, and the items of its journal in their order. */
+export type FlowJournal = { readonly flow: FlowInspection; readonly items: readonly Stored[] };
 
 export type TimelineEntry = {
   /** Milliseconds since the epoch; of what arrived before the flow wanted it, nobody has written the time down. */
@@ -54,7 +56,7 @@ const endText = ({ status, errorAt }: FlowInspection): string => {
 };
 
 /** Reads the items in their order, giving each operation its number. */
-export const timelineOf = ({ flow, items }: FetchedJournal): TimelineEntry[] => {
+export const timelineOf = ({ flow, items }: FlowJournal): TimelineEntry[] => {
   const entries: TimelineEntry[] = [];
   const messages = messagesOf(items);
   const asked = new Map<number, Asked>();
