@@ -20,8 +20,8 @@ export type Draft = {
   readonly limits: FlowLimits;
   readonly before: FlowHead | undefined;
   head: FlowHead | undefined;
-  /** The journal as it was; absent when the fiber is held. */
-  readonly items: readonly Stored[] | undefined;
+  /** The journal as it was; absent when the fiber is held, empty where the flow has continued as another run. */
+  items: readonly Stored[] | undefined;
   /** Answers of stored messages by position. */
   readonly messages: Map<number, string>;
   /** Set while a new fiber has not begun. */

@@ -124,6 +124,8 @@ export const continueFlow = (draft: Draft, start: FiberStart): void => {
   const end = draft.before?.itemCount ?? 0;
   draft.removed = [...draft.removed, ...Array.from({ length: Math.max(end - from, 0) }, (_, i) => from + i)];
   draft.added = [];
+  // A run that is lost in this very step is rebuilt from what the step has written since.
+  draft.items = [];
   draft.messages.clear();
   stopRunning(draft);
   draft.starting = start;

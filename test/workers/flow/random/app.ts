@@ -61,19 +61,28 @@ const onVault = async ({ ctx }: Talk, leaf: Extract<Leaf, { key: string }>): Pro
       return (await ctx.db.findAll(note, [id, `${owner}/none`])).length;
     case 'query':
       return await ctx.db.query(note, { owner }, { countMax: 3 });
+    case 'count':
+      return await ctx.db.count(note, { owner });
   }
 };
 
-const onSession = async ({ sessions }: Talk, leaf: Extract<Leaf, { session: number }>): Promise<unknown> => {
-  const session = sessions[leaf.session];
-  if (session === undefined) throw new Error(`the program has no session ${leaf.session}`);
+const sessionAt = ({ ctx, sessions }: Talk, index: number): FlowSession => {
+  const session = sessions[index];
+  if (session === undefined) throw new Error(`the program has no session ${index}`);
+  return ctx.within(session);
+};
+
+const onSession = async (talk: Talk, leaf: Extract<Leaf, { session: number }>): Promise<unknown> => {
+  const session = sessionAt(talk, leaf.session);
   switch (leaf.do) {
     case 'send':
       return await session.send(leaf.say);
     case 'ask':
       return [await session.sendAndReceive(leaf.say, anything), session.protocolVersion];
     case 'hear':
-      return [await session.receive(anything), session.protocolVersion];
+      return [await session.receive(anything, leaf.ms === undefined ? {} : { timeoutMs: leaf.ms }), session.protocolVersion];
+    case 'info':
+      return await session.counterpartyInfo();
     case 'close':
       return await session.close();
   }
@@ -84,6 +93,9 @@ const signed = async ({ ctx }: Talk, text: string): Promise<unknown> => {
   return await Promise.all([ctx.crypto.verify(text, signature), ctx.crypto.verify(`${text}!`, signature)]);
 };
 
+/** Not a query that a database would take; what a flow does with its answer is what counts here. */
+const query = { toOperationNode: () => ({ kind: 'SelectQueryNode' }), execute: (): Promise<Note[]> => Promise.resolve([]) };
+
 const perform = async (talk: Talk, leaf: Leaf): Promise<unknown> => {
   const { ctx } = talk;
   if ('key' in leaf) return await onVault(talk, leaf);
@@ -92,13 +104,30 @@ const perform = async (talk: Talk, leaf: Leaf): Promise<unknown> => {
     case 'draw':
       return [ctx.random(), ctx.uuid(), ctx.now()];
     case 'tick':
-      return await Promise.resolve('ticked');
+      return await Promise.resolve().then(() => 'ticked');
     case 'fail':
       throw new Error('the program says so');
     case 'log':
       return ctx.log.info('a line', { flow: ctx.flowId });
     case 'sleep':
       return await ctx.sleep(leaf.ms);
+    case 'run':
+      return await ctx.db.run(query);
+    case 'myKeys':
+      return (await ctx.crypto.myKeys()).map(({ alias }) => alias);
+    case 'byKey':
+      return (await ctx.members.findByKey('AAAAAAAAAAAA'))?.x500Name;
+    case 'group':
+      return (await ctx.group.parameters())?.epoch;
+    case 'put':
+      ctx.properties.put('put', leaf.value);
+      return ctx.properties.get('put');
+    case 'within':
+      return await ctx.deadline(leaf.ms, (inner) => perform({ ...talk, ctx: inner }, leaf.leaf));
+    case 'sendAll':
+      return await ctx.sendAll(leaf.say, leaf.sessions.map((index) => sessionAt(talk, index)));
+    case 'hearAll':
+      return await ctx.receiveAll(anything, leaf.sessions.map((index) => sessionAt(talk, index)));
     case 'members':
       return (await ctx.members.all()).map(({ x500Name }) => x500Name);
     case 'member':
@@ -118,7 +147,7 @@ const run = async (talk: Talk, step: Step): Promise<unknown> => {
   const each = (leaves: readonly Leaf[]): Promise<unknown>[] => leaves.map((leaf) => perform(talk, leaf));
   switch (step.do) {
     case 'open':
-      return void talk.sessions.push(talk.ctx.initiate(step.to, step.protocol));
+      return void talk.sessions.push(talk.ctx.initiate(step.to, { ...(step.protocol === undefined ? {} : { protocol: step.protocol }), ...(step.requireClose === undefined ? {} : { requireClose: step.requireClose }) }));
     case 'all':
       return await Promise.all(step.parts.map((leaf) => attempt(() => perform(talk, leaf))));
     case 'settled':
@@ -141,10 +170,11 @@ export const follow = startableFlow({
   protocol,
   run: async (ctx, input) => {
     // The test made it.
-    const { steps, throws } = input as Program;
+    const { steps, throws, next } = input as Program;
     const talk: Talk = { ctx, sessions: [] };
     const out: unknown[] = [];
     for (const step of steps) out.push(await attempt(() => run(talk, step)));
+    if (next !== undefined) await ctx.continueAs(next);
     if (throws) throw new Error(JSON.stringify(out));
     return out;
   },
@@ -190,7 +220,7 @@ export const respond = responderFlow({
         return [...heard, (error as { code: string }).code];
       }
       heard.push(command.say);
-      await ctx.db.persist(note, { owner: ctx.flowId, key: `heard ${count}`, text: command });
+      await ctx.db.persist(note, { owner: ctx.flowId, key: `heard ${count}`, text: command.say });
       if (!(await answer(ctx, session, command, count))) return heard;
     }
   },

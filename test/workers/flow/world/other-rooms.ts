@@ -3,9 +3,11 @@ import { fromBase64url, toBase64url } from '../../../../src/cipher/bytes.ts';
 import { keyIdOf, sign } from '../../../../src/cipher/signature.ts';
 import type { KeyPair } from '../../../../src/cipher/signature.ts';
 import { allToCryptoSign } from '../../../../src/messages/all-to-crypto.sign.ts';
+import { allToCryptoKey } from '../../../../src/messages/all-to-crypto.key.ts';
 import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
 import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
 import type { EntityOperation } from '../../../../src/messages/flow-to-db.entity.ts';
+import { flowToDbQuery } from '../../../../src/messages/flow-to-db.query.ts';
 import { flowToRestStatus } from '../../../../src/messages/flow-to-rest.status.ts';
 import { answer, answerTo, decode, encode } from '../../../../src/messages/grammar/envelope.ts';
 import type { Delivery, Outcome } from '../../../../src/messages/grammar/envelope.ts';
@@ -67,6 +69,15 @@ export const carry = async (around: Around, record: OutRecord): Promise<void> =>
       const request = read(allToCryptoSign, record);
       return deliver(room, answerTo(request, await signOutcome(around.keys.get(request.body.tenant)!, request.body))!);
     }
+    case flowToDbQuery.topic: {
+      const request = read(flowToDbQuery, record);
+      return deliver(room, answerTo(request, { type: 'done', value: { columns: [], rows: [], affected: 0, more: false } })!);
+    }
+    case allToCryptoKey.topic: {
+      const request = read(allToCryptoKey, record);
+      const { tenant } = request.body;
+      return deliver(room, answerTo(request, { type: 'done', value: { keys: [publicKeyOf(tenant, around.keys.get(tenant)!)] } })!);
+    }
     default:
       throw new Error(`nobody hears ${record.topic}`);
   }
@@ -111,6 +122,16 @@ const entityOutcome = (vault: Map<string, string>, operation: EntityOperation): 
     }
   }
 };
+
+const publicKeyOf = (tenant: string, { publicKey }: KeyPair) => ({
+  id: keyIdOf(publicKey),
+  tenant,
+  alias: 'session',
+  category: 'SESSION_INIT',
+  scheme: 'CORDA.EDDSA.ED25519',
+  publicKey: toBase64url(publicKey),
+  createdAt: 0,
+});
 
 const signOutcome = async (key: KeyPair, { keyId, data }: { keyId: string; data: string }): Promise<Outcome> => {
   if (keyIdOf(key.publicKey) !== keyId) return { type: 'refused', code: 'CRYPTO_KEY_NOT_FOUND', message: `no key ${keyId}` };
