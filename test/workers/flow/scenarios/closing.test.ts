@@ -1,6 +1,7 @@
 /** How sessions end: closed by the flow, by its end, by its sub-flows, by its counterparty. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bob, closes, createStage, data, fails, hear, openTo } from './stage.ts';
+import type { Step } from '../random/program.ts';
 import type { Said, Stage } from './stage.ts';
 
 let stage: Stage;
@@ -56,6 +57,49 @@ describe('a flow that closes a session', () => {
     await stage.opens(1, 1, data({ say: 'throw' }));
     await stage.opens(2, 1, data({ say: 'stop' }));
     expect(kinds(stage.heard())).toEqual(['1 error', '2 close']);
+  });
+});
+
+describe('a flow whose sessions require their counterparties to close', () => {
+  const open = (session: number): Step[] => [{ do: 'open', to: bob, requireClose: true }, { do: 'send', session, say: { say: 'mute' } }];
+  const waits = (): boolean => stage.status()?.flowStatus === 'RUNNING';
+
+  test('waits for the counterparty’s close where its session requires it', async () => {
+    await stage.begin([...open(0), close(0), { do: 'tick' }]);
+    expect(kinds(stage.heard())).toEqual(['0 data and closes']);
+    expect(waits()).toBe(true);
+    await stage.says(0, 1, closes);
+    expect((stage.result() as unknown[]).slice(-2)).toEqual([null, 'ticked']);
+  });
+
+  test('does not wait for a close that has come', async () => {
+    await stage.begin([...open(0), hear(0), close(0), { do: 'sleep', ms: 1_000 }]);
+    await stage.says(0, 2, closes);
+    await stage.says(0, 1, data('last'));
+    await stage.world.advance(1_000);
+    expect((stage.result() as unknown[]).slice(-3)).toEqual([['last', 2], null, null]);
+  });
+
+  test('waits for the closes of several sessions, in any order', async () => {
+    await stage.begin([...open(0), ...open(1), { do: 'all', parts: [close(0), close(1)] }]);
+    await stage.says(1, 1, closes);
+    expect(waits()).toBe(true);
+    await stage.says(0, 1, closes);
+    expect((stage.result() as unknown[]).at(-1)).toEqual([null, null]);
+  });
+
+  test('drops data that comes where a close is waited for, and waits on', async () => {
+    await stage.begin([...open(0), close(0)]);
+    await stage.says(0, 1, data('too late'));
+    expect(waits()).toBe(true);
+    await stage.says(0, 2, closes);
+    expect((stage.result() as unknown[]).at(-1)).toBeNull();
+  });
+
+  test('hears of a counterparty that fails instead', async () => {
+    await stage.begin([...open(0), close(0)]);
+    await stage.says(0, 1, fails);
+    expect((stage.result() as unknown[]).at(-1)).toBe('! SESSION_ERROR');
   });
 });
 

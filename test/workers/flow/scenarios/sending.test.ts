@@ -58,6 +58,16 @@ describe('a session that a flow opens', () => {
     expect(stage.heard()).toEqual([]);
   });
 
+  test('tells who the counterparty is: asks once, begins its flow, and answers from then on by itself', async () => {
+    await stage.begin([{ do: 'open', to: bob }, { do: 'info', session: 0 }, { do: 'info', session: 0 }]);
+    expect(stage.heard()).toMatchObject([{ seq: 1, content: { type: 'info' }, init: { protocol: 'random.talk' } }]);
+    await stage.says(0, 1, { type: 'info', asks: false });
+    const [, once, again] = stage.result() as unknown[];
+    expect(once).toMatchObject({ counterparty: bob, protocol: { name: 'random.talk', version: 2 } });
+    expect(again).toEqual(once);
+    expect(stage.heard().filter(({ content: { type } }) => type === 'info')).toEqual([]);
+  });
+
   test('with one that opened a session with us is another session', async () => {
     await stage.opens(0, 1, data({ say: 'relay', to: bob, pass: { say: 'echo' } }));
     const [asked] = stage.heard();
