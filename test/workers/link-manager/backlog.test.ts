@@ -108,6 +108,19 @@ describe('a message in parts', () => {
     expect(deliveredTo(world.bob)).toEqual(['before', 'large']);
   });
 
+  test('is sent again whole when its receiver was silent, without a new session', async () => {
+    const world = createWorld({ seed: 86 });
+    world.send('alice', 'before');
+    await world.run(1_000);
+    world.loses = (packet) => packet.length > 100_000;
+    world.send('alice', 'large', { payload });
+    await world.run(500);
+    world.loses = () => false;
+    await world.run(1_500);
+    expect(deliveredTo(world.bob)).toEqual(['before', 'large']);
+    expect(world.alice.packets.filter((packet) => packet.includes('"initiator-hello"'))).toHaveLength(1);
+  });
+
   test('that runs out of time half-way leaves nothing behind, and its sender is told', async () => {
     const world = createWorld({ seed: 85 });
     world.send('alice', 'before');

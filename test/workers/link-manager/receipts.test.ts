@@ -106,6 +106,23 @@ describe('receipts', () => {
     expect(world.alice.head!.receipts.awaited).toEqual([]);
   });
 
+  test('that wait for crypto are bounded: further messages wait too, and come when it signs again', async () => {
+    const world = createWorld({ seed: 95, limits: { receiptsOwedMax: 3 } });
+    world.send('alice', 'first');
+    await world.run(1_000);
+    const { answerSign } = world.bob.cluster;
+    Object.assign(world.bob.cluster, { answerSign: () => Promise.resolve({ requestId: 'lost', outcome: { type: 'refused', code: 'X', message: 'x' } }) });
+    for (let i = 0; i < 10; i++) world.send('alice', `m${i}`, { receipt: true });
+    await world.run(5_000);
+    expect(deliveredTo(world.bob)).toEqual(['first', 'm0', 'm1', 'm2']);
+    expect(world.bob.head!.receipts.owed).toHaveLength(3);
+    Object.assign(world.bob.cluster, { answerSign });
+    await world.run(200_000);
+    expect(deliveredTo(world.bob)).toHaveLength(11);
+    // What crypto lost was asked for again.
+    expect(await receiptsOf(world)).toHaveLength(10);
+  });
+
   test('that crypto does not sign cost nothing but themselves', async () => {
     const world = createWorld({ seed: 94 });
     world.send('alice', 'first');

@@ -69,6 +69,18 @@ describe('renewal', () => {
     expect(Math.max(...counters)).toBe(12);
   });
 
+  test('leaves packets of one step that are beyond the end to the next session', async () => {
+    const world = createWorld({ seed: 64, limits: { sessionPacketsMax: 3 } });
+    world.send('alice', 'a0');
+    await world.run(1_000);
+    // Five packets at once, and the session has two left.
+    for (let i = 1; i <= 5; i++) world.send('alice', `a${i}`, { payload: 'x'.repeat(400_000) });
+    await world.run(30_000);
+    expect(deliveredTo(world.bob)).toEqual(ids('a', 6));
+    const counters = world.alice.packets.map(parse).flatMap((packet) => (packet.type === 'data' ? [packet.counter] : []));
+    expect(Math.max(...counters)).toBe(3);
+  });
+
   test('a counter beyond the end is refused, whoever sealed it', async () => {
     const world = createWorld({ seed: 63 });
     world.send('alice', 'm');

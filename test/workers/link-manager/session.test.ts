@@ -312,6 +312,21 @@ describe('sessions', () => {
     expect(deliveredTo(world.bob)).toEqual(['m']);
   });
 
+  test('a cluster that must have the hybrid uses no classical session it has, and comes to a hybrid one', async () => {
+    const world = await readyWorld(33, { keyAgreements: ['classical', 'hybrid-preferred'] });
+    const [first] = world.alice.head!.sessions.ready;
+    expect(first!.suite).toBe('X25519');
+    const clock = { now: world.now, after: () => () => {} };
+    const { machine } = createCluster({ hosts: [alice], members: [alice, bob], clock, random: createChance(3).bytes, keyAgreement: 'hybrid-required' });
+    Object.assign(world.alice.cluster, { machine });
+    world.send('alice', 'after');
+    await world.run(1_000);
+    expect(deliveredTo(world.bob)).toEqual(['first', 'after']);
+    const last = parse(packetsOf(world.alice.packets, 'data').at(-1)!);
+    expect(last.sessionId).not.toBe(first!.id);
+    expect(world.alice.head!.sessions.ready.find(({ id }) => id === last.sessionId)?.suite).toBe('X25519MLKEM768');
+  });
+
   test('a member whose serial rises gets a new session', async () => {
     const world = await readyWorld(30);
     const first = world.alice.head!.sessions.ready[0]!.id;
