@@ -45,8 +45,11 @@ const mayFollow = (before: FlowStatus, status: FlowStatus): boolean => {
 const idOf = (shortHash: string, clientRequestId: string): string => `${shortHash}/${clientRequestId}`;
 const charsOf = ({ flowResult, flowError }: FlowStatus): number => (flowResult?.length ?? 0) + (flowError?.message.length ?? 0);
 
-/** The statuses kept: the one noted longest ago goes first when there are too many, by count or by size. */
-const createKept = (limits: RestLimits) => {
+/**
+ * The statuses kept: those noted longest ago go first when there are too many, by count or by size. Of too many an eighth goes at once:
+ * to find the oldest, a map steps over all that were removed before it.
+ */
+const createKept = ({ statusesKeptMax, statusCharsKeptMax }: RestLimits) => {
   const kept = new Map<string, FlowStatus>();
   let chars = 0;
   const drop = (id: string): void => {
@@ -55,16 +58,20 @@ const createKept = (limits: RestLimits) => {
     chars -= charsOf(status);
     kept.delete(id);
   };
+  const dropOldest = (): void => {
+    const countMax = kept.size > statusesKeptMax ? statusesKeptMax - (statusesKeptMax >> 3) : statusesKeptMax;
+    for (const oldest of kept.keys()) {
+      if (kept.size <= countMax && chars <= statusCharsKeptMax) return;
+      drop(oldest);
+    }
+  };
   return {
     get: (id: string): FlowStatus | undefined => kept.get(id),
     set: (id: string, status: FlowStatus): void => {
       drop(id);
       kept.set(id, status);
       chars += charsOf(status);
-      for (const oldest of kept.keys()) {
-        if (kept.size <= limits.statusesKeptMax && chars <= limits.statusCharsKeptMax) return;
-        drop(oldest);
-      }
+      if (kept.size > statusesKeptMax || chars > statusCharsKeptMax) dropOldest();
     },
     dropUnsettled: (): void => {
       for (const [id, status] of kept) if (!hasEnded(status) || status.flowStatus === 'FAILED') drop(id);

@@ -168,6 +168,13 @@ describe('what is known of flows', () => {
     expect(known()).toEqual([]);
   });
 
+  test('of too many lets the oldest eighth go', () => {
+    const statuses = createFlowStatuses({ ...restLimits, statusesKeptMax: 16 });
+    const ids = Array.from({ length: 17 }, (_, i) => `flow-${i}`);
+    for (const clientRequestId of ids) statuses.note(status('COMPLETED', { clientRequestId }));
+    expect(ids.filter((clientRequestId) => statuses.known({ ...key, clientRequestId }) !== undefined)).toEqual(ids.slice(3));
+  });
+
   test('takes no note of flows that REST did not start', () => {
     const statuses = createFlowStatuses(restLimits);
     statuses.note(status('COMPLETED', { clientRequestId: null }));
