@@ -19,8 +19,8 @@ const main = fileURLToPath(new URL('../../src/cli/flow/replay-main.ts', import.m
 const project = mkdtempSync(join(tmpdir(), 'cordage-replay-test-'));
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-/** Line 10 is where the flow goes on after its first sleep, line 11 where it waits. */
-const source = `import { startableFlow } from '@cordage/flow-sdk';
+/** Line 10 is where the flow goes on after its first sleep, line 11 where it waits; the other flow waits in a sub-flow. */
+const source = `import { startableFlow, subFlow } from '@cordage/flow-sdk';
 
 type Input = { readonly times: number };
 
@@ -35,6 +35,22 @@ export const waits = startableFlow({
     return doubled;
   },
 });
+
+const pause = subFlow({
+  name: 'test.Pause',
+  run: async (ctx, milliseconds: number) => {
+    await ctx.sleep(milliseconds);
+  },
+});
+export const deep = startableFlow({
+  name: 'test.Deep',
+  protocol: { name: 'test.protocol', versions: [1] },
+  run: async (ctx) => {
+    const sessions = [ctx.initiate('CN=Bob, O=B, L=Paris, C=FR')];
+    await ctx.sendAll('hello', sessions);
+    await ctx.subFlow(pause, 5);
+  },
+});
 `;
 
 const bundleOf = async (text: string): Promise<{ bundle: string; sourceMap: string }> => {
@@ -47,12 +63,12 @@ const flowId = '00000000-0000-4000-8000-000000000001';
 const me = { x500Name: 'CN=Alice, O=A, L=London, C=GB', groupId: 'g', shortHash: 'AAAAAAAAAAAA' };
 
 /** The journal of a run whose first so many sleeps are over, as the engine would have written it. */
-const journalOf = async (bundle: string, input: unknown, sleepsOver: number): Promise<Stored[]> => {
+const journalOf = async (bundle: string, input: unknown, sleepsOver: number, flowClassName = 'test.Waits'): Promise<Stored[]> => {
   const sandbox = createTrustingSandbox();
   const start = { type: 'input' as const, json: JSON.stringify(input), context: {} };
   const begun: Stored[] = [{ position: 0, value: { type: 'start', v: 1, at: 1_000, flags: [], start, asked: [] } }];
   const { steps: _steps, ...replay } = replayOf(begun)!;
-  const fresh: Fresh = { ...replay, code: bundle, me, flowClassName: 'test.Waits', journal: [] };
+  const fresh: Fresh = { ...replay, code: bundle, me, flowClassName, journal: [] };
   const completions: Completion[] = Array.from({ length: sleepsOver }, (_, op) => ({ op, type: 'answer', json: '{}' }));
   const [result] = await sandbox.run([{ flowId, compartment: 'test', at: 1_000, fresh, completions }]);
   if (result?.type !== 'ran') throw new Error(JSON.stringify(result));
@@ -63,12 +79,12 @@ const journalOf = async (bundle: string, input: unknown, sleepsOver: number): Pr
   });
 };
 
-const orderFile = async (code: { bundle: string; sourceMap: string }, items: readonly Stored[], name: string): Promise<string> => {
+const orderFile = async (code: { bundle: string; sourceMap: string }, items: readonly Stored[], name: string, flowClassName = 'test.Waits'): Promise<string> => {
   const flow: ReplayOrder['flow'] = {
     status: { holdingIdentityShortHash: me.shortHash, clientRequestId: 'r1', flowId, flowStatus: 'RUNNING', flowResult: null, flowError: null, timestamp: 1 },
     flowId,
     kind: 'rest',
-    flowClassName: 'test.Waits',
+    flowClassName,
     ...me,
     startedBy: 'admin',
     cpkHash: 'A'.repeat(64),
@@ -107,6 +123,13 @@ describe('a replay', () => {
     expect(output).toContain('2 steps replayed, as they were.');
     expect(output).toContain('in ctx.sleep at flows.ts:11:');
     expect(output).toContain('#1 waits for the end of its sleep at 1970-01-01T00:00:05.000Z');
+    expect(status).toBe(0);
+  });
+
+  test('finds the place in a sub-flow too; sessions stay what the SDK knows them as', async () => {
+    const items = await journalOf(code.bundle, {}, 1, 'test.Deep');
+    const { code: status, output } = await ended(startReplay(await orderFile(code, items, 'deep.json', 'test.Deep')));
+    expect(output).toMatch(/in ctx\.sleep at flows\.ts:20:\d+\n {2}in ctx\.subFlow at flows\.ts:29:/);
     expect(status).toBe(0);
   });
 

@@ -10,7 +10,7 @@ import { shown } from '../arguments.ts';
 export type Standing = {
   /** The app, its flows watched. */
   watch(app: unknown): unknown;
-  /** Calls without an answer, the outermost first: `ctx.db.find at flows.ts:12:30`. */
+  /** Calls without an answer, the innermost first: `ctx.db.find at flows.ts:12:30`. */
   waiting(): string[];
   /** What the flow threw, and where. */
   thrown(): string | undefined;
@@ -30,6 +30,7 @@ export const createStanding = ({ filename, sourceMap }: StandingOptions): Standi
   const map = sourceMap === undefined ? undefined : new SourceMap(JSON.parse(sourceMap) as ConstructorParameters<typeof SourceMap>[0]);
   const frame = frameOf(filename);
   const calls = new Map<number, { readonly name: string; readonly place: string }>();
+  const known = new WeakSet<object>();
   let count = 0;
   let thrown: string | undefined;
 
@@ -48,29 +49,35 @@ export const createStanding = ({ filename, sourceMap }: StandingOptions): Standi
     const settled = (): void => void calls.delete(id);
     answer.then(settled, settled);
   };
-  /** The same object, its functions watched; promises and plain values pass. */
-  const watched = (value: unknown, name: string): unknown => {
-    if (typeof value !== 'object' || value === null || value instanceof Promise || Array.isArray(value)) return value;
-    const source = value as Record<string, unknown>;
-    if (!Object.values(source).some((one) => typeof one === 'function' || (typeof one === 'object' && one !== null))) return value;
-    // Not the object itself: what is frozen must be shown as it is.
-    return new Proxy({}, { get: (_target, key) => watchedProperty(source, String(key), `${name}.${String(key)}`), has: (_target, key) => key in source, ownKeys: () => Reflect.ownKeys(source), getOwnPropertyDescriptor: (_target, key) => ({ ...Reflect.getOwnPropertyDescriptor(source, key), configurable: true }) });
+  /** Puts a watching function in place of each one: in the object itself, since the SDK knows sessions by their identity. */
+  const instrument = (value: unknown, name: string): unknown => {
+    if (typeof value !== 'object' || value === null || known.has(value)) return value;
+    known.add(value);
+    for (const [key, { value: held, writable }] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
+      if (typeof held === 'function' && writable === true) (value as Record<string, unknown>)[key] = watchedCall(value, held as Call, `${name}.${key}`);
+      else if (isPart(held)) instrument(held, `${name}.${key}`);
+    }
+    return value;
   };
-  const watchedProperty = (source: Record<string, unknown>, key: string, name: string): unknown => {
-    const value = source[key];
-    if (typeof value !== 'function') return key === 'me' ? value : watched(value, name);
-    return (...given: unknown[]): unknown => {
-      const answer: unknown = value.apply(source, given.map((one) => (isFlow(one) ? watchFlow(one) : one)));
+  const watchedCall =
+    (owner: object, call: Call, name: string): Call =>
+    (...given) => {
+      const answer = call.apply(owner, given.map(watchedArgument));
       noteCall(name, answer);
-      return isSession(answer) ? watched(answer, 'session') : answer;
+      return isSession(answer) ? instrument(answer, 'session') : answer;
     };
+  /** Sub-flows, and work that is handed a context of its own. */
+  const watchedArgument = (given: unknown): unknown => {
+    if (isFlow(given)) return watchFlow(given);
+    if (typeof given !== 'function') return given;
+    return (...inner: unknown[]): unknown => (given as Call)(...inner.map((one) => (isContext(one) ? instrument(one, 'ctx') : one)));
   };
   const watchFlow = (flow: Flow): Flow => {
     // Called as the engine and the SDK call it.
     const run = flow.run as (ctx: unknown, argument: unknown) => Promise<unknown>;
     const runWatched = async (ctx: unknown, argument: unknown): Promise<unknown> => {
       try {
-        return await run(watched(ctx, 'ctx'), isSession(argument) ? watched(argument, 'session') : argument);
+        return await run(instrument(ctx, 'ctx'), isSession(argument) ? instrument(argument, 'session') : argument);
       } catch (error) {
         if (error instanceof Error) thrown = [`${error.name}: ${error.message}`, ...placesOf(error.stack ?? '').map((place) => `  at ${place}`)].join('\n');
         throw error;
@@ -90,5 +97,11 @@ export const createStanding = ({ filename, sourceMap }: StandingOptions): Standi
   };
 };
 
-const isFlow = (value: unknown): value is Flow => typeof value === 'object' && value !== null && 'cordageFlow' in value && value.cordageFlow === 1;
-const isSession = (value: unknown): boolean => typeof value === 'object' && value !== null && 'counterparty' in value && 'receive' in value;
+type Call = (...given: unknown[]) => unknown;
+
+const has = (value: unknown, ...names: readonly string[]): boolean => typeof value === 'object' && value !== null && names.every((name) => name in value);
+const isFlow = (value: unknown): value is Flow => has(value, 'cordageFlow', 'declaration', 'run');
+const isSession = (value: unknown): boolean => has(value, 'counterparty', 'receive', 'send');
+const isContext = (value: unknown): boolean => has(value, 'initiate', 'subFlow');
+/** A part of the context: an object of functions, such as `ctx.db`. */
+const isPart = (value: unknown): boolean => typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype && Object.values(value).some((one) => typeof one === 'function');
