@@ -119,7 +119,7 @@ export const flowLimitsDefault: FlowLimits = {
   operationCharsMax: 1_100_000,
   messageCharsMax: 8_100_000,
   stepCharsMax: 10_000_000,
-  answerCharsMax: 32_000_000,
+  answerCharsMax: 12_000_000,
   resultCharsMax: 250_000,
   errorCharsMax: 2_000,
   sessionsMax: 1_000,

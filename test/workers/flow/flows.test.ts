@@ -46,6 +46,13 @@ describe('a flow that REST starts', () => {
     expect(await world.run('Alice', 'test.Throw')).toMatchObject({ flowStatus: 'FAILED', flowResult: null, flowError: { type: 'FLOW_FAILED', message: 'the app says no' } });
   });
 
+  test('that throws tells the place to who mends it, and not to who called it', async () => {
+    const { flowError } = await world.run('Alice', 'test.Throw');
+    expect(Object.keys(flowError!)).toEqual(['type', 'message']);
+    const line = world.logged.findLast(({ event }) => event === 'flow-failed');
+    expect(line).toMatchObject({ error: { at: [expect.stringMatching(/^bundle\.js:1:\d+$/)] } });
+  });
+
   test('writes to the log of the worker, under its own name', async () => {
     await world.run('Alice', 'test.Log');
     const line = world.logged.find(({ event }) => event === 'flow-says');
