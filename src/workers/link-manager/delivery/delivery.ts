@@ -15,6 +15,7 @@
  * - **D4** at most a window is under way, so a dead peer costs storage and one packet per back-off;
  * - **D5** an acknowledgement counts only for the stream that the session it came by was agreed for.
  */
+import { backOff } from '../back-off.ts';
 import type { LinkManagerLimits } from '../config.ts';
 import type { Backlog, OutboundItem } from './backlog.ts';
 import { encodeMessage, messagesBytesMax, type BodyHeader, type DataBody } from './body.ts';
@@ -70,19 +71,11 @@ export const newInbound: Inbound = { stream: null, delivered: 0, owed: 0, ackAt:
 
 export const hasOutstanding = (outbound: Outbound): boolean => outbound.next - 1 > outbound.floor;
 
-/** A number in [0.75, 1.25) that is the same for the same text (FNV-1a): jitter without chance. */
-const jitter = (text: string): number => {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return 0.75 + hash / 2 ** 33;
-};
-
-const backOff = (outbound: Outbound, repeats: number, min: number, max: number): number =>
-  Math.round(Math.min(min * 2 ** Math.min(repeats, 20), max) * jitter(`${outbound.stream}/${outbound.floor}/${repeats}`));
+const waitOf = (outbound: Outbound, repeats: number, min: number, max: number): number => backOff({ of: `${outbound.stream}/${outbound.floor}`, repeats, min, max });
 
 /** When to repeat if nothing is heard. */
 export const resendTime = (outbound: Outbound, now: number, limits: LinkManagerLimits): number =>
-  now + backOff(outbound, outbound.resends, limits.resendMsMin, limits.resendMsMax);
+  now + waitOf(outbound, outbound.resends, limits.resendMsMin, limits.resendMsMax);
 
 // ── Outbound ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +171,7 @@ export const markSent = (outbound: Outbound, last: number): Outbound => ({ ...ou
 export const hold = (outbound: Outbound, now: number, limits: LinkManagerLimits): Outbound => ({
   ...outbound,
   holds: outbound.holds + 1,
-  holdAt: now + backOff(outbound, outbound.holds, limits.holdMsMin, limits.holdMsMax),
+  holdAt: now + waitOf(outbound, outbound.holds, limits.holdMsMin, limits.holdMsMax),
 });
 
 /** The earliest time at which one of these runs out of time, or the one given. */

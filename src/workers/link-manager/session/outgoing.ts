@@ -8,6 +8,7 @@
  *        again, with its cookie
  */
 import { toBase64url } from '../../../cipher/bytes.ts';
+import { backOff } from '../back-off.ts';
 import type { LinkManagerLimits } from '../config.ts';
 import { initiatorSeedLength } from './agreement.ts';
 import { beginHandshake, completeInitiator, finishInitiator, hearResponderHello, initiatorSigningInput } from './handshake.ts';
@@ -17,9 +18,8 @@ import type { Packet, PacketOf } from './packet.ts';
 import { refused, type Outgoing, type Refused, type Sessions } from './state.ts';
 import { saidInHellos } from './transcript.ts';
 
-/** Exponential, without jitter: only one side of a pair has a handshake under way. */
-const backOff = (limits: LinkManagerLimits, repeats: number): number =>
-  Math.min(limits.handshakeResendMsMin * 2 ** Math.min(repeats, 20), limits.handshakeResendMsMax);
+const waitOf = (limits: LinkManagerLimits, of: string, repeats: number): number =>
+  backOff({ of, repeats, min: limits.handshakeResendMsMin, max: limits.handshakeResendMsMax });
 
 const helloOf = ({ hello, cookie }: Outgoing): Packet => ({ ...hello, cookie });
 
@@ -39,7 +39,7 @@ export const giveUp = (sessions: Sessions, { now, limits }: SessionContext): Ses
   ...sessions,
   outgoing: null,
   attempts: sessions.attempts + 1,
-  notBefore: now + backOff(limits, sessions.attempts),
+  notBefore: now + waitOf(limits, sessions.outgoing?.hello.sessionId ?? '', sessions.attempts),
 });
 
 const signRequestOf = (outgoing: Outgoing): SignRequest | undefined => {
@@ -111,7 +111,7 @@ export const repeatOutgoing = async (sessions: Sessions, outgoing: Outgoing, con
   const sign = signRequestOf(outgoing);
   if (sign !== undefined) return { ...heard({ ...sessions, outgoing: { ...outgoing, resendAt: now + limits.signatureRepeatMs } }), sign };
   if (phase.type === 'handshake-sent' && outgoing.resends >= limits.handshakeResendsMax) return heard(giveUp(sessions, context));
-  const next = { ...outgoing, sentAt: now, resends: outgoing.resends + 1, resendAt: now + backOff(limits, outgoing.resends + 1) };
+  const next = { ...outgoing, sentAt: now, resends: outgoing.resends + 1, resendAt: now + waitOf(limits, hello.sessionId, outgoing.resends + 1) };
   const packet = phase.type === 'handshake-sent' ? handshakeOf('initiator-handshake', hello.sessionId, phase.sealed) : helloOf(outgoing);
   return heard({ ...sessions, outgoing: next }, [packet]);
 };
