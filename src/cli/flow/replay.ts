@@ -20,7 +20,7 @@ export const replayUsage = `cordage flow replay <shortHash> <clientRequestId|flo
   nothing. At the journal's end it says where the code stands and what it waits for, or how it ended; where the code asks for
   something else than the journal has, it shows both, with exit status 1.
   --project        folder of the application's sources, for breakpoints and places (default: the working directory)
-  --inspect        waits for a debugger; breakpoints in the TypeScript sources stop there
+  --inspect        waits for a debugger (VS Code: attach to the port; Chrome: chrome://inspect); breakpoints in the TypeScript sources stop there
   --inspect-brk    the same, and stops before the first line
   --inspect-port   where the debugger finds it (default 9229)
 ${connectionUsage}`;
