@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { fromBase64url, textOf } from '../../../src/cipher/bytes.ts';
+import { database as tablesOf, migration, type Migration } from '../../../src/flow-sdk/flow-sdk.ts';
 import { dbToAllCpi } from '../../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../../src/messages/db-to-all.virtual-node.ts';
 import { cpkChunkBytesMax, dbToFlowCpk } from '../../../src/messages/db-to-flow.cpk.ts';
@@ -9,10 +10,12 @@ import { recordValueCharsMax } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
+import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import { uploadIdleMsMax, uploadsOpenMax, uploadStatusAgeMsMax } from '../../../src/workers/db/config.ts';
 import { onCpi } from '../../../src/workers/db/on-cpi.ts';
+import { onVirtualNode } from '../../../src/workers/db/on-virtual-node.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { chunksOf, groupIdA, groupIdB, makeCpi, makeSigner, staticPolicy, uploadNow, type Chunk, type TestSigner } from './packages.ts';
 import { answerBatch, codeOf, read, request } from './requests.ts';
@@ -212,6 +215,32 @@ describe('force', () => {
     expect(effects[3]).toMatchObject({ key: old.fullChecksum, value: expect.stringContaining('"body":null') as string });
     // Flows that are under way keep the code they started with.
     expect(await transactOn(database, (tx) => tx.cpis.findCode([old.cpks[0]!.hash]))).toHaveLength(1);
+  });
+
+  test('brings the vaults up to date, or is refused whole where one of them cannot follow', async () => {
+    const tables = tablesOf<any>();
+    const first = migration('0001-stock', [tables.schema.createTable('stock').addColumn('item', 'text')]);
+    const second = migration('0002-pieces', [tables.schema.alterTable('stock').addColumn('pieces', 'integer', (column) => column.defaultTo(1))]);
+    const edited = migration('0001-stock', [tables.schema.createTable('stock').addColumn('item', 'varchar(5)')]);
+    const fileOf = (...migrations: readonly Migration[]) =>
+      makeCpi({ signer: trusted.signer, schema: JSON.stringify({ version: 1, entities: [], migrations: migrations.map(({ name, operations }) => ({ name, operations })) }) });
+    const { effects } = await upload(await fileOf(first));
+    const old = read(dbToAllCpi, effects.at(-1)!).body;
+    const nodes = [testVirtualNode(old), testVirtualNode(old)];
+    const body = (x500Name: string) => ({ type: 'create' as const, cpiFileChecksum: old.fullChecksum, x500Name });
+    for (const { holdingIdentity } of nodes) await answerBatch(onVirtualNode(silentLog), { transact: (work) => transactOn(database, work), now: uploadNow }, request(restToDbVirtualNode, body(holdingIdentity.x500Name), { id: holdingIdentity.shortHash }));
+    const columns = async (): Promise<string[]> =>
+      (await database.sql<{ column_name: string }[]>`select column_name from information_schema.columns where table_name = 'stock' and table_schema like 'vnode_vault_%' order by table_schema, ordinal_position`).map(({ column_name }) => column_name);
+    expect(await columns()).toEqual(['item', 'item']);
+
+    const before = await ids();
+    const { status } = await upload(await fileOf(edited, second), { force: true });
+    expect(status).toMatchObject({ code: 'DB_CPI_INVALID', message: expect.stringMatching(/migration 0001-stock of app was applied as [0-9a-f]{64} and is [0-9a-f]{64} now/) as string });
+    expect(await ids()).toEqual(before);
+    expect(await columns()).toEqual(['item', 'item']);
+
+    expect((await upload(await fileOf(first, second), { force: true })).status).toEqual(ok);
+    expect(await columns()).toEqual(['item', 'pieces', 'item', 'pieces']);
   });
 
   test('there must be something to replace, and of the same group', async () => {

@@ -37,12 +37,12 @@ export const staticPolicy = (groupId: string, members: readonly Record<string, u
 export const groupIdA = '8c5a9a2e-6f0b-4b8c-9a55-0d6b6d1f5a10';
 export const groupIdB = '1c5a9a2e-6f0b-4b8c-9a55-0d6b6d1f5a11';
 
-export type CpiOptions = { readonly signer: Signer; readonly version?: string; readonly code?: string; readonly sourceMap?: string; readonly groupPolicy?: string };
+export type CpiOptions = { readonly signer: Signer; readonly version?: string; readonly code?: string; readonly sourceMap?: string; readonly schema?: string; readonly groupPolicy?: string };
 
 /** One CPK in one CPB in one CPI. */
-export const makeCpi = async ({ signer, version = '1.0', code = 'var cordageApp={flows:[]};', sourceMap, groupPolicy = staticPolicy(groupIdA) }: CpiOptions): Promise<Uint8Array> => {
+export const makeCpi = async ({ signer, version = '1.0', code = 'var cordageApp={flows:[]};', sourceMap, schema, groupPolicy = staticPolicy(groupIdA) }: CpiOptions): Promise<Uint8Array> => {
   const name = { name: 'app', version };
-  const cpk = await writeCpk({ ...name, bundle: utf8(code), ...(sourceMap === undefined ? {} : { sourceMap: utf8(sourceMap) }), flows: [{ name: 'com.example.Ping', kind: 'startable' }] }, signer);
+  const cpk = await writeCpk({ ...name, bundle: utf8(code), ...(sourceMap === undefined ? {} : { sourceMap: utf8(sourceMap) }), ...(schema === undefined ? {} : { schema: utf8(schema) }), flows: [{ name: 'com.example.Ping', kind: 'startable' }] }, signer);
   const cpb = await writeCpb({ ...name, cpks: new Map([[cpkFileName(name), cpk]]) }, signer);
   return writeCpi({ ...name, cpb, groupPolicy }, signer);
 };

@@ -185,10 +185,10 @@ describe('bounds', () => {
     expect(outcomes.map(codeOf)).toEqual(['DB_QUERY_TIMEOUT', 'done']);
     expect(performance.now() - started).toBeLessThan(2 * queryMsMax + 3_000);
     const [row] = await database.transact(async (statement) => {
-      await transactOn(database, (tx) => tx.tables.run([]));
-      return statement<{ timeout: string }[]>`select current_setting('statement_timeout') as timeout`;
+      await createPostgresDbTx(statement).tables.run([{ shortHash: app.shortHash, statement: tables.selectFrom('account').select('id').toOperationNode() as TableCall['statement'] }]);
+      return statement<{ statement: string; lock: string; role: string }[]>`select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock, current_setting('role') as role`;
     });
-    expect(row!.timeout).toBe('30s');
+    expect({ ...row }).toEqual({ statement: '30s', lock: '10s', role: 'none' });
   });
 });
 
@@ -344,7 +344,7 @@ describe('indexes of entities', () => {
       return results;
     });
     expect(found).toMatchObject({ type: 'done', reply: { items: [{ id: 'id-500' }, { id: 'id-501' }, { id: 'id-502' }] } });
-    const [row] = await database.sql<{ scans: number }[]>`select coalesce(sum(idx_scan), 0)::int as scans from pg_stat_all_indexes where schemaname = ${schema} and indexrelname not in ('entity_pkey', 'entity_fields')`;
+    const [row] = await database.sql<{ scans: number }[]>`select coalesce(sum(idx_scan), 0)::int as scans from pg_stat_all_indexes where schemaname = ${schema} and relname = 'entity' and indexrelname not in ('entity_pkey', 'entity_fields')`;
     expect(row!.scans).toBeGreaterThan(0);
   });
 });
