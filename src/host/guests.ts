@@ -31,6 +31,8 @@ export type GuestExit =
   | { readonly type: 'time'; readonly message: string; readonly work: GuestWork }
   /** It outgrew its memory; which work did it is not known when V8 ended the process by itself. */
   | { readonly type: 'memory'; readonly message: string; readonly work?: GuestWork }
+  /** It never was ready: no work of it is to blame. */
+  | { readonly type: 'unready'; readonly message: string }
   /** It ended by itself: a fault of its module, or of the runtime under what its module ran. */
   | { readonly type: 'crash'; readonly message: string };
 
@@ -106,15 +108,16 @@ export const startGuest: StartGuest = (options) => {
     execArgv: [`--max-old-space-size=${limits.heapMbMax}`, '--permission', '--allow-fs-read=*', '--allow-worker', '--no-warnings'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  const written: Written = { first: '', last: '' };
+  const written: Written = { first: '', last: '', isReady: false };
   child.stderr?.on('data', (chunk: Uint8Array) => {
     written.first = (written.first + String(chunk)).slice(0, writtenCharsMax);
     written.last = (written.last + String(chunk)).slice(-writtenCharsMax);
   });
   const late = setTimeout(() => child.kill('SIGKILL'), limits.startMsMax);
   child.on('message', (frame: GuestFrame) => {
-    if (frame.type === 'ready') clearTimeout(late);
-    else onMessage(frame.message);
+    if (frame.type === 'message') return onMessage(frame.message);
+    written.isReady = true;
+    clearTimeout(late);
   });
   const ended = endOf(child, options, written);
   void ended.then(() => clearTimeout(late));
@@ -129,8 +132,8 @@ export const startGuest: StartGuest = (options) => {
   };
 };
 
-/** To its standard error. */
-type Written = { first: string; last: string };
+/** What it wrote to its standard error, and whether it ever was ready. */
+type Written = { first: string; last: string; isReady: boolean };
 
 type Ending = Promise<void> & { byUs?: boolean };
 
@@ -143,14 +146,15 @@ const endOf = (child: ChildProcess, { onExit }: GuestOptions, written: Written):
       onExit(exit);
       resolve();
     };
-    child.on('error', (error) => end({ type: 'crash', message: error.message }));
+    // It could not be started, or not be sent to; the latter ends soon by itself.
+    child.on('error', (error) => child.pid === undefined && end({ type: 'unready', message: error.message }));
     // Not `exit`: what the guest wrote last is still on its way then.
     child.on('close', (code, signal) => end(ending.byUs === true ? { type: 'ended' } : exitOf(written, code, signal)));
   });
   return ending;
 };
 
-const exitOf = ({ first, last }: Written, code: number | null, signal: string | null): GuestExit => {
+const exitOf = ({ first, last, isReady }: Written, code: number | null, signal: string | null): GuestExit => {
   const [, lastWords] = last.split(lastWordsMark);
   // Only the watch writes that.
   if (lastWords !== undefined) return JSON.parse(lastWords) as GuestExit;
@@ -158,5 +162,5 @@ const exitOf = ({ first, last }: Written, code: number | null, signal: string | 
   const fatal = /^(?:FATAL ERROR|# Fatal .*?): (.*)$/m.exec(first)?.[1];
   if (fatal !== undefined && /heap|allocation/i.test(fatal)) return { type: 'memory', message: fatal };
   const said = fatal ?? first.trim().slice(0, 500);
-  return { type: 'crash', message: `it ended with ${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` };
+  return { type: isReady ? 'crash' : 'unready', message: `it ended with ${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` };
 };

@@ -70,9 +70,14 @@ describe('a guest', () => {
     expect(await exit).toMatchObject({ type: 'crash', message: expect.stringContaining(said) as unknown });
   });
 
-  test('whose module does not exist says so', async () => {
+  test('whose module does not exist was never ready, and says why', async () => {
     const { exit } = start({}, new URL('./no-such-module.ts', import.meta.url));
-    expect(await exit).toMatchObject({ type: 'crash', message: expect.stringContaining('no-such-module') as unknown });
+    expect(await exit).toMatchObject({ type: 'unready', message: expect.stringContaining('no-such-module') as unknown });
+  });
+
+  test('that is not ready in time is ended, and no work is blamed', async () => {
+    const { exit } = start({ startMsMax: 1 });
+    expect(await exit).toMatchObject({ type: 'unready' });
   });
 
   test('that is ended by us says so, and hears nothing more', async () => {

@@ -280,6 +280,16 @@ describe('flow code that takes too much', () => {
     await sandbox.close();
   });
 
+  test('a process that cannot be started fails no flow: the shell is told to try again', async () => {
+    const broken: StartGuest = ({ onExit }) => {
+      setImmediate(() => onExit({ type: 'unready', message: 'no more processes' }));
+      return { post: () => {}, terminate: async () => {} };
+    };
+    const sandbox = createFlowSandbox({ startGuest: broken, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { guestSpareCount: 0 } });
+    for (let i = 0; i < 3; i++) await expect(sandbox.run([begin('test.Wait')])).rejects.toMatchObject({ code: 'FLOW_SANDBOX_NOT_STARTED', operational: true });
+    await sandbox.close();
+  });
+
   test('a process that ends by itself is started again, and what ran on it is lost, not failed', async () => {
     let starts = 0;
     const stops: ((exit: { type: 'crash'; message: string }) => void)[] = [];

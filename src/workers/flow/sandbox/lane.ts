@@ -21,7 +21,7 @@ export type LaneOptions = { readonly limits: LaneLimits; readonly spares: Spares
 
 export type LaneLoss = {
   readonly type: 'lost';
-  readonly cause: 'time' | 'memory' | 'crash' | 'closed';
+  readonly cause: 'time' | 'memory' | 'crash' | 'unready' | 'closed';
   readonly reason: string;
   /** Places in the batch of the turns that may have done it: the one that was running, or all, where that is not known. */
   readonly suspects: readonly number[];
@@ -175,7 +175,7 @@ const end = (state: State, guest: Guest, exit: GuestExit): void => {
   const [oldest] = state.batches.keys();
   clear(state);
   const cause = exit.type === 'ended' ? 'closed' : exit.type;
-  if (cause === 'crash') state.options.log.error('flow-sandbox-guest-crashed', { exit });
+  if (cause === 'crash' || cause === 'unready') state.options.log.error('flow-sandbox-guest-crashed', { exit });
   const reason = reasonOf(exit);
   for (const [batch, { turns, resolve }] of batches) {
     resolve({ type: 'lost', cause, reason, suspects: batch === oldest ? suspectsOf(exit, batch, turns) : [] });
@@ -183,13 +183,13 @@ const end = (state: State, guest: Guest, exit: GuestExit): void => {
 };
 
 const suspectsOf = (exit: GuestExit, batch: number, turns: readonly Turn[]): number[] => {
-  if (exit.type === 'ended') return [];
+  if (exit.type === 'ended' || exit.type === 'unready') return [];
   const work = 'work' in exit ? exit.work : undefined;
   return work?.batch === batch ? [work.turn] : turns.map((_, place) => place);
 };
 
 const reasonOf = (exit: GuestExit): string => {
   if (exit.type === 'ended') return 'the sandbox is closed';
-  const what = { time: 'a flow ran too long', memory: 'a flow used too much memory', crash: 'the sandbox process ended' }[exit.type];
+  const what = { time: 'a flow ran too long', memory: 'a flow used too much memory', crash: 'the sandbox process ended', unready: 'the sandbox process did not start' }[exit.type];
   return `${what} (${exit.message})`;
 };

@@ -75,7 +75,7 @@ export const createPooledSandbox = (options: PoolOptions): Sandbox => {
   };
   return {
     run: (turns) => {
-      if (pool.closed) return Promise.reject(new SandboxError('the sandbox is closed'));
+      if (pool.closed) return Promise.reject(new SandboxError('FLOW_SANDBOX_CLOSED', 'the sandbox is closed'));
       return runTurns(pool, turns);
     },
     holds: (flowId) => laneOf(pool, flowId) !== undefined,
@@ -145,6 +145,8 @@ const runTurns = async (pool: Pool, turns: readonly Turn[]): Promise<readonly Tu
 const runOn = async (pool: Pool, lane: Lane, turns: readonly Turn[], places: readonly number[], results: TurnResult[]): Promise<void> => {
   const run = await lane.run(places.map((place) => turns[place]!));
   if (run.type === 'lost') {
+    // Nothing of these flows is to blame: the shell waits, and tries all again.
+    if (run.cause === 'unready') throw new SandboxError('FLOW_SANDBOX_NOT_STARTED', run.reason);
     takeLoss(pool, run, places, turns);
     for (const place of places) results[place] = { type: 'lost', reason: run.reason };
     return;
@@ -174,7 +176,7 @@ const placeOf = (compartment: string, count: number): number => {
 
 /** One suspect that is known confines its compartment; where any of many may have done it, each is tried first. */
 const takeLoss = ({ options, quarantine, stops }: Pool, { cause, reason, suspects }: LaneLoss, places: readonly number[], turns: readonly Turn[]): void => {
-  if (cause === 'closed' || suspects.length === 0) return;
+  if (suspects.length === 0) return;
   stops.add(1, { reason: cause });
   const accused = suspects.map((i) => turns[places[i]!]!);
   options.log.warn('flow-sandbox-guest-stopped', { suspects: accused.slice(0, 10).map(({ flowId }) => flowId), suspectCount: accused.length, reason });

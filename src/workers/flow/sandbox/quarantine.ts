@@ -170,7 +170,7 @@ const hold = async (state: State, trial: Trial): Promise<void> => {
 
 /** Alone, a turn's time is its own. Memory may be another's that lives there, so it is tried once more on a new guest. */
 const sentence = (state: State, { flowId, compartment }: Turn, loss: LaneLoss): TurnResult => {
-  if (loss.cause === 'closed') return { type: 'lost', reason: loss.reason };
+  if (loss.suspects.length === 0) return { type: 'lost', reason: loss.reason };
   confine(state, compartment);
   if (!state.suspects.delete(flowId) && loss.cause !== 'time') {
     remember(state.suspects).add(flowId);

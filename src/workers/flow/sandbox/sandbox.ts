@@ -116,11 +116,12 @@ export type FaultCode =
 
 /** The sandbox itself could not work; the shell tries again. */
 export class SandboxError extends Error {
-  readonly code = 'FLOW_SANDBOX_CLOSED';
+  readonly code: 'FLOW_SANDBOX_CLOSED' | 'FLOW_SANDBOX_NOT_STARTED';
   /** For the shell: no record is at fault. */
   readonly operational = true;
-  constructor(message: string) {
+  constructor(code: SandboxError['code'], message: string) {
     super(message);
     this.name = 'SandboxError';
+    this.code = code;
   }
 }
