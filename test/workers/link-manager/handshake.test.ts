@@ -28,9 +28,10 @@ import { alice, bob, groupId, linkKey, tag, type Party } from './cluster-fixture
 
 const vectorsUrl = new URL('./vectors/handshake-v2.json', import.meta.url);
 const hashOf = (party: Party): string => toBase64url(sha256(party.keys.publicKey));
-type Terms = { readonly mode: ProtocolMode; readonly keyAgreement: KeyAgreement };
-const peeringOf = ({ mode, keyAgreement }: Terms, own: Party, peer: Party, [ownSerial, peerSerial]: readonly [number, number]): Peering => ({
-  groupId, mode, ownSerial, peerSerial, ownKeyHash: hashOf(own), ownCertificates: [], peerName: peer.name, sessionTrustRoots: null, offer: offerOf(keyAgreement),
+/** `certificates`: of either side; nobody looks into them here. */
+type Terms = { readonly mode: ProtocolMode; readonly keyAgreement: KeyAgreement; readonly certificates?: readonly string[] };
+const peeringOf = ({ mode, keyAgreement, certificates = [] }: Terms, own: Party, peer: Party, [ownSerial, peerSerial]: readonly [number, number]): Peering => ({
+  groupId, mode, ownSerial, peerSerial, ownKeyHash: hashOf(own), ownCertificates: certificates, peerName: peer.name, sessionTrustRoots: null, offer: offerOf(keyAgreement),
   peerKeys: [{ hash: hashOf(peer), publicKey: toBase64url(peer.keys.publicKey), spec: 'EdDSA' }],
 });
 const counted = (from: number, length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (from + i) % 256);
@@ -91,6 +92,7 @@ const computeVectors = async (terms: Terms): Promise<Record<string, string>> => 
   return {
     mode: terms.mode,
     suite: incoming.answer.suite,
+    ...(terms.certificates === undefined ? {} : { certificates: terms.certificates.join(' ') }),
     groupId,
     initiatorSessionPublicKey: toHex(alice.keys.publicKey),
     responderSessionPublicKey: toHex(bob.keys.publicKey),
@@ -131,6 +133,7 @@ const frozen: readonly Terms[] = [
   hybrid,
   { mode: 'Authentication', keyAgreement: 'hybrid-preferred' },
   { mode: 'Authenticated_Encryption', keyAgreement: 'classical' },
+  { mode: 'Authenticated_Encryption', keyAgreement: 'hybrid-required', certificates: [toBase64url(counted(30, 40)), toBase64url(counted(90, 50))] },
 ];
 
 describe('the handshake, version 2', () => {

@@ -97,6 +97,30 @@ describe('the machine of a pair', () => {
     expect(reads).toBeLessThanOrEqual(8);
   });
 
+  test('a peer that is gone, with a long backlog, takes one packet of a batch and holds nobody up', async () => {
+    const { machine } = cluster([alice], [alice, bob, carol]);
+    const key = pairTagOf(groupId, alice.name, carol.name);
+    const sends = (from: number, count: number) => Array.from({ length: count }, (_, i) => sendEvent(alice, bob, `to Bob ${from + i}`));
+    const first = await machine.step(
+      [
+        { key: tag, head: undefined, items: undefined, events: sends(0, 500) },
+        { key, head: undefined, items: undefined, events: [sendEvent(alice, carol, 'first')] },
+      ],
+      1_000,
+    );
+    const heads = first.map((output) => (output.type === 'next' ? output.head! : undefined));
+    // Later Bob still says nothing; Carol's next message comes in the same batch as his pair's waking.
+    const later = await machine.step(
+      [
+        { key: tag, head: heads[0], items: undefined, events: [{ type: 'wake', dueAt: 5_000 }, ...sends(500, 500)] },
+        { key, head: heads[1], items: undefined, events: [sendEvent(alice, carol, 'now')] },
+      ],
+      5_000,
+    );
+    const packetsOf = (output: (typeof later)[number]): number => (output.type === 'next' ? output.effects.length : -1);
+    expect([packetsOf(first[0]!), packetsOf(later[0]!), packetsOf(later[1]!)]).toEqual([1, 1, 1]);
+  });
+
   test('a step that failed to save and is stepped again uses no counter for two contents that both leave', async () => {
     const world = createWorld({ seed: 4, faults: { drop: 0, double: 0, delayMs: 30, lostStep: 0.5, crash: 0.2 } });
     for (let i = 0; i < 60; i++) {

@@ -89,8 +89,13 @@ describe.each(vectors)('a captured handshake in mode $mode with $suite, read by 
     const { claims } = third;
     expect(claims.text()).toBe(vector['groupId']);
     expect([claims.bytes(), claims.bytes()]).toEqual([...hashes]);
-    expect([claims.u64(), claims.u64(), claims.u8(), claims.bytes().length, claims.u8(), claims.left()]).toEqual([...serials, modeCode, 16, 0, 0]);
-    expect([fourth.claims.bytes(), fourth.claims.u8(), fourth.claims.bytes().length, fourth.claims.u8(), fourth.claims.left()]).toEqual([hashes[1], modeCode, 16, 0, 0]);
+    expect([claims.u64(), claims.u64(), claims.u8(), claims.bytes().length]).toEqual([...serials, modeCode, 16]);
+    expect([fourth.claims.bytes(), fourth.claims.u8(), fourth.claims.bytes().length]).toEqual([hashes[1], modeCode, 16]);
+    for (const side of [claims, fourth.claims]) {
+      const certificates = Array.from({ length: side.u8() }, () => [...side.bytes()]);
+      expect(certificates).toEqual(vector['certificates'] === undefined ? [] : [Array.from({ length: 40 }, (_, i) => 30 + i), Array.from({ length: 50 }, (_, i) => 90 + i)]);
+      expect(side.left()).toBe(0);
+    }
   });
 
   test.each(['initiator', 'responder'] as const)('a data packet of the %s opens with the session keys', (side) => {
