@@ -71,7 +71,7 @@ describe('an application that takes too much', () => {
   beforeAll(() => void (sandbox = create()));
   afterAll(() => sandbox.close());
 
-  test('fails with its reason, each flow alone, while the flows of another virtual node go on and end right', { timeout: 120_000 }, async () => {
+  test('fails with its reason, each flow alone, while the flows of another virtual node go on and end right', { timeout: 240_000 }, async () => {
     let over = false;
     const others: string[] = [];
     // Neighbours come as long as the bad ones are about.
