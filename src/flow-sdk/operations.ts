@@ -2,7 +2,7 @@
  * The contract between flow code and the engine that runs it: what a context asks of its host.
  *
  * `createContext` (context.ts) turns the typed API of the SDK into these raw calls; the engine implements `ContextHost`. Both
- * run in the sandbox thread, and nothing here imports anything.
+ * run in the sandbox, and nothing here imports anything.
  *
  * Two kinds of call:
  * - **Operations** reach outside, take time and may fail: `host.operation(kind, params)`. Each is a suspension point. The host

@@ -33,7 +33,7 @@ export type FlowLimits = {
   readonly patienceMs: number;
   /** Flows that wait to be run apart; more are told to come again. */
   readonly trialsWaitingMax: number;
-  /** Compartments (code unit × virtual node) one thread holds: each costs some tens of KiB and its bundle's own data. */
+  /** Compartments (code unit × virtual node) one sandbox process holds: each costs some tens of KiB and its bundle's own data. */
   readonly compartmentsMax: number;
   /** Flows held in memory between events; the longest idle ones are rebuilt by replay when they are needed again. */
   readonly flowsLiveMax: number;
