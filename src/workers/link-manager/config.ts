@@ -19,6 +19,8 @@ export const linkManagerLimits = {
    * peers make at one time. Beyond, and for a pair's second one, the cookie comes first.
    */
   halfOpenUnprovenMax: 100,
+  /** Half-open handshakes of one member, proven to be its own, with all identities here: as many as it needs after a restart. */
+  halfOpenPerSourceMax: 500,
   /** Half-open handshakes of all pairs that one replica began: some 30 MB of states, and what it can bring to an end in time. */
   halfOpenTotalMax: 10_000,
   /** A cookie is good in the window it was made in and the next one. */

@@ -94,23 +94,44 @@ describe('a stranger’s hello', () => {
 
   test('of many pairs makes us keep a bounded number of states', () => {
     const gate = createHelloGate(linkManagerLimits);
-    const verdicts = Array.from({ length: 150 }, (_, i) => gate.judge({ id: `pair ${i}`, halfOpen: 0, proven: false, now: 0 }));
+    const verdicts = Array.from({ length: 150 }, (_, i) => gate.judge({ id: `pair ${i}`, source: 'a member', halfOpen: 0, proven: false, now: 0 }));
     expect(verdicts.filter((verdict) => verdict === 'answer')).toHaveLength(linkManagerLimits.halfOpenUnprovenMax);
     expect(verdicts.at(-1)).toBe('ask-cookie');
   });
 
   test('with a cookie counts too, up to the bound of all; handshakes that end, or grow old, make room', () => {
     const gate = createHelloGate({ ...linkManagerLimits, halfOpenTotalMax: 3 });
-    const judge = (id: string, now: number) => gate.judge({ id, halfOpen: 0, proven: true, now });
+    const judge = (id: string, now: number) => gate.judge({ id, source: id, halfOpen: 0, proven: true, now });
     expect(['a', 'b', 'c', 'd'].map((id) => judge(id, 0))).toEqual(['answer', 'answer', 'answer', 'full']);
     gate.ended('b');
     expect([judge('d', 10), judge('e', 10)]).toEqual(['answer', 'full']);
     expect(judge('f', linkManagerLimits.halfOpenMsMax)).toBe('answer');
   });
 
+  test('of one member counts up to a bound of its own, which nobody else can use up', () => {
+    const gate = createHelloGate({ ...linkManagerLimits, halfOpenPerSourceMax: 2, halfOpenUnprovenMax: 50 });
+    const judge = (id: string, source: string, proven: boolean, now = 0) => gate.judge({ id, source, halfOpen: 0, proven, now });
+    // Forged ones in its name bear no cookie, and do not count against it.
+    for (let i = 0; i < 20; i++) expect(judge(`forged ${i}`, 'mallory', false)).toBe('answer');
+    expect(['a', 'b', 'c'].map((id) => judge(id, 'mallory', true))).toEqual(['answer', 'answer', 'full']);
+    expect(judge('d', 'alice', true)).toBe('answer');
+    gate.ended('a');
+    expect([judge('e', 'mallory', true), judge('f', 'mallory', true)]).toEqual(['answer', 'full']);
+    expect(judge('g', 'mallory', true, linkManagerLimits.halfOpenMsMax)).toBe('answer');
+  });
+
+  test('whose key is none is refused, and counts as an answered one: it has cost as much', async () => {
+    const hello = await helloOfAlice();
+    const cluster = clusterOfBob(undefined, { halfOpenUnprovenMax: 3 });
+    const bad = toBase64url(new Uint8Array(1_184).fill(255));
+    const output = await hear(cluster, Array.from({ length: 5 }, () => ({ ...hello, sessionId: freshId(), encapsulationKey: bad })));
+    expect(packetsOf(output).map(({ type }) => type)).toEqual(['hello-retry', 'hello-retry']);
+    expect(cluster.metrics.text()).toContain('reason="bad-key"} 3');
+  });
+
   test('is not asked for a cookie more often than a bound in a second', () => {
     const gate = createHelloGate({ ...linkManagerLimits, halfOpenUnprovenMax: 0, cookiesPerSecondMax: 2 });
-    const judge = (id: string, now: number) => gate.judge({ id, halfOpen: 0, proven: false, now });
+    const judge = (id: string, now: number) => gate.judge({ id, source: 'a member', halfOpen: 0, proven: false, now });
     expect([judge('a', 0), judge('b', 5), judge('c', 900), judge('d', 1_000)]).toEqual(['ask-cookie', 'ask-cookie', 'full', 'ask-cookie']);
   });
 

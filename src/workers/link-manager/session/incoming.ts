@@ -47,11 +47,11 @@ const admit = (hello: PacketOf<'initiator-hello'>, sessions: Sessions, open: rea
   const { sessionId, cookie } = hello;
   const helloHash = helloHashOf(hello);
   const proven = cookie !== '' && vault.isCookie(cookie, helloHash, now);
-  switch (helloGate.judge({ id: `${tag}/${sessionId}`, halfOpen: open.length, proven, now })) {
+  switch (helloGate.judge({ id: `${tag}/${sessionId}`, source: `${hello.groupId}/${hello.initiatorKeyHash}`, halfOpen: open.length, proven, now })) {
     case 'answer':
       return undefined;
     case 'full':
-      return refused('half-open-full', 'of all pairs together');
+      return refused('half-open-full', 'of this member, or of all together');
     case 'ask-cookie':
       return {
         ...heard(sessions, [{ v: protocolVersion, type: 'hello-retry', sessionId, cookie: vault.cookieOf(helloHash, now) }]),
