@@ -4,6 +4,8 @@ import { resultBody } from '../workers/rest/flow-body.ts';
 import { flowStatusOf, hasEnded, type FlowHead, type FlowError } from '../workers/flow/engine/head.ts';
 import type { Stored } from '../workers/flow/engine/journal.ts';
 import { inspectionOf } from '../workers/flow/read-journal.ts';
+import { restToFlowKill } from '../messages/rest-to-flow.kill.ts';
+import { askFlowRoom } from './ask.ts';
 import type { MemberRoom } from './member.ts';
 import { renderTimeline, timelineOf, type FlowJournal } from './timeline.ts';
 
@@ -24,6 +26,8 @@ export type TestFlow<Result = unknown> = {
   result(): Promise<ResultOf<Result>>;
   /** Lets the network work until the flow has failed, and gives its error. Rejects when it completed, or still waits. */
   failure(): Promise<FlowError>;
+  /** Kills it, as an operator may; its counterparties hear that it has ended. Rejects when it has ended already, and of flows that REST did not start. */
+  kill(): Promise<void>;
   /** Its journal as text, as `cordage flow inspect` shows it: nothing moves. */
   timeline(): Promise<string>;
 };
@@ -69,7 +73,8 @@ export type FlowPowers = {
   readonly workUntil: (done: () => Promise<boolean>) => Promise<void>;
 };
 
-export const openTestFlow = <Result>({ member, workUntil }: FlowPowers, head: FlowHead): TestFlow<Result> => {
+export const openTestFlow = <Result>(powers: FlowPowers, head: FlowHead): TestFlow<Result> => {
+  const { member, workUntil } = powers;
   const { flowId } = head;
   const load = async (): Promise<FlowHead> => {
     const found = await loadHead(member, flowId);
@@ -92,6 +97,15 @@ export const openTestFlow = <Result>({ member, workUntil }: FlowPowers, head: Fl
       if (now.error !== null) throw new TestFlowError(now.error.type, [now.error.message, ...(now.error.at ?? []).map((place) => `    at ${place}`)].join('\n'));
       // JSON of what the flow returned; `ResultOf` says what becomes of nothing.
       return resultBody(flowStatusOf(now)).json as ResultOf<Result>;
+    },
+    kill: async () => {
+      const { clientRequestId } = head;
+      if (clientRequestId === null) throw new TestFlowError('WAITING', `${head.flowClassName} was started by a session; kill the flow that opened it`);
+      const { shortHash } = head.identity;
+      // Each call is a request of its own, as each call of an operator is.
+      const id = `kill/${flowId}/${member.bus.records(restToFlowKill.topic).length}`;
+      const outcome = await askFlowRoom(powers, restToFlowKill, { key: flowId, id, body: { shortHash, clientRequestId, killedBy: 'test' } });
+      if (outcome?.type === 'refused') throw new TestFlowError('WAITING', `${head.flowClassName} was not killed: ${outcome.code}: ${outcome.message}`);
     },
     timeline: async () => {
       const now = await load();

@@ -3,10 +3,9 @@ import { flowIdOf } from '../identity/derive.ts';
 import type { Entity, StartableFlow } from '../flow-sdk/flow-sdk.ts';
 import { parse } from '../flow-sdk/flow-sdk.ts';
 import type { EntityOperation } from '../messages/flow-to-db.entity.ts';
-import { decode, encode, type Outcome } from '../messages/grammar/envelope.ts';
-import { allToRestAnswer } from '../messages/all-to-rest.answer.ts';
 import { restToFlowStart } from '../messages/rest-to-flow.start.ts';
 import type { FlowHead } from '../workers/flow/engine/head.ts';
+import { askFlowRoom } from './ask.ts';
 import { loadHead, openTestFlow, TestFlowError, type FlowPowers, type TestFlow } from './flows.ts';
 
 export type StartOptions = {
@@ -46,25 +45,6 @@ export type TestNode = {
 const flowsListedMax = 1_000;
 const entitiesReadMax = 1_000;
 
-type Started = { readonly flowClassName: string; readonly input: unknown; readonly clientRequestId: string };
-
-/** As REST would publish it. */
-const startRecord = ({ member }: FlowPowers, { flowClassName, input, clientRequestId }: Started) => {
-  const { identity } = member;
-  const body = { holdingIdentity: identity, clientRequestId, flowClassName, requestBody: JSON.stringify(input ?? null), startedBy: 'test' };
-  const key = flowIdOf(identity.shortHash, clientRequestId);
-  return encode(restToFlowStart, { key, id: `start/${key}`, body, replyTo: { topic: allToRestAnswer.topic, key: 'test' } });
-};
-
-const answerOf = ({ member }: FlowPowers, requestId: string): Outcome | undefined =>
-  member.bus
-    .records(allToRestAnswer.topic)
-    .flatMap((record) => {
-      const decoded = decode(allToRestAnswer, record);
-      return decoded.type === 'message' && decoded.delivery.body.requestId === requestId ? [decoded.delivery.body.outcome] : [];
-    })
-    .at(-1);
-
 const openVault = ({ member }: FlowPowers): TestVault => {
   const { vault, identity } = member;
   const apply = async (operation: EntityOperation): Promise<{ items: readonly { json: string }[]; after?: string | undefined }> => {
@@ -98,20 +78,19 @@ const openVault = ({ member }: FlowPowers): TestVault => {
 };
 
 export const openTestNode = (powers: FlowPowers, log: readonly TestLogLine[]): TestNode => {
-  const { member, workUntil } = powers;
+  const { member } = powers;
   const { x500Name: name, shortHash } = member.identity;
   let starts = 0;
   const start = async <Result>(flow: string | StartableFlow<Result>, input?: unknown, options: StartOptions = {}): Promise<TestFlow<Result>> => {
     if (!member.online) throw new TestFlowError('WAITING', `${name} is offline: no flow can be started there`);
     const flowClassName = typeof flow === 'string' ? flow : flow.declaration.name;
     const clientRequestId = options.clientRequestId ?? `${flowClassName}-${++starts}`;
-    const record = startRecord(powers, { flowClassName, input, clientRequestId });
-    await member.bus.publish([record]);
-    const requestId = `start/${record.key}`;
-    await workUntil(async () => answerOf(powers, requestId) !== undefined);
-    const outcome = answerOf(powers, requestId);
+    const { identity } = member;
+    const flowId = flowIdOf(shortHash, clientRequestId);
+    const body = { holdingIdentity: identity, clientRequestId, flowClassName, requestBody: JSON.stringify(input ?? null), startedBy: 'test' };
+    const outcome = await askFlowRoom(powers, restToFlowStart, { key: flowId, id: `start/${flowId}`, body });
     if (outcome?.type === 'refused') throw new TestFlowError('FLOW_FAILED', `${flowClassName} was not started: ${outcome.code}: ${outcome.message}`);
-    const head = await loadHead(member, record.key);
+    const head = await loadHead(member, flowId);
     if (head === undefined) throw new TestFlowError('WAITING', `${flowClassName} was not started and nothing is left to do`);
     return openTestFlow<Result>(powers, head);
   };

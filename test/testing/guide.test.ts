@@ -47,10 +47,10 @@ test('its tests pass in a project that takes Cordage by its path', async () => {
   const results = testResults.flatMap(({ assertionResults }) => assertionResults);
   expect(results.filter(({ status }) => status !== 'passed')).toEqual([]);
   expect(results).toHaveLength(6);
-}, 60_000);
+}, 120_000);
 
 test('its types are right', async () => {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const { stdout } = await run(process.execPath, [tsc, '--project', project]).catch((error: { stdout: string }) => error);
   expect(stdout).toBe('');
-}, 60_000);
+}, 120_000);

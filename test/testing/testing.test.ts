@@ -55,6 +55,19 @@ describe('a test network', () => {
     await expect(network.alice.start('test.Unknown')).rejects.toThrow('FLOW_CLASS_NOT_STARTABLE');
   });
 
+  test('kills a flow, and its counterparty hears of it', async () => {
+    await using network = await open();
+    network.faults.delayNext({ hours: 1 }, { from: 'bob' });
+    const flow = await network.alice.start(app.asks, network.bob.name);
+    await network.settle();
+    await flow.kill();
+    expect(await flow.failure()).toMatchObject({ type: 'FLOW_KILLED' });
+    await expect(flow.kill()).rejects.toThrow('FLOW_ENDED');
+    const [responder] = await network.bob.flows();
+    expect((await responder!.failure()).message).toContain('SESSION_ERROR');
+    await expect(responder!.kill()).rejects.toThrow('started by a session');
+  });
+
   test('shows what a flow did, and where it failed in its sources', async () => {
     await using network = await testNetwork({ app: 'test/apps/ping-pong', members: ['Alice', 'Bob'] });
     const flow = await network.alice.start(greet, { otherMember: 'nobody' });
