@@ -12,7 +12,7 @@ import { openStartState } from '../../src/cli/start-state.ts';
 import { adminLogin, buildNetwork, startClusters, type Clusters } from '../../src/cli/two-clusters.ts';
 import { ms, percentile, printTable } from './machine.ts';
 import { traceHops, traceCredential } from './hops.ts';
-import { cpuMs, descendants } from './processes.ts';
+import { cpuMs, processesBelow, sumOf } from './processes.ts';
 
 const flowClassName = 'com.cordage.samples.Greet';
 
@@ -49,12 +49,14 @@ const runMany = async (caller: Caller, prefix: string, count: number, concurrenc
   return { perSecond: count / ((performance.now() - begun) / 1000), latencies };
 };
 
-/** Processor time so far of each cluster's own process, of its PostgreSQL, and of this client. */
+/** Processor time so far of each cluster's own process, of its sandbox, of its PostgreSQL, and of this client. */
 const cpuSoFar = ({ processes }: Clusters): Record<string, number> => {
   const used: Record<string, number> = { client: cpuMs(process.pid) };
   for (const { name, pid } of processes) {
     used[name] = cpuMs(pid);
-    used[`${name} PostgreSQL`] = descendants(pid).filter((one) => one !== pid).reduce((sum, one) => sum + cpuMs(one), 0);
+    const { sandbox, PostgreSQL } = processesBelow(pid);
+    used[`${name} sandbox`] = sumOf(sandbox, cpuMs);
+    used[`${name} PostgreSQL`] = sumOf(PostgreSQL, cpuMs);
   }
   return used;
 };
