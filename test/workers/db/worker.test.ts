@@ -6,9 +6,11 @@ import { openEmbeddedBroker, type EmbeddedBroker } from '../../../src/bus/embedd
 import { topicsOf } from '../../../src/bus/topics.ts';
 import { systemClock } from '../../../src/host/clock.ts';
 import { allToRestAnswer } from '../../../src/messages/all-to-rest.answer.ts';
+import { database as tablesOf, migration } from '../../../src/flow-sdk/flow-sdk.ts';
 import { dbToAllCpi } from '../../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../../src/messages/db-to-all.virtual-node.ts';
 import { flowToDbEntity } from '../../../src/messages/flow-to-db.entity.ts';
+import { flowToDbQuery } from '../../../src/messages/flow-to-db.query.ts';
 import { decode, encode, type Outcome } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import type { Wire } from '../../../src/messages/grammar/wire.ts';
@@ -101,11 +103,22 @@ const topicKeys = async (topic: string): Promise<string[]> => {
   return records.map(({ key }) => key);
 };
 
+const tables = tablesOf<{ visit: { place: string; times: number } }>();
+const visits = migration('0001-visits', [tables.schema.createTable('visit').addColumn('place', 'text', (column) => column.primaryKey()).addColumn('times', 'integer')]);
+const schema = JSON.stringify({ version: 1, entities: [], migrations: [{ name: visits.name, operations: visits.operations }] });
+
+/** Counts a visit: done twice, it would show. */
+const visit = async (shortHash: string, requestId?: string): Promise<OutRecord> => {
+  const [cpk] = await database.sql<{ hash: string }[]>`select hash from config.cpk where schema is not null`;
+  const query = tables.insertInto('visit').values({ place: 'Rome', times: 1 }).onConflict((conflict) => conflict.column('place').doUpdateSet((eb) => ({ times: eb('visit.times', '+', 1) }))).returning('times');
+  return say(flowToDbQuery, 'flow', { shortHash, cpkHash: cpk!.hash, query: JSON.parse(JSON.stringify(query.toOperationNode())) as { kind: string } }, requestId);
+};
+
 /** From a trusted signer to a virtual node: the CPI's checksum and the short hash. */
 const makeNode = async (): Promise<{ checksum: string; shortHash: string }> => {
   await ask(say(restToDbCertificate, 'code-signer', { type: 'import', usage: 'code-signer', alias: 'a', pem: signer.pem }));
   const uploadId = randomUUID();
-  await ask(...chunksOf(uploadId, await makeCpi({ signer: signer.signer })).map((chunk) => say(restToDbCpi, uploadId, chunk)));
+  await ask(...chunksOf(uploadId, await makeCpi({ signer: signer.signer, schema })).map((chunk) => say(restToDbCpi, uploadId, chunk)));
   const [status] = await ask(say(restToDbCpi, uploadId, { type: 'status', uploadId }));
   const checksum = (status as { value: { cpiFileChecksum: string } }).value.cpiFileChecksum;
   const [created] = await ask(say(restToDbVirtualNode, checksum, { type: 'create', cpiFileChecksum: checksum, x500Name: 'O=Alice, L=London, C=GB' }));
@@ -135,6 +148,7 @@ describe('the db room', () => {
     const second = await makeCpi({ signer: signer.signer, version: '2.0' });
     const requests = [
       persist(shortHash, 'a', 'flow', 'persist-a'),
+      await visit(shortHash, 'visit-rome'),
       say(restToDbVirtualNode, checksum, { type: 'create', cpiFileChecksum: checksum, x500Name: 'O=Bob, L=Paris, C=FR' }, 'create-bob'),
       ...chunksOf(uploadId, second, { bytesMax: 2_000 }).map((chunk, n) => say(restToDbCpi, uploadId, chunk, `chunk-${n}`)),
     ];
@@ -142,8 +156,8 @@ describe('the db room', () => {
     let count = 0;
     start((reached) => {
       if (reached !== point) return;
-      // Each of the three wires has a loop of its own.
-      if (++count >= 3) crashed.resolve();
+      // Each of the four wires has a loop of its own.
+      if (++count >= 4) crashed.resolve();
       throw new BusError('BUS_UNREACHABLE', 'the process dies here');
     });
     await bus.publish(requests);
@@ -158,6 +172,8 @@ describe('the db room', () => {
     expect(new Set(await topicKeys(dbToAllVirtualNode.topic)).size).toBe(2);
     const rows = await database.sql.unsafe(`select id, version from vnode_vault_${shortHash.toLowerCase()}.entity`);
     expect(rows.map((row) => ({ ...row }))).toEqual([{ id: 'a', version: 1 }]);
+    for (const outcome of heard.get('visit-rome')!) expect(outcome).toEqual({ type: 'done', value: { columns: ['times'], rows: [[1]], affected: 1, more: false } });
+    expect((await ask(await visit(shortHash)))[0]).toMatchObject({ value: { rows: [[2]] } });
     expect(await running!.parked()).toEqual([]);
   });
 

@@ -37,19 +37,15 @@ const stranger = memberOf('O=Stranger, L=Paris, C=FR', { groupId: 'another-group
 const everyone = [stranger, carol, bob, alice];
 
 // What these lookups read of the facts.
-const facts = {
-  virtualNode: () => undefined,
-  cpi: () => undefined,
-  bundle: () => undefined,
-  sourceMap: () => undefined,
+const facts: Pick<Facts, 'member' | 'members' | 'groupParameters'> = {
   member: (group, name) => everyone.find((one) => one.groupId === group && one.x500Name === name),
   members: (group) => everyone.filter((one) => one.groupId === group),
   groupParameters: (group) => (group === groupId ? { groupId, epoch: 7, parameters: { a: 'b' }, p2p: { protocolMode: 'Authentication', sessionPki: 'NoPKI', sessionTrustRoots: [], tlsType: 'OneWay', tlsTrustRoots: [] } } : undefined),
-} as unknown as Facts;
+};
 
 const identity = { x500Name: alice.x500Name, groupId, shortHash: 'A11CE0000001' };
 const read = (outcome: TurnOutcome): unknown => (outcome.type === 'answer' ? JSON.parse(outcome.json) : outcome.type === 'refused' ? outcome.code : outcome);
-const ask = (kind: MembersKind, params: unknown, group = groupId): unknown => read(lookUp(kind, params, { ...identity, groupId: group } as never, facts));
+const ask = (kind: MembersKind, params: unknown, group = groupId): unknown => read(lookUp(kind, params, { ...identity, groupId: group } as never, facts as Facts));
 const names = (answer: unknown): string[] => (answer as { members: Member[] }).members.map(({ x500Name }) => x500Name);
 
 describe('members', () => {
