@@ -67,6 +67,15 @@ export const flows = [
     await caught(() => ctx.deadline(-1, async () => 1)),
     await caught(() => ctx.deadline(50, async () => { throw new Error('the work fails'); })),
   ]),
+  startable('test.GivenUp', async (ctx) => {
+    const out: unknown[] = [];
+    const given = await caught(() => ctx.deadline(100, (outer: any) => outer.deadline(1000, async (inner: any) => {
+      out.push(await caught(() => inner.sleep(5000)));
+      out.push(await caught(() => inner.sleep(1)));
+    })));
+    await ctx.sleep(10);
+    return [given, ...out];
+  }),
   startable('test.Same', async (ctx) => {
     const session = ctx.initiate(bob);
     await session.send('at 1000');
@@ -117,7 +126,7 @@ export const flows = [
   } }),
 ];`;
 const protocol = { name: 'test.live', versions: [1] };
-const startable = ['Race', 'Leave', 'InTime', 'Late', 'Nested', 'Same', 'Properties', 'Inline', 'Initiating', 'Count', 'CountQuick', 'ContinueOpen'];
+const startable = ['Race', 'Leave', 'InTime', 'Late', 'Nested', 'GivenUp', 'Same', 'Properties', 'Inline', 'Initiating', 'Count', 'CountQuick', 'ContinueOpen'];
 let app: App;
 beforeAll(async () => {
   app = {
@@ -190,6 +199,10 @@ describe.each([
       expect.stringMatching(/^OPERATION_INVALID: a deadline takes 0 to/) as unknown,
       'no code: the work fails',
     ]);
+  });
+
+  test('gives up what is inside a deadline inside the one that is over, and refuses it more', async () => {
+    expect(await resultOf('GivenUp')).toEqual(Array(3).fill('DEADLINE_EXCEEDED: the work was not done within 100 ms'));
   });
 
   test('loses no message that comes in the moment of the deadline', async () => {

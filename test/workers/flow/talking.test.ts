@@ -62,6 +62,12 @@ export const flows = [
     const session = ctx.initiate(bob);
     return [await caught(() => session.send('x'.repeat(size))), await session.sendAndReceive('echo', any)];
   }),
+  startable('test.TwoLong', async (ctx, size) => {
+    const sessions = [ctx.initiate(bob), ctx.initiate(bob)];
+    for (const session of sessions) await session.send('x'.repeat(size));
+    await ctx.sleep(1000);
+    return await Promise.all(sessions.map((session) => caught(() => session.receive(any).then((value: any) => value.length))));
+  }),
   startable('test.Over', async (ctx, say) => { const session = ctx.initiate(bob); await session.send(say); await caught(() => session.receive(any)); return [await caught(() => session.send('x')), await caught(() => ctx.sendAll('x', [session]))]; }),
   responderFlow({ name: 'test.FirstToo', protocol: { name: 'test.first', versions: [1] }, run: async (ctx, session) => session.send('unasked') }),
   responderFlow({ name: 'test.Answer', protocol: { name: 'test.talk', versions: [2, 3] }, run: async (ctx, session) => {
@@ -77,7 +83,7 @@ export const flows = [
   } }),
 ];`;
 const protocol = { name: 'test.talk', versions: [1, 2] };
-const startable = ['First', 'Info', 'InfoLate', 'InfoRefused', 'All', 'AllFails', 'AllTwice', 'Confirm', 'ConfirmAtEnd', 'Timeout', 'SessionTimeout', 'BadOptions', 'Long', 'TooLong', 'Over'];
+const startable = ['First', 'Info', 'InfoLate', 'InfoRefused', 'All', 'AllFails', 'AllTwice', 'Confirm', 'ConfirmAtEnd', 'Timeout', 'SessionTimeout', 'BadOptions', 'Long', 'TooLong', 'TwoLong', 'Over'];
 let app: App;
 beforeAll(async () => {
   app = {
@@ -250,6 +256,14 @@ describe.each([
     expect(await resultOf('Long', 1_000_000)).toMatchObject({ flowStatus: 'FAILED', flowError: { message: 'SESSION_ERROR: the counterparty failed: SESSION_OVERFLOW: more than 500000 characters were not read' } });
     await open({ limits: { flowUnreadCharsMax: 500_000 } });
     expect(await resultOf('Long', 1_000_000)).toMatchObject({ flowStatus: 'FAILED' });
+  });
+
+  test('are bounded together, as they are alone', async () => {
+    await open({ limits: { flowUnreadCharsMax: 150_000 } });
+    world.start('Alice', 'test.TwoLong', 100_000, 't');
+    await world.settle();
+    await world.advance(1_000);
+    expect(JSON.parse(world.statusOf('Alice', 't')!.flowResult!)).toEqual([100_000, expect.stringMatching(/^SESSION_ERROR: the counterparty broke a limit/)]);
   });
 
   test('say at the end of a refusal how they stand, as Corda does', async () => {
