@@ -8,5 +8,5 @@ export const linkManagerToLinkManagerSession: PeerProtocol = {
   name: 'link-manager-to-link-manager.session',
   from: 'link-manager',
   to: 'link-manager',
-  version: 1,
+  version: 2,
 };

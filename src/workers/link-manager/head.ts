@@ -7,8 +7,11 @@ import { newInbound, newOutbound, noReceipts, type Inbound, type KeptReceipt, ty
 import type { Pair } from './directory.ts';
 import { newStream, noSessions, type Sessions } from './session/session.ts';
 
+/** Of the stored form. There is one reader: a state of another version is refused. */
+export const headVersion = 2;
+
 export type Head = {
-  readonly v: 1;
+  readonly v: typeof headVersion;
   readonly pair: Pair;
   readonly sessions: Sessions;
   readonly outbound: Outbound;
@@ -31,7 +34,7 @@ export type LinkEvent =
   | { readonly type: 'wake'; readonly dueAt: number };
 
 export const newHead = (pair: Pair, random: (length: number) => Uint8Array): Head => ({
-  v: 1,
+  v: headVersion,
   pair,
   sessions: noSessions,
   outbound: newOutbound(newStream(random)),

@@ -9,7 +9,7 @@
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { Pair } from './directory.ts';
-import type { Head, LinkEvent, LinkItem } from './head.ts';
+import { headVersion, type Head, type LinkEvent, type LinkItem } from './head.ts';
 import { createMemory } from './memory.ts';
 import { hearsAnswer, onAnswer } from './on-answer.ts';
 import { hearsLinkIn, onLinkIn } from './on-link-in.ts';
@@ -75,12 +75,17 @@ const forgetForeign = (turn: Turn): void => {
   setHead(turn, { ...head, sessions });
 };
 
+/** The store may hold what another version wrote, whatever the type says. */
+const foreignHead = ({ v }: { readonly v: number }): string =>
+  `the state of this pair has version ${v}, this worker reads ${headVersion}: run the version that wrote it, or remove the pair from link_manager.state`;
+
 const messageOf = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error));
 
 export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   const memory = createMemory(deps.limits);
 
   const stepKey = async (input: Input, now: number): Promise<Output> => {
+    if (input.head !== undefined && input.head.v !== headVersion) return { type: 'poison', event: 0, reason: foreignHead(input.head) };
     const turn = openTurn(deps, memory.of(input), input, now);
     forgetForeign(turn);
     let at = 0;

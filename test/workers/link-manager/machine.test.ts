@@ -97,6 +97,17 @@ describe('the machine of a pair', () => {
     expect(reads).toBeLessThanOrEqual(8);
   });
 
+  test('parks what comes for a state that another version wrote, and says what to do', async () => {
+    const world = createWorld({ seed: 5 });
+    world.send('alice', 'm');
+    await world.run(1_000);
+    const { machine } = world.alice.cluster;
+    // As a later or an earlier version would have stored it.
+    const foreign = { ...world.alice.head!, v: 1 } as unknown as NonNullable<typeof world.alice.head>;
+    const [output] = await machine.step([{ key: tag, head: foreign, items: undefined, events: [sendEvent(alice, bob, '1', 1e12)] }], world.now());
+    expect(output).toMatchObject({ type: 'poison', event: 0, reason: expect.stringContaining('version 1, this worker reads 2') as unknown });
+  });
+
   test('a peer that is gone, with a long backlog, takes one packet of a batch and holds nobody up', async () => {
     const { machine } = cluster([alice], [alice, bob, carol]);
     const key = pairTagOf(groupId, alice.name, carol.name);
