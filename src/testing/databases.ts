@@ -2,7 +2,7 @@
  * Vaults in PostgreSQL, for applications with tables of their own: one embedded server for all networks of a process, and in it a fresh
  * database for each network, as a cluster's migrations make it.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../host/embedded-postgres.ts';
@@ -32,9 +32,11 @@ type Server = { readonly create: () => Promise<{ url: string; drop: () => Promis
 /** Milliseconds that a server without networks waits for the next one before it ends, and the process with it. */
 const idleMsMax = 1_000;
 const connectionsMax = 4;
+const folderPrefix = 'cordage-testing-';
 
 let server: Promise<Server> | undefined;
 let leased = 0;
+let starts = 0;
 let stopping: NodeJS.Timeout | undefined;
 
 const urlOf = (base: string, name: string): string => {
@@ -43,8 +45,25 @@ const urlOf = (base: string, name: string): string => {
   return url.href;
 };
 
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+};
+
+/** Test runners kill their workers: a server ends with its process by itself, its folder stays until another begins. */
+const removeLeftovers = async (): Promise<void> => {
+  const names = (await readdir(tmpdir())).filter((name) => name.startsWith(folderPrefix) && !isAlive(Number.parseInt(name.slice(folderPrefix.length), 10)));
+  await Promise.all(names.map((name) => rm(join(tmpdir(), name), { recursive: true, force: true })));
+};
+
 const startServer = async (): Promise<Server> => {
-  const directory = await mkdtemp(join(tmpdir(), 'cordage-test-'));
+  await removeLeftovers();
+  const directory = join(tmpdir(), `${folderPrefix}${process.pid}-${++starts}`);
+  await mkdir(directory);
   const postgres = await startEmbeddedPostgres({ directory, log: silentLog });
   const admin = openDatabase({ url: postgres.url, connectionsMax: 1, log: silentLog });
   // What these databases hold is worth nothing after the test.
