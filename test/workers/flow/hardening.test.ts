@@ -260,10 +260,10 @@ describe('flow code that takes too much', () => {
   });
 
   test('a process that was stopped is replaced by one that was started before', async () => {
-    const guests: { stop: () => void }[] = [];
+    const guests: { stop: () => Promise<void> }[] = [];
     const watched: StartGuest = (options) => {
       const guest = startGuest(options);
-      guests.push({ stop: () => void guest.terminate() });
+      guests.push({ stop: () => guest.terminate() });
       return guest;
     };
     const sandbox = createFlowSandbox({ startGuest: watched, clock: systemClock, log: silentLog, metrics: createMetrics(), limits: { guestSpareCount: 1 } });
@@ -272,7 +272,7 @@ describe('flow code that takes too much', () => {
     // The spare is started when there is work, and before it is needed.
     expect(guests).toHaveLength(2);
     const running = sandbox.run([begin('test.Wait')]);
-    guests[0]!.stop();
+    await guests[0]!.stop();
     await running;
     expect(resultOf((await sandbox.run([begin('test.Wait')]))[0])).toBe('waits');
     // The spare did it, and another stands by.
