@@ -47,7 +47,7 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   const [postgres, broker] = await Promise.all([startEmbeddedPostgres({ directory: join(directory, 'postgres'), log }), openBroker(join(directory, 'broker'), powers)]);
   closing.add(() => postgres.stop());
   closing.add(() => broker.close());
-  const database = openDatabase({ url: postgres.url, connectionsMax, log });
+  const database = openDatabase({ url: postgres.url, socketDirectory: postgres.socketDirectory, connectionsMax, log });
   closing.add(() => database.close());
   await applyMigrations(database, log);
   const bus = broker.connect();

