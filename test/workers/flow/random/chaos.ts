@@ -34,6 +34,20 @@ const forgetful = (random: Random, probability: number): Sandbox => {
   };
 };
 
+/** Flows are lost once: after this call of the sandbox. */
+export const forgetfulOnce = (call: number): Sandbox => {
+  const sandbox = createTrustingSandbox();
+  let calls = 0;
+  return {
+    ...sandbox,
+    run: async (turns) => {
+      const results = await sandbox.run(turns);
+      if (++calls === call) sandbox.forget(turns.map(({ flowId }) => flowId));
+      return results;
+    },
+  };
+};
+
 // ── Crashes, and beside what they came ───────────────────────────────────────────────────────────────────────────────
 
 /** The kinds of operations that a step's outputs speak of: asked for, or completed. */

@@ -6,9 +6,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { OperationKind } from '../../../../src/flow-sdk/operations.ts';
 import { createRandom } from '../../../simulation/random.ts';
-import { batchPoints, crashes, drawHarm, noHarm } from './chaos.ts';
+import { batchPoints, crashes, drawHarm, forgetfulOnce, noHarm } from './chaos.ts';
 import type { Coverage } from './chaos.ts';
 import { drawProgram, everyOperation, parties } from './program.ts';
+import type { Program } from './program.ts';
 import { makeSetting, outcomeOf, partings, runPrograms } from './run.ts';
 import type { Setting, Start } from './run.ts';
 
@@ -104,5 +105,15 @@ describe('random flows', () => {
     }
     expect(failed).toEqual([]);
     expect(moments.filter((moment) => !coverage.has(moment))).toEqual([]);
+  });
+
+  test('a flow that has continued as another, and is lost in that very step, is rebuilt from its own journal', async () => {
+    const again: Program = { steps: [{ do: 'group' }, { do: 'draw' }, { do: 'members' }, { do: 'find', key: 'a' }], throws: false };
+    const starts: Start[] = [{ party: 'Alice', program: { ...again, next: { ...again, next: again } } }];
+    const calm = await outcomeOf(await runPrograms(setting, starts, noHarm), starts);
+    for (let turn = 1; turn < 16; turn++) {
+      const harmed = await outcomeOf(await runPrograms(setting, starts, { ...noHarm, sandbox: () => forgetfulOnce(turn) }), starts);
+      expect(partings(calm, harmed), `lost after turn ${turn}`).toEqual([]);
+    }
   });
 });
