@@ -165,18 +165,22 @@ const seeEnds = async (running: OneCluster): Promise<void> => {
 
 // ── Measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type Measured = { readonly run: Run; readonly cpuUs: number };
+type Measured = { readonly run: Run; readonly cpuUs: number; /** What PostgreSQL wrote to its log for a flow. */ readonly walKb: number };
+
+const walBytes = (cluster: OneCluster): Promise<number> =>
+  withSql(cluster, async (sql) => Number((await sql<{ bytes: string }[]>`select pg_current_wal_lsn() - '0/0'::pg_lsn as bytes`)[0]!.bytes));
 
 const measureRate = async (cluster: OneCluster, prefix: string): Promise<Measured> => {
   const flows = openFlows(cluster, callers);
   const call = (part: string) => (index: number) => flows.run('bench.WriteTwo', `${prefix}-${part}-${index}`);
   const total = (): number => Object.values(clusterCpuMs(cluster)).reduce((sum, one) => sum + one, 0);
   await runFor(callers, measuredMs / 2, call('warm'));
-  const before = total();
+  const [before, walBefore] = [total(), await walBytes(cluster)];
   const run = await runFor(callers, measuredMs, call('run'));
   const cpuUs = ((total() - before) * 1000) / run.count;
+  const walKb = ((await walBytes(cluster)) - walBefore) / run.count / 1e3;
   await flows.close();
-  return { run, cpuUs };
+  return { run, cpuUs, walKb };
 };
 
 const restarted = async (cluster: Cluster, running: OneCluster): Promise<{ running: OneCluster; seconds: number }> => {
@@ -219,9 +223,9 @@ export const run = (): Promise<void> =>
     const begun = performance.now();
     await seeEnds(running);
     const wakingSeconds = (performance.now() - begun) / 1000;
-    const line = (what: string, { run: { perSecond, p50, p99 }, cpuUs }: Measured, seconds: number) => [what, perSecond.toFixed(0), ms(p50), ms(p99), cpuUs.toFixed(0), `${seconds.toFixed(2)} s`];
+    const line = (what: string, { run: { perSecond, p50, p99 }, cpuUs, walKb }: Measured, seconds: number) => [what, perSecond.toFixed(0), ms(p50), ms(p99), cpuUs.toFixed(0), `${walKb.toFixed(1)} KB`, `${seconds.toFixed(2)} s`];
     printTable(`flows with two entity writes, ${callers} callers, half of the parked asleep and half waiting for a message`, [
-      ['', 'flows/s', 'p50', 'p99', 'µs of CPU a flow', 'start'],
+      ['', 'flows/s', 'p50', 'p99', 'µs of CPU a flow', 'log a flow', 'start'],
       line('none parked', without, startWithout.seconds),
       line(`${parked} parked`, beside, startWith.seconds),
     ]);
