@@ -205,8 +205,8 @@ describe('a query', () => {
         const checked = checkQuery(copy, catalog);
         if (checked.type === 'invalid') return;
         const { sql: text } = new kysely.PostgresQueryCompiler().compileQuery(checked.statement as never, { queryId: 'x' });
-        // A name of the vault's own may be an alias, and an alias is no table.
-        expect(text).not.toMatch(/pg_|; drop|--|(from|join|into|update|using) "entity"/);
+        // A name of the vault's own may be an alias, and an alias is no table; a key of JSON may be any text between quotes.
+        expect(text.replace(/'(?:[^'\\]|'')*'/g, "''")).not.toMatch(/pg_|; drop|--|(from|join|into|update|using) "entity"/);
       }),
       { numRuns: 1_000 },
     );
