@@ -1,4 +1,4 @@
-/** Batches that overlap, and who goes first where not all can. */
+/** Batches that overlap, who goes first where not all can, and keys that begin. */
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/host/clock.ts';
 import { silentLog } from '../../src/observability/log.ts';
@@ -122,5 +122,32 @@ describe('scopes take turns', () => {
     for (const [scope, count] of [['a', 7], ['b', 2], ['c', 4]] as const) {
       expect(keys.filter((key) => key.startsWith(scope))).toEqual(Array.from({ length: count }, (_, i) => `${scope}-${i}`));
     }
+  });
+});
+
+describe('keys that begin', () => {
+  const beginning: Machine<LedgerHead, string, LedgerEvent> = { ...createLedger(), isBirth: () => true };
+  const countingStore = (): { readonly states: StateStore; readonly loaded: string[] } => {
+    const states = createMemoryStateStore();
+    const loaded: string[] = [];
+    return { loaded, states: { ...states, load: async (keys) => (loaded.push(...keys), states.load(keys)) } };
+  };
+
+  test('are not looked for', async () => {
+    const { states, loaded } = countingStore();
+    const bench = createBench({ states });
+    await bench.openBatch(beginning).handleBatch(bench.append(record('left', 'a', 'e1', 'add'), record('left', 'b', 'e2', 'add')));
+    expect(loaded).toEqual([]);
+    expect(saidIn(bench.published)).toEqual(['a: e1 is left 1', 'b: e2 is left 1']);
+  });
+
+  test('are read when they had begun before, whether the step changes them or not (M5)', async () => {
+    const { states, loaded } = countingStore();
+    const bench = createBench({ states });
+    await bench.openBatch(beginning).handleBatch(bench.append(record('left', 'a', 'e1', 'add'), record('left', 'b', 'e2', 'add')));
+    // Another replica, which remembers nothing.
+    await bench.openBatch(beginning).handleBatch([...bench.redelivered(), ...bench.append(record('left', 'a', 'e3', 'add'), record('left', 'b', 'e4', 'echo'))]);
+    expect(new Set(loaded)).toEqual(new Set(['a', 'b']));
+    expect([...new Set(saidIn(bench.published))].toSorted()).toEqual(['a: e1 is left 1', 'a: e3 is left 2', 'b: e2 is left 1', 'b: e4 echoed']);
   });
 });

@@ -25,8 +25,8 @@ export type Held = {
 };
 
 export type HeadCache = {
-  /** Reads those that are not in memory, in one query. `fresh` were read just now. */
-  hold(keys: readonly string[]): Promise<{ readonly held: ReadonlyMap<string, Held>; readonly fresh: ReadonlySet<string> }>;
+  /** Reads those that are neither in memory nor taken to be unborn, in one query. `fresh` were read just now. */
+  hold(keys: readonly string[], isUnborn: (key: string) => boolean): Promise<{ readonly held: ReadonlyMap<string, Held>; readonly fresh: ReadonlySet<string> }>;
   /** Keeps a key that was saved or read. */
   keep(held: Held): void;
   /** The effects of this version are on the bus. */
@@ -70,8 +70,8 @@ export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCa
   };
 
   return {
-    hold: async (keys) => {
-      const missing = keys.filter((key) => !heads.has(key));
+    hold: async (keys, isUnborn) => {
+      const missing = keys.filter((key) => !heads.has(key) && !isUnborn(key));
       const loaded = missing.length === 0 ? [] : await states.load(missing);
       for (const state of loaded) heads.set(state.key, heldOf(state));
       // Only what is in the store is kept: that a key is absent may change without our knowing.

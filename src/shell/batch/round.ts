@@ -288,6 +288,13 @@ const voidRound = ({ cache, machine }: RoundOptions, lanes: readonly Lane[]): vo
 const chooseLanes = ({ machine, cache, lanes, clock, limits }: RoundOptions): readonly Lane[] =>
   fairShare(lanes.ready(clock.now()), limits.keysPerRoundMax, ({ key, queue }) => machine.scopeOf?.(queue[0]!.event) ?? cache.scopeOf(key) ?? '');
 
+/**
+ * Keys that begin now, by all that the machine can tell: they are not looked for. If one is there all the same, its save conflicts, or
+ * what was decided without a save is found stale (M5), and then it is read.
+ */
+const unbornAmong = ({ machine }: RoundOptions, lanes: readonly Lane[]): ReadonlySet<string> =>
+  new Set(lanes.flatMap(({ key, queue, conflicts }) => (conflicts === 0 && machine.isBirth?.(queue[0]!.event) === true ? [key] : [])));
+
 /** Takes ready lanes, reads and steps them; `undefined` when none is ready. Throws only what is operational. */
 export const takeRound = async (options: RoundOptions): Promise<Stepped | undefined> => {
   const { cache, metrics, probe } = options;
@@ -295,7 +302,8 @@ export const takeRound = async (options: RoundOptions): Promise<Stepped | undefi
   if (lanes.length === 0) return undefined;
   for (const lane of lanes) lane.taken = true;
   try {
-    const { held, fresh } = await metrics.timed('load', () => cache.hold(lanes.map(({ key }) => key)));
+    const unborn = unbornAmong(options, lanes);
+    const { held, fresh } = await metrics.timed('load', () => cache.hold(lanes.map(({ key }) => key), (key) => unborn.has(key)));
     const works = lanes.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
     const stepped = works.filter(({ takes }) => takes.length > 0);
     const verdicts = await stepWorks(options, stepped);

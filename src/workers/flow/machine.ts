@@ -51,6 +51,7 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive],
     wake: onWake,
     prepare: facts.prepare,
+    isBirth: ({ type }) => type === 'start',
     // Virtual nodes take turns, so that one which starts thousands of flows does not keep another's waiting.
     scopeOf: (event) => (event.type === 'start' ? event.body.holdingIdentity.shortHash : undefined),
     needsItems: (key, head, events) => {
