@@ -160,7 +160,7 @@ const assemble = (options: MachineBatchOptions, metrics: ShellMetrics): RoundOpt
 export const createMachineBatch = (options: MachineBatchOptions): Batch => {
   const metrics = createShellMetrics(options.metrics, options.room, options.room);
   const context = assemble(options, metrics);
-  const { machine, cache, lanes, offsets, outbox, parking, clock, log, probe } = context;
+  const { machine, cache, lanes, offsets, outbox, parking, log, probe } = context;
   const read = createReader(machine);
   const committer = createCommitter({ offsets, commit: options.commit, metrics, log, probe });
   /** Malformed records that are not in the lot yet. */
