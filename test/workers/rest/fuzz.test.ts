@@ -5,6 +5,8 @@ import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
+import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
+import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
 import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
@@ -23,6 +25,8 @@ beforeAll(async () => {
   rest.rooms.on(restToDbCpi, () => doneWith({ status: 'OK', cpiFileChecksum: '' }));
   rest.rooms.on(restToDbVirtualNode, () => doneWith({ requestId: 'r' }));
   rest.rooms.on(restToMemberLookup, () => doneWith({ members: [], parameters: {} }));
+  rest.rooms.on(restToFlowKill, () => doneWith({ flowId: 'f', timestamp: 1 }));
+  rest.rooms.on(restToFlowRedrive, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
   rest.rooms.on(restToMemberRegistration, () => doneWith({ registrations: [registration] }));
   rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [key], association }));
