@@ -39,11 +39,16 @@ const step = async (ctx: any, one: any, out: any[], sessions: any[]): Promise<vo
     case 'info': return void out.push((await sessions.at(-1)?.counterpartyInfo())?.protocol.version);
     case 'sendAll': return await ctx.sendAll(one.id, sessions.slice(-2));
     case 'receiveAll': return void out.push(await ctx.receiveAll(any, sessions.slice(-2)));
-    case 'wait': return void out.push(await sessions.at(-1)?.receive(any, { timeoutMs: one.id * 100 }));
+    case 'wait': return void out.push(await sessions.at(-1)?.receive(any, { timeoutMs: one.id * 100 + 50 }));
     case 'deadline': return void out.push(await ctx.deadline(150, (inner: any) => (sessions.length > 0 ? inner.within(sessions.at(-1)).receive(any) : inner.sleep(one.id * 100))));
     case 'property': return void (ctx.properties.put('id', id), out.push(ctx.properties.get('id')));
     case 'stray': return void ctx.db.merge(note, { id, text: 'stray' }).catch(() => {});
-    case 'all': await Promise.all(one.parts.map((part: any) => attempt(ctx, part, out, sessions))); return;
+    case 'all': {
+      // Which of them is done first may differ where a process dies between two answers.
+      const outs = one.parts.map(() => []);
+      await Promise.all(one.parts.map((part: any, i: number) => attempt(ctx, part, outs[i], sessions)));
+      return void out.push(...outs);
+    }
     case 'race': return void out.push(await Promise.race([ctx.sleep(150).then(() => 'slept'), ctx.db.find(note, id), sessions.at(-1)?.receive(any) ?? ctx.sleep(50)]));
   }
 };

@@ -177,6 +177,11 @@ describe('a session', () => {
     expect(taken.unread[0]).toMatchObject({ text: '{"json":"5","protocolVersion":2}' });
   });
 
+  test('learns no version from a failure', () => {
+    const session = sendData(opened(), '1', 0).session;
+    expect(take(session, { v: 1, sessionId: id, sender: 'responder', seq: 1, version: 2, content: { type: 'error', code: 'SESSION_TIMEOUT', message: 'x' } }).version).toBeNull();
+  });
+
   test('that is only named has nobody to hear or tell', () => {
     expect(take(opened(), data(1, '1'))).toEqual(opened());
     expect(closeSession(opened(), 0).outgoing).toBeUndefined();

@@ -187,7 +187,9 @@ export const takeMessage = (before: Session, message: SessionMessage, now: numbe
   const { seq, content } = message;
   if (seq === resetSeq && content.type === 'error') return { session: { ...before, ...endOf(content), early: [] }, news: 'taken' };
   if (seq <= before.received || before.early.some((entry) => entry.seq === seq)) return { session: before, news: 'repeated' };
-  const version = before.version ?? (before.role === 'initiator' ? (message.version ?? null) : null);
+  // Nothing is agreed by failing: else what a flow is told would hang on which side noticed a silence first.
+  const told = before.role === 'initiator' && content.type !== 'error' ? (message.version ?? null) : null;
+  const version = before.version ?? told;
   const early = [...before.early, entryOf(message, version)].sort((one, other) => one.seq - other.seq);
   const { session, outgoing } = inOrder({ ...before, version, early, activeAt: now }, now);
   const fault = faultOf(session, bounds);
