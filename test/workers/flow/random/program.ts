@@ -206,7 +206,10 @@ const addStep = (author: Author): void => {
 export const drawProgram = (random: Random, me: Party): Program => {
   const author: Author = { random, me, talks: [], steps: [], keys: 0 };
   for (let count = 1 + random.below(9); count > 0; count--) addStep(author);
-  for (const { index, owed } of author.talks) for (let left = owed; left > 0; left--) author.steps.push({ do: 'hear', session: index });
+  for (const { index, owed, state } of author.talks) {
+    // Of a session that its responder ends, the end is heard as well: a close that waits would meet it, or not.
+    for (let left = owed + (state === 'ending' ? 1 : 0); left > 0; left--) author.steps.push({ do: 'hear', session: index });
+  }
   const program = { steps: author.steps, throws: random.chance(0.2) };
   // A flow with open sessions does not continue as another.
   return author.talks.length === 0 && random.chance(0.5) ? { ...program, next: drawProgram(random, me) } : program;
