@@ -133,13 +133,14 @@ const optionsOf = (asked: string | Protocol | SessionOptions | undefined): Sessi
 };
 
 const initiate = (frame: Frame, counterparty: string, asked: string | Protocol | SessionOptions | undefined): FlowSession => {
-  const { protocol: named, timeoutMs, requireClose = false, properties } = optionsOf(asked);
+  const { protocol: named, timeoutMs, requireClose = false, receipts = false, properties } = optionsOf(asked);
   const protocol = protocolFor(frame, named);
   const { sessionId } = frame.host.openSession({
     counterparty,
     protocol: { name: protocol.name, versions: [...protocol.versions] },
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(requireClose ? { requireClose } : {}),
+    ...(receipts ? { receipts } : {}),
     context: Object.fromEntries(copyOf(frame.properties, properties)),
   });
   frame.opened.push({ sessionId, requireClose });

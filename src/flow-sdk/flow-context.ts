@@ -229,6 +229,11 @@ export type SessionOptions = {
    * By default it does not wait (Corda's does): a close is delivered reliably, and a flow with nothing left to say may end.
    */
   readonly requireClose?: boolean;
+  /**
+   * Whether the counterparty's cluster signs for each message that this side sends: non-repudiation of receipt. The receipts are kept
+   * for operators (`GET /link/{shortHash}/receipts`). There are none between members of one cluster.
+   */
+  readonly receipts?: boolean;
   /** Properties that this session's flow is given beside those of this flow. */
   readonly properties?: Readonly<Record<string, string>>;
 };

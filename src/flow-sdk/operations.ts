@@ -271,6 +271,7 @@ export type ContextHost = {
     readonly protocol: { readonly name: string; readonly versions: readonly number[] };
     readonly timeoutMs?: number;
     readonly requireClose?: boolean;
+    readonly receipts?: boolean;
     /** Properties that the counterparty's flow is given. */
     readonly context: { readonly [name: string]: string };
   }): { readonly sessionId: string };

@@ -44,6 +44,7 @@ export const flows = [
     return [await caught(() => ctx.sendAll('x', [session, session])), await caught(() => ctx.sendAll('x', [{} as any])), await ctx.receiveAll(any, []), await ctx.sendAll('x', []) ?? null];
   }),
   startable('test.Confirm', async (ctx, say) => { const session = ctx.initiate(bob, { requireClose: true, timeoutMs: 60000 }); await session.send(say); return await caught(() => session.close()) ?? 'closed'; }),
+  startable('test.Receipts', async (ctx) => { const session = ctx.initiate(bob, { receipts: true }); return await session.sendAndReceive('echo', any); }),
   startable('test.ConfirmAtEnd', async (ctx, say) => { await ctx.initiate(bob, { requireClose: true }).send(say); return 'done'; }),
   startable('test.Timeout', async (ctx) => {
     const session = ctx.initiate(bob);
@@ -83,7 +84,7 @@ export const flows = [
   } }),
 ];`;
 const protocol = { name: 'test.talk', versions: [1, 2] };
-const startable = ['First', 'Info', 'InfoLate', 'InfoRefused', 'All', 'AllFails', 'AllTwice', 'Confirm', 'ConfirmAtEnd', 'Timeout', 'SessionTimeout', 'BadOptions', 'Long', 'TooLong', 'TwoLong', 'Over'];
+const startable = ['First', 'Info', 'InfoLate', 'InfoRefused', 'All', 'AllFails', 'AllTwice', 'Confirm', 'Receipts', 'ConfirmAtEnd', 'Timeout', 'SessionTimeout', 'BadOptions', 'Long', 'TooLong', 'TwoLong', 'Over'];
 let app: App;
 beforeAll(async () => {
   app = {
@@ -198,6 +199,19 @@ describe.each([
     expect(await resultOf('ConfirmAtEnd', 'work and fail')).toMatchObject({ flowStatus: 'RUNNING' });
     await world.advance(3_000);
     expect(world.statuses.at(-1)).toMatchObject({ flowStatus: 'FAILED', flowError: { message: 'SESSION_ERROR: the counterparty failed: FLOW_FAILED: the flow of the counterparty failed' } });
+  });
+
+  test('whose initiator wants receipts ask for one with each message of its own, and with none of the counterparty', async () => {
+    await open();
+    expect(await resultOf('Receipts')).toBe('echo');
+    const asked = world.published
+      .filter(({ topic }) => topic === 'all-to-link-manager.send')
+      .map(({ value }) => (JSON.parse(value) as { body: { source: string; receipt?: boolean } }).body)
+      .map(({ source, receipt }) => [source, receipt ?? false]);
+    expect(asked).not.toContainEqual([nameOf('Alice'), false]);
+    expect(asked).toContainEqual([nameOf('Alice'), true]);
+    expect(asked).toContainEqual([nameOf('Bob'), false]);
+    expect(asked).not.toContainEqual([nameOf('Bob'), true]);
   });
 
   test('may be waited for as long as the flow wants, and go on afterwards', async () => {

@@ -32,6 +32,7 @@ const sessionNaming = z.object({
   protocol: z.object({ name: z.unknown(), versions: z.unknown() }),
   timeoutMs: z.unknown().optional(),
   requireClose: z.unknown().optional(),
+  receipts: z.unknown().optional(),
   context: z.record(z.string(), z.string()),
 });
 const protocolName = z.string().min(1).max(250);
@@ -40,7 +41,7 @@ const sessionTimeout = z.number().min(1).max(sessionTimeoutMsMax);
 
 /** Takes any naming, since opening cannot be refused; what is wrong with it shows at the first operation. */
 export const nameSession = (draft: Draft, head: FlowHead, params: unknown): void => {
-  const { sessionId: id, counterparty: named, protocol, timeoutMs, requireClose, context } = sessionNaming.parse(params);
+  const { sessionId: id, counterparty: named, protocol, timeoutMs, requireClose, receipts, context } = sessionNaming.parse(params);
   const parsed = parseX500(String(named));
   const counterparty = parsed.type === 'name' ? parsed.name : String(named).slice(0, 600);
   const name = protocolName.safeParse(protocol.name);
@@ -55,6 +56,7 @@ export const nameSession = (draft: Draft, head: FlowHead, params: unknown): void
     versions: versions.success ? versions.data : [],
     ...(timeoutMs === undefined ? {} : { timeoutMs: timeout.success ? Math.ceil(timeout.data) : badTimeout }),
     ...(requireClose === true ? { requireClose } : {}),
+    ...(receipts === true ? { receipts } : {}),
     context,
   };
   draft.head = { ...head, sessions: [...head.sessions, openSession(naming, draft.now)] };

@@ -33,10 +33,11 @@ type Addresses = {
   readonly counterparty: string;
   readonly receiverKey: string;
   readonly senderKey: string;
+  readonly receipt?: boolean;
 };
 
 export const messageRecord = (addresses: Addresses, messageId: string, message: SessionMessage, { now, ttlMs }: Postage): OutRecord => {
-  const { identity, counterparty, receiverKey, senderKey } = addresses;
+  const { identity, counterparty, receiverKey, senderKey, receipt = false } = addresses;
   const { x500Name: source, groupId } = identity;
   return encode(allToLinkManagerSend, {
     key: pairTagOf(groupId, source, counterparty),
@@ -51,6 +52,7 @@ export const messageRecord = (addresses: Addresses, messageId: string, message: 
       senderKey,
       expiresAt: now + ttlMs,
       payload: JSON.stringify(message),
+      ...(receipt ? { receipt } : {}),
     },
   });
 };
@@ -59,7 +61,7 @@ export const messageRecord = (addresses: Addresses, messageId: string, message: 
 export const messageIdOf = (sessionId: string, sender: string, seq: number): string => `${sessionId}/${sender}/${seq}`;
 
 export const sessionRecord = (head: FlowHead, session: Session, outgoing: Outgoing, postage: Postage): OutRecord => {
-  const addresses = { identity: head.identity, counterparty: session.counterparty, receiverKey: session.peerFlowId, senderKey: head.flowId };
+  const addresses = { identity: head.identity, counterparty: session.counterparty, receiverKey: session.peerFlowId, senderKey: head.flowId, receipt: session.receipts === true };
   return messageRecord(addresses, messageIdOf(session.id, session.role, outgoing.seq), sessionMessageOf(head, session, outgoing), postage);
 };
 

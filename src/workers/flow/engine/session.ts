@@ -66,6 +66,8 @@ export type Session = {
   readonly timeoutMs?: number;
   /** S8. */
   readonly requireClose?: boolean;
+  /** At an initiator: what it sends is signed for by the receiving cluster. */
+  readonly receipts?: boolean;
   /** At a responder: the initiator has closed and waits for our close. */
   readonly owesClose?: boolean;
   /** At an initiator: the peer was asked for its version. */
@@ -82,7 +84,7 @@ export const resetSeq = Number.MAX_SAFE_INTEGER;
 
 // ── Beginning ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type Naming = Pick<Session, 'id' | 'counterparty' | 'peerFlowId' | 'protocol' | 'versions' | 'timeoutMs' | 'requireClose' | 'context'>;
+type Naming = Pick<Session, 'id' | 'counterparty' | 'peerFlowId' | 'protocol' | 'versions' | 'timeoutMs' | 'requireClose' | 'receipts' | 'context'>;
 
 const blank = { end: null, sent: 0, received: 0, unread: [], early: [] } as const;
 
