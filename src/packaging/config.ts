@@ -22,7 +22,7 @@ export const packageLimits = {
   cpksMax: 100,
   /** Flow declarations of one code unit: what `db-to-all.cpi` lists. */
   flowsMax: 1_000,
-  /** Bytes of one code unit's bundle: what a sandbox thread compiles in well under a second. */
+  /** Bytes of one code unit's bundle: what a process of the sandbox compiles in well under a second. */
   bundleBytesMax: 10 * mebi,
   /** Bytes of a bundle's source map, without the sources: some twice the bundle. */
   sourceMapBytesMax: 20 * mebi,

@@ -148,6 +148,11 @@ describe('revocation', () => {
     expect(await revocation.check([leaf, middle, root].map(derOf))).toMatchObject({ type: 'refused', reason: expect.stringContaining('CN=Middle was revoked') as string });
   });
 
+  test('is looked up for a certificate that bears the name of its issuer', async () => {
+    const namesake = await issue({ name: 'CN=Root', ocsp: responderUrl }, root);
+    expect(await check('SOFT_FAIL', namesake, responding({ status: 'revoked' }))).toMatch(/CN=Root was revoked/);
+  });
+
   test('remembers an answer as long as it holds, and asks once for many at the same time', async () => {
     const asked: string[] = [];
     let now = Date.now();

@@ -92,7 +92,8 @@ const askAll = async (question: Omit<Question, 'url'>): Promise<RevocationAnswer
   return listed ?? online ?? { type: 'good', until: now + answerMsMax };
 };
 
-const isSelfSigned = ({ subject, issuer }: x509.X509Certificate): boolean => subject === issuer;
+/** Asked of the last of a chain alone: in the middle, a certificate that bears its issuer's name is still its issuer's to revoke. */
+const isRoot = ({ subject, issuer }: x509.X509Certificate): boolean => subject === issuer;
 
 const read = (chain: readonly Uint8Array<ArrayBuffer>[]): x509.X509Certificate[] | undefined => {
   try {
@@ -122,7 +123,7 @@ export const createRevocation = ({ mode, fetchBytes, now }: RevocationOptions): 
     return await running;
   };
   const checkOne = async (certificate: x509.X509Certificate, issuer: x509.X509Certificate | undefined): Promise<string | undefined> => {
-    if (isSelfSigned(certificate)) return undefined;
+    if (issuer === undefined && isRoot(certificate)) return undefined;
     const answer: RevocationAnswer = issuer === undefined ? { type: 'unknown', reason: 'its issuer is not in the chain' } : await answerOf(certificate, issuer);
     if (answer.type === 'revoked') return `${certificate.subject} was revoked: ${answer.reason}`;
     if (answer.type === 'unknown' && mode === 'HARD_FAIL') return `whether ${certificate.subject} was revoked is not known: ${answer.reason}`;
