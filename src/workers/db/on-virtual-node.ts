@@ -56,7 +56,8 @@ const create = async (tx: DbTx, { body, messageId, log, now }: Request): Promise
   if ('type' in cpi) return { outcome: cpi };
   const parsed = parseX500(body.x500Name);
   if (parsed.type === 'invalid') return { outcome: refused('DB_X500_INVALID', `${JSON.stringify(body.x500Name)} is not an X.500 name for a member: ${parsed.reason}`) };
-  const groupId = cpi.groupId === groupIdToCreate ? deriveId('group', cpi.fullChecksum, parsed.name) : cpi.groupId;
+  // REST draws the id of each request, so each has a group of its own, wherever the same CPI is; its repeat has the same.
+  const groupId = cpi.groupId === groupIdToCreate ? deriveId('group', messageId, cpi.fullChecksum, parsed.name) : cpi.groupId;
   const identity = holdingIdentityOf(parsed.name, groupId);
   const { shortHash } = identity;
   const before = await tx.virtualNodes.findOperation(shortHash);

@@ -113,12 +113,16 @@ describe('creation', () => {
     expect(both.map(([answered]) => codeOf(answered!.outcome)).sort()).toEqual(['DB_VIRTUAL_NODE_EXISTS', 'done']);
   });
 
-  test('an MGM gets a group id of its own', async () => {
-    const mgm = testCpi(2, { groupId: 'CREATE_ID' });
-    await transactOn(database, (tx) => tx.cpis.put(mgm, testCode(mgm)));
-    const [answered] = await ask(create(newName(), mgm.fullChecksum));
-    const node = read(dbToAllVirtualNode, answered!.effects![0]!).body;
-    expect(node.holdingIdentity.groupId).toMatch(/^[0-9a-f-]{36}$/);
+  test('an MGM whose policy asks for it gets a group of its own, at each request another and at its repeat the same', async () => {
+    const mgm = testCpi(2, { groupId: 'CREATE_ID', cpks: [] });
+    await transactOn(database, (tx) => tx.cpis.put(mgm, []));
+    const body = create(newName(), mgm.fullChecksum);
+    const answered = [...(await askWith({ body, id: 'mgm-1' })), ...(await askWith({ body, id: 'mgm-2' })), ...(await askWith({ body, id: 'mgm-1' }))];
+    const [first, second, again] = answered.map(({ effects }) => read(dbToAllVirtualNode, effects![0]!).body);
+    expect(first!.holdingIdentity.groupId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(first!.cpkHashes).toEqual([]);
+    expect(second!.holdingIdentity.groupId).not.toBe(first!.holdingIdentity.groupId);
+    expect(again).toEqual(first);
   });
 });
 
