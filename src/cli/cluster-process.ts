@@ -12,6 +12,8 @@ export type ClusterOptions = {
   readonly restPort: number;
   readonly gatewayPort: number;
   readonly adminPassword: string;
+  /** More settings, by their variables (containers/settings.ts). */
+  readonly environment?: Readonly<Record<string, string>>;
 };
 
 export type ClusterProcess = {
@@ -64,6 +66,7 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
       CORDAGE_ADMIN_PASSWORD: options.adminPassword,
       CORDAGE_HEALTH_PORT: '0',
       CORDAGE_PARENT_PID: String(process.pid),
+      ...options.environment,
     },
   });
   const gone = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`)));
