@@ -29,6 +29,7 @@ import { linkManagerToLinkManagerSession } from './link-manager-to-link-manager.
 import { linkManagerToLinkManagerWake } from './link-manager-to-link-manager.wake.ts';
 import { memberToAllGroupParameters } from './member-to-all.group-parameters.ts';
 import { memberToAllMember } from './member-to-all.member.ts';
+import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
@@ -68,6 +69,7 @@ export const wires: readonly Wire<any, any>[] = [
   linkManagerToLinkManagerWake,
   memberToAllGroupParameters,
   memberToAllMember,
+  memberToCryptoSeal,
   memberToLinkManagerHostedIdentity,
   memberToMemberGroup,
   restToDbCertificate,

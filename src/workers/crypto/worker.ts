@@ -1,7 +1,8 @@
 /**
  * crypto: keys and signatures.
  *
- * - **hears** all-to-crypto.key (assign an HSM, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key
+ * - **hears** all-to-crypto.key (assign an HSM, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
+ *   member-to-crypto.seal
  * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
@@ -16,6 +17,7 @@ import type { Worker } from '../../shell/worker.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyMaking } from './obtain-keys.ts';
 import { createOnKey } from './on-key.ts';
+import { createOnSeal } from './on-seal.ts';
 import { createOnSign } from './on-sign.ts';
 import { createOnTlsKey } from './on-tls-key.ts';
 import type { RootKey } from './root-key.ts';
@@ -38,7 +40,7 @@ export const createCryptoWorker = ({ rootKey, log, metrics, clock = systemClock,
   log.info('crypto.ready', { rootKey: rootKey.alias });
   return {
     room: 'crypto',
-    answers: [createOnKey(making), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnTlsKey(making)],
+    answers: [createOnKey(making), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTlsKey(making)],
     close: async () => ring.close(),
   };
 };
