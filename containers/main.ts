@@ -7,7 +7,7 @@ import { systemClock } from '../src/host/clock.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 import { createLog } from '../src/observability/log.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
-import { openBroker, pushToEdge, serveBroker, type BrokerPowers } from './broker.ts';
+import type { BrokerPowers } from './broker.ts';
 import { createClosing, type Closing } from './platform.ts';
 import { processKinds, readSettings, type ProcessKind, type Settings } from './settings.ts';
 
@@ -15,6 +15,7 @@ import { processKinds, readSettings, type ProcessKind, type Settings } from './s
 const parentWatchMs = 1_000;
 
 const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
+  const { openBroker, pushToEdge, serveBroker } = await import('./broker.ts');
   const broker = await openBroker(join(settings.CORDAGE_STATE_DIR!), powers);
   closing.add(() => broker.close());
   const server = await serveBroker(broker, settings, powers.log);

@@ -2,10 +2,13 @@
 import * as z from 'zod';
 import { createAddressGuard } from '../src/host/addresses.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
-import { keyAgreements } from '../src/workers/link-manager/worker.ts';
+import type { KeyAgreement } from '../src/workers/link-manager/worker.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(8);
+
+/** Written here too, so that reading the settings does not load the room. */
+const keyAgreements = ['hybrid-required', 'hybrid-preferred', 'classical'] as const satisfies readonly KeyAgreement[];
 
 /** The parts of a setting that holds several. */
 export const listOf = (text: string, separator: string): string[] => text.split(separator).map((part) => part.trim()).filter((part) => part !== '');

@@ -1,0 +1,12 @@
+/** What a room is made of, before it runs. */
+import type { AnswerStore, ParkingLot, StateStore } from '../src/shell/store.ts';
+import type { Worker } from '../src/shell/worker.ts';
+
+export type OpenRoom = {
+  readonly worker: Worker;
+  readonly parking: ParkingLot;
+  readonly states?: StateStore;
+  readonly answers?: AnswerStore<any>;
+  /** Serves the room's own HTTP once its loops run; gives its URL and how to end it. */
+  readonly serve?: () => Promise<{ readonly url: string; close(): Promise<void> }>;
+};

@@ -1,0 +1,57 @@
+/** gateway: its requests, its views, TLS, its door. */
+import { listen, type Listener } from '../../src/host/http-server.ts';
+import { allToGatewayAnswer } from '../../src/messages/all-to-gateway.answer.ts';
+import { dbToGatewayCertificate } from '../../src/messages/db-to-gateway.certificate.ts';
+import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
+import { createRequests } from '../../src/shell/create-requests.ts';
+import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
+import { createGatewayWorker, openTlsKeys, type GatewayWorker, type TlsKeysOptions } from '../../src/workers/gateway/worker.ts';
+import { createGatewayTls, type GatewayTls } from '../gateway-tls.ts';
+import type { OpenRoom } from '../open-room.ts';
+import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
+
+type GatewayDoor = Pick<TlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use'> & { worker: GatewayWorker; settings: Settings };
+
+/** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
+const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
+  const keys = await openTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
+  use(keys.current());
+  const listener = await listen({
+    fetch: worker.fetch,
+    hostname: settings.CORDAGE_GATEWAY_HOST,
+    port: settings.CORDAGE_GATEWAY_PORT,
+    tls: keys.current(),
+    asksClientCertificate: settings.CORDAGE_GATEWAY_TLS === 'mutual',
+  });
+  keys.onChange((tls) => {
+    use(tls);
+    try {
+      listener.replaceCertificates(tls);
+    } catch (error) {
+      from.log.error('gateway.certificates-refused', { error, next: 'the certificates before them are served' });
+    }
+  });
+  const close = async (): Promise<void> => {
+    await keys.close();
+    await listener.close();
+  };
+  return { url: listener.url, port: listener.port, close };
+};
+
+export const openGateway = async (platform: Platform): Promise<OpenRoom> => {
+  const { bus, views, clock, log, metrics, instance, settings } = platform;
+  const [requests, groupParameters, certificates] = await Promise.all([
+    createRequests({ bus, room: 'gateway', answerWire: allToGatewayAnswer, instance, log }),
+    views.open(memberToAllGroupParameters),
+    views.open(dbToGatewayCertificate),
+  ]);
+  const { httpClient, admit, use } = createGatewayTls({ settings, groupParameters, clock });
+  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });
+  const close = async (): Promise<void> => {
+    await worker.close();
+    await httpClient.close();
+    await requests.close();
+  };
+  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, use, requests, certificates, settings, clock, log }) };
+};
