@@ -42,6 +42,8 @@ const roomStatuses: Readonly<Record<string, number>> = {
   DB_CPI_NOT_FOUND: 400,
   DB_CPI_DUPLICATE: 409,
   DB_UPLOAD_LIMIT: 503,
+  /** A list that no answer carries: a caller must ask for less. */
+  DB_REPLY_TOO_LARGE: 400,
   DB_X500_INVALID: 400,
   DB_REQUEST_UNKNOWN: 404,
   DB_VIRTUAL_NODE_NOT_FOUND: 404,

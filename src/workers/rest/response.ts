@@ -44,8 +44,8 @@ export const textResponse = (status: number, text: string, headers?: HeaderMap):
   new Response(text, { status, headers: { ...securityHeaders, ...headers, 'content-type': 'text/plain; charset=utf-8' } });
 
 /** Server-sent events; the last header keeps a proxy from collecting them. */
-export const eventResponse = (events: ReadableStream<Uint8Array>): Response =>
-  new Response(events, { status: 200, headers: { ...securityHeaders, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' } });
+export const eventResponse = (events: ReadableStream<Uint8Array>, headers?: HeaderMap): Response =>
+  new Response(events, { status: 200, headers: { ...securityHeaders, ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' } });
 
 export const emptyResponse = (status: number, headers?: HeaderMap): Response => new Response(null, { status, headers: { ...securityHeaders, ...headers } });
 
@@ -59,7 +59,7 @@ export const errorResponse = (error: HttpError, accept: string | null, headers?:
  * An operation whose value is a string (a PEM, a greeting) answers the bare text, as Corda does, so that
  * `curl … > key.pem` writes a PEM; a client that names JSON gets the JSON string of the contract.
  */
-export const valueResponse = (status: number, value: unknown, accept: string | null): Response => {
-  if (value === undefined) return emptyResponse(status);
-  return typeof value === 'string' && !namesJson(accept) ? textResponse(status, value) : jsonResponse(status, value);
+export const valueResponse = (status: number, value: unknown, accept: string | null, headers?: HeaderMap): Response => {
+  if (value === undefined) return emptyResponse(status, headers);
+  return typeof value === 'string' && !namesJson(accept) ? textResponse(status, value, headers) : jsonResponse(status, value, headers);
 };

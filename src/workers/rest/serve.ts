@@ -42,6 +42,8 @@ type Exchange = {
   readonly path: string;
   readonly search: string;
   readonly accept: string | null;
+  /** Names this request in the answer and in the log: the client's own name for it, where it gave one. */
+  readonly id: string;
   /** The route's path, for metrics and the log. */
   label: string;
   login?: string;
@@ -51,6 +53,8 @@ type Exchange = {
 
 const swaggerPath = '/api/v5_2/swagger.json';
 const socketPattern = /^\/api\/(?:v1|v5_1|v5_2)\/flow\/([^/]+)\/([^/]+)\/?$/i;
+/** A request id that a client or a proxy may choose: text that is safe in a header and a log. */
+const requestIdPattern = /^[-._A-Za-z0-9]{1,128}$/;
 const contentMethods = new Set(['POST', 'PUT', 'DELETE', 'PATCH']);
 
 const splitUrl = (url: string): { path: string; search: string } => {
@@ -67,6 +71,22 @@ const isCrossSite = (request: Request, isSocket: boolean): boolean => {
   if (!isSocket) return false;
   const origin = request.headers.get('origin');
   return origin !== null && (!URL.canParse(origin) || new URL(origin).host !== new URL(request.url).host);
+};
+
+const requestIdOf = (request: Request): string => {
+  const given = request.headers.get('x-request-id');
+  return given !== null && requestIdPattern.test(given) ? given : crypto.randomUUID();
+};
+
+const isV1 = ({ path }: Exchange): boolean => path.slice(0, 8).toLowerCase() === '/api/v1/';
+
+/** RFC 9110 section 10.2.1: HEAD goes with GET, and every path answers OPTIONS. */
+const allowOf = (methods: readonly Method[]): string => [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].toSorted().join(', ');
+
+/** Clients of version 1 are told where its ways part from those of later ones. */
+const deprecationOf = (route: Route): string | undefined => {
+  if (route.onlyInV1 === true) return '299 - "Deprecated: this operation is in version 1 alone"';
+  return route.pathInV1 === undefined ? undefined : `299 - "Deprecated: /api/v5_2${route.path} takes its place"`;
 };
 
 const withoutBody = async (response: Response): Promise<Response> => {
@@ -101,12 +121,12 @@ class Server {
     const { clock, log } = this.#options.room;
     const request = context.req.raw;
     const startedAt = clock.now();
-    const exchange: Exchange = { context, request, ...splitUrl(request.url), accept: request.headers.get('accept'), label: 'unknown' };
+    const exchange: Exchange = { context, request, ...splitUrl(request.url), accept: request.headers.get('accept'), id: requestIdOf(request), label: 'unknown' };
     const response = await this.#respond(exchange).catch((cause: unknown) => this.#answerThrown(exchange, cause));
     const { status } = response;
     const seconds = (clock.now() - startedAt) / 1000;
     this.#seconds.observe(seconds, { method: request.method, route: exchange.label, status: String(status) });
-    const fields = { method: request.method, route: exchange.label, status, seconds, login: exchange.login, code: exchange.code };
+    const fields = { method: request.method, route: exchange.label, status, seconds, requestId: exchange.id, login: exchange.login, code: exchange.code };
     if (status >= 500) log.error('rest.request', { ...fields, path: exchange.path });
     else if (status >= 400) log.info('rest.request', { ...fields, path: exchange.path });
     else log.debug('rest.request', fields);
@@ -130,6 +150,7 @@ class Server {
       case 'unknown':
         return this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', `There is no operation at ${path.slice(0, 300)}`));
       case 'method':
+        if (request.method === 'OPTIONS') return emptyResponse(204, { ...this.#headers(exchange), allow: allowOf(match.allowed) });
         return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', `${request.method} is not allowed here`), match.allowed);
       case 'route':
         exchange.label = match.route.path;
@@ -161,15 +182,23 @@ class Server {
     return body.type === 'json' ? readJson(body, request, limits) : readForm(body, request, limits);
   }
 
-  #succeeded({ accept }: Exchange, { reply }: Route, value: unknown, status = 200): Response {
+  #headers({ id }: Exchange): HeaderMap {
+    return { 'x-request-id': id };
+  }
+
+  #succeeded(exchange: Exchange, route: Route, value: unknown, status = 200): Response {
+    const { reply } = route;
+    const deprecation = isV1(exchange) ? deprecationOf(route) : undefined;
+    const headers = { ...this.#headers(exchange), ...(deprecation === undefined ? {} : { warning: deprecation }) };
     switch (reply.type) {
       case 'nothing':
-        return emptyResponse(204);
+        return emptyResponse(204, headers);
       case 'events':
         // `eventRoute` lets its handler give nothing else.
-        return value === undefined ? emptyResponse(204) : eventResponse(value as ReadableStream<Uint8Array>);
+        return value === undefined ? emptyResponse(204, headers) : eventResponse(value as ReadableStream<Uint8Array>, headers);
       case 'json':
-        return valueResponse(status, value, accept);
+        // Version 1 knew no 201.
+        return valueResponse(status === 201 && isV1(exchange) ? 200 : status, value, exchange.accept, headers);
     }
   }
 
@@ -177,7 +206,7 @@ class Server {
   #refused(exchange: Exchange, refusal: Refusal, allowed: readonly Method[] = ['GET']): Response {
     exchange.code = refusal.code;
     const error = httpErrorOf(refusal) ?? this.#unmapped(refusal);
-    return errorResponse(error, exchange.accept, this.#headersOf(error, refusal, allowed));
+    return errorResponse(error, exchange.accept, { ...this.#headers(exchange), ...this.#headersOf(error, refusal, allowed) });
   }
 
   #headersOf({ status }: HttpError, { details }: Refusal, allowed: readonly Method[]): HeaderMap {
@@ -185,7 +214,7 @@ class Server {
       case 401:
         return { 'www-authenticate': 'Basic realm="Corda REST Worker", charset="UTF-8"' };
       case 405:
-        return { allow: allowed.toSorted().join(', ') };
+        return { allow: allowOf(allowed) };
       case 429:
       case 503:
         return { 'retry-after': details?.['retryAfterSeconds'] ?? String(this.#options.room.limits.retryAfterSeconds) };
@@ -211,7 +240,7 @@ class Server {
     this.#faults.add();
     exchange.code = 'REST_FAULT';
     this.#options.room.log.error('rest.fault', { reference, route: exchange.label, cause, stack: cause instanceof Error ? cause.stack : undefined });
-    return errorResponse(faultError(reference), exchange.accept);
+    return errorResponse(faultError(reference), exchange.accept, this.#headers(exchange));
   }
 
   #swagger(exchange: Exchange): Response {

@@ -59,14 +59,40 @@ describe('paths', () => {
 describe('methods', () => {
   test('that an operation does not take are 405 and name those it takes', async () => {
     const answer = await rest.call('DELETE', '/cpi');
-    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, POST']);
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS, POST']);
     expect((await rest.call('PATCH', `/flow/${aliceHash}/r1`)).status).toBe(405);
-    expect((await rest.call('OPTIONS', '/hello')).status).toBe(405);
+  });
+
+  test('OPTIONS is told the methods of a path', async () => {
+    const answer = await rest.call('OPTIONS', '/hello');
+    expect([answer.status, answer.headers.get('allow'), answer.text]).toEqual([204, 'OPTIONS, POST', '']);
+    expect((await rest.call('OPTIONS', '/nowhere')).status).toBe(404);
   });
 
   test('HEAD is GET without a body', async () => {
     const answer = await rest.call('HEAD', '/cpi');
     expect([answer.status, answer.text, answer.headers.get('content-type')]).toEqual([200, '', 'application/json']);
+  });
+});
+
+describe('version 1', () => {
+  test('has its own names for keys and certificates, which later versions do not, and says that they are deprecated', async () => {
+    for (const resource of ['keys', 'certificates']) {
+      const answer = await rest.call('GET', `/${resource}/getprotocolversion`, { version: 'v1' });
+      expect([answer.status, answer.headers.get('warning')]).toEqual([200, `299 - "Deprecated: /api/v5_2/${resource.slice(0, -1)}/getprotocolversion takes its place"`]);
+      expect((await rest.call('GET', `/${resource}/getprotocolversion`)).status).toBe(404);
+      expect((await rest.call('GET', `/${resource.slice(0, -1)}/getprotocolversion`)).headers.get('warning')).toBeNull();
+    }
+  });
+});
+
+describe('a request', () => {
+  test('is named in its answer as the client named it, else by a name of our own; and so in the log', async () => {
+    const named = await rest.call('GET', '/cpi', { headers: { 'x-request-id': 'mine-1' } });
+    expect(named.headers.get('x-request-id')).toBe('mine-1');
+    expect(rest.logged.find(({ requestId }) => requestId === 'mine-1')).toMatchObject({ event: 'rest.request', route: '/cpi', status: 200 });
+    const odd = await rest.call('GET', '/nowhere', { headers: { 'x-request-id': 'a name; of=nothing' } });
+    expect(odd.headers.get('x-request-id')).toMatch(/^[-0-9a-f]{36}$/);
   });
 });
 

@@ -41,6 +41,30 @@ const successesOf = (reply: Reply, components: Components): Record<string, Schem
   }
 };
 
+/** What a refused request may be told; `parsing`, the rooms and the machinery around a handler decide which. */
+const refusals: Readonly<Record<string, string>> = {
+  '400': 'The request is malformed, or cannot be done as it is',
+  '401': 'The credentials are missing or wrong',
+  '403': 'The caller may not do this',
+  '404': 'There is no such thing',
+  '405': 'The thing is in a state that does not allow this',
+  '409': 'It is there already, or is not in the state that was assumed',
+  '413': 'The body is too large',
+  '414': 'The URL is too long',
+  '415': 'The body is of another type',
+  '429': 'Too many failed logins',
+  '500': 'The server failed; the answer names the place in its log',
+  '503': 'The cluster cannot do this now; Retry-After says when to try again',
+};
+
+const refusalsOf = ({ method, pathParameters, queryParameters, body }: Route, components: Components): Record<string, Schema> => {
+  const named = Object.keys(pathParameters).length > 0 || body !== undefined;
+  const asked = named || method !== 'GET' || Object.keys(queryParameters).length > 0;
+  const possible = [...(asked ? ['400'] : []), '401', '403', ...(named ? ['404', '405', '409'] : []), ...(body === undefined ? [] : ['413', '415']), '414', '429', '500', '503'];
+  const content = json(describe(errorResponse, 'output', components));
+  return Object.fromEntries(possible.map((status) => [status, { description: refusals[status], content }]));
+};
+
 const operationIdOf = ({ method, path }: Route): string => `${method.toLowerCase()}_${path.slice(1).replace(/[^A-Za-z0-9]/g, '_')}`;
 
 const operationOf = (route: Route, components: Components): Schema => ({
@@ -51,16 +75,14 @@ const operationOf = (route: Route, components: Components): Schema => ({
   ...(route.body === undefined ? {} : { requestBody: requestBodyOf(route.body, components) }),
   responses: {
     ...successesOf(route.reply, components),
-    '401': { description: 'The credentials are missing or wrong' },
-    '403': { description: 'The caller may not do this' },
-    default: { description: 'The request was refused or failed', content: json(describe(errorResponse, 'output', components)) },
+    ...refusalsOf(route, components),
   },
 });
 
 export const createOpenApi = (routes: readonly Route[]): OpenApi => {
   const components: Components = new Map();
   const paths: Record<string, Record<string, Schema>> = {};
-  for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route, components);
+  for (const route of routes) if (route.onlyInV1 !== true) (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route, components);
   return {
     openapi: '3.0.1',
     info: { title: 'Cordage REST API', version: 'v5_2' },

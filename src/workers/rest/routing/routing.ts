@@ -62,6 +62,8 @@ export type Route = {
   readonly path: string;
   /** Where API version 1 had another name for it. */
   readonly pathInV1?: string;
+  /** True for what only version 1 has: served there alone, with a notice that it is deprecated, and in no document. */
+  readonly onlyInV1?: boolean;
   /** The contract's tag: the resource. */
   readonly tag: string;
   readonly summary: string;
@@ -78,6 +80,7 @@ type Declaration<Path extends Parameters, Query extends Parameters, Body extends
   readonly method: Method;
   readonly path: string;
   readonly pathInV1?: string;
+  readonly onlyInV1?: boolean;
   readonly tag: string;
   readonly summary: string;
   readonly ours?: boolean;
@@ -118,6 +121,8 @@ export type Match =
 
 export type RouteTable = { match(method: string, path: string): Match };
 
+const versionsOf = ({ ours, onlyInV1 }: Route): readonly ApiVersion[] => (onlyInV1 === true ? ['v1'] : ours === true ? ['v5_2'] : apiVersions);
+
 const namesIn = (path: string): string[] => [...path.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name!);
 
 const assertDeclared = ({ path, pathInV1, pathParameters }: Route): void => {
@@ -131,7 +136,7 @@ export const createRouteTable = (routes: readonly Route[]): RouteTable => {
   const tree: PathTree<Method, Route> = createPathTree();
   for (const one of routes) {
     assertDeclared(one);
-    for (const version of one.ours === true ? (['v5_2'] as const) : apiVersions) {
+    for (const version of versionsOf(one)) {
       const path = version === 'v1' ? (one.pathInV1 ?? one.path) : one.path;
       tree.add(one.method, `/api/${version}${path}`, one);
     }
