@@ -11,23 +11,28 @@
  * 1. Its `begin` may send BEGIN without reserving the connection (its issues 823, 1189, 1210), and what follows takes effect
  *    statement by statement. So a transaction has a client of one connection to itself, and a commit counts only if the server
  *    answered COMMIT on a connection that was never lost.
- * 2. A lost connection is silently replaced under a running transaction. So these connections are read-only outside an explicit
- *    BEGIN READ WRITE: a stray statement is refused by the server.
+ * 2. A lost connection is silently replaced under a running transaction. So the client of a transaction is never given a second
+ *    one; and these connections are read-only outside an explicit BEGIN READ WRITE: a stray statement is refused by the server.
  * 3. If a connection is lost while a write to it waits for the end of the turn, its next connection never sends anything: the
  *    timer of the write was cancelled and is still taken for set. So clients and pools are replaced after a loss.
  * 4. A statement that comes between the `error` and the `close` of its connection's socket never settles. So the socket is ours
- *    (`host/database-socket.ts`), and as a last resort (with TLS it is not) every statement and transaction has a time limit.
+ *    (`host/database-socket.ts`), and as a last resort every statement and transaction has a time limit.
  * 5. If a connection is lost while the library asks for the types of arrays, a rejection goes unhandled and ends the process. So
  *    it is not asked (`arrays.ts`).
+ *
+ * Behind a pooler in transaction mode a session lasts for one transaction only. Then nothing is set for longer (`session.ts`), no
+ * statement is prepared by name, and `byKey` is a transaction, too.
  */
 import postgres from 'postgres';
 import { systemClock } from '../host/clock.ts';
-import { openDatabaseSocket, type DatabaseAddress } from '../host/database-socket.ts';
+import { failedDatabaseSocket, openDatabaseSocket, type DatabaseAddress, type DatabaseConnection } from '../host/database-socket.ts';
 import type { Log } from '../observability/log.ts';
-import { DatabaseError, translateError } from './database-error.ts';
 import { arrayTypes } from './arrays.ts';
-import { createLendings, type Lent } from './lending.ts';
+import { DatabaseError, translateError } from './database-error.ts';
+import { readDatabaseUrl, type TlsMaterial } from './database-url.ts';
+import { createLendings, type Lendings, type Lent } from './lending.ts';
 import { createPool, guardClient } from './pool.ts';
+import { sessionFor, transactionMsMax, type Pooler } from './session.ts';
 import type { Parameter } from './statement.ts';
 
 /** A pool. */
@@ -41,6 +46,10 @@ export type DatabaseOptions = {
   readonly socketDirectory?: string | undefined;
   /** Bound on connections, all pools together; at least 4. */
   readonly connectionsMax?: number;
+  /** What stands between us and the server. */
+  readonly pooler?: Pooler;
+  /** What TLS needs beside the URL's `sslmode`. */
+  readonly tls?: TlsMaterial;
   readonly log: Log;
 };
 
@@ -71,11 +80,8 @@ const idleSeconds = 300;
 /** Seconds that `close` waits for statements under way. */
 const closeSeconds = 5;
 
-/** Milliseconds, some by PostgreSQL's names. No statement of ours takes seconds, unless something is wrong. */
-const transactionMsMax = 60_000;
+/** Milliseconds; more than the server allows (`session.ts`). */
 const statementMsMax = 40_000;
-const timeouts = { statement_timeout: 30_000, lock_timeout: 10_000, idle_in_transaction_session_timeout: transactionMsMax };
-const byKeyOnly = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', plan_cache_mode: 'force_generic_plan' };
 
 const quarter = (total: number): number => Math.max(1, Math.floor(total / 4));
 
@@ -109,73 +115,99 @@ const withinTime = <Result>(giveUp: () => void, timeMsMax: number, work: Promise
     );
   });
 
-export const openDatabase = ({ url, socketDirectory, connectionsMax = connectionsMaxDefault, log }: DatabaseOptions): Database => {
+type Open = (socket: LibraryOptions['socket'], onclose: () => void, options: postgres.Options<{}>) => Sql;
+/** `socket` is documented, but missing in the library's types. */
+type LibraryOptions = postgres.Options<{}> & { readonly socket: (address: DatabaseAddress) => DatabaseConnection | Promise<DatabaseConnection> };
+
+/** A client's second connection would go on where the first has ended (trap 2). */
+const onlyOnce = (open: LibraryOptions['socket']): LibraryOptions['socket'] => {
+  let opened = false;
+  return (address) => {
+    if (opened) return failedDatabaseSocket(Object.assign(new Error('the connection of a transaction was lost'), { code: 'CONNECTION_CLOSED' }));
+    opened = true;
+    return open(address);
+  };
+};
+
+const openLibrary = ({ url: given, socketDirectory, tls: material, log }: DatabaseOptions): { readonly open: Open; readonly socket: LibraryOptions['socket'] } => {
+  const { url, tls } = readDatabaseUrl(given, material);
   let attempts = 0;
-  const options = {
-    socket: (address: DatabaseAddress) => openDatabaseSocket(address, attempts++),
+  const shared = {
     ...(socketDirectory === undefined ? {} : { host: socketDirectory }),
+    // The socket speaks TLS by itself.
+    ssl: false,
     connect_timeout: connectSeconds,
     types: arrayTypes,
     fetch_types: false,
     onnotice: (notice: postgres.Notice) => log.debug('postgres-notice', { notice: notice['message'] }),
-    // `socket` is documented, but missing in the library's types.
-  } satisfies postgres.Options<{}> & { readonly socket: unknown };
-  const connection = { application_name: 'cordage', ...timeouts };
-  const pooled = quarter(connectionsMax);
-  const single = createPool((onclose) => postgres(url, { ...options, connection, max: pooled, idle_timeout: idleSeconds, onclose }));
-  const keyed = createPool((onclose) =>
-    postgres(url, { ...options, connection: { ...connection, ...byKeyOnly }, max: pooled, idle_timeout: idleSeconds, onclose }),
-  );
-  const lendings = createLendings({
-    clientsMax: Math.max(1, connectionsMax - 2 * pooled),
-    open: (onclose) =>
-      postgres(url, {
-        ...options,
-        connection: { ...connection, default_transaction_read_only: true },
-        max: 1,
-        // Its one connection may not be taken away between two statements.
-        max_lifetime: null,
-        onclose,
-      }),
+  } satisfies postgres.Options<{}>;
+  return {
+    open: (socket, onclose, options) => {
+      const all: LibraryOptions = { ...shared, ...options, socket, onclose };
+      return postgres(url, all);
+    },
+    socket: (address) => openDatabaseSocket(address, attempts++, tls),
+  };
+};
+
+type Transact = <Result>(begin: string, timeMsMax: number, work: (sql: TransactionSql) => Promise<Result>) => Promise<Result>;
+
+const createTransact = (lendings: Lendings, log: Log): Transact => (begin, timeMsMax, work) =>
+  lendings.lend(async (lent) => {
+    try {
+      // Not awaited: it and the first statement leave together, in this order.
+      const begun = lent.client.unsafe(begin).execute();
+      begun.catch(() => {});
+      const result = await withinTime(lent.giveUp, timeMsMax, work(guardClient(lent.client, () => checkLost(lent))));
+      await begun;
+      await withinTime(lent.giveUp, timeMsMax, commit(lent.client));
+      checkLost(lent);
+      return result;
+    } catch (error) {
+      if (lent.isLost()) {
+        if (error instanceof DatabaseError) throw error;
+        const told = translateError(error);
+        throw told instanceof DatabaseError && told.code !== 'DATABASE_UNREACHABLE'
+          ? told
+          : new DatabaseError('DATABASE_UNREACHABLE', 'the connection was lost during a transaction; is PostgreSQL running?', { cause: error });
+      }
+      await withinTime(lent.giveUp, timeMsMax, lent.client.unsafe('rollback')).catch((cause: unknown) => {
+        log.warn('postgres-rollback-failed', { cause });
+        lent.giveUp();
+      });
+      throw translateError(error);
+    }
   });
 
-  const transact: Database['transact'] = (work, { timeMsMax = transactionMsMax } = {}) =>
-    lendings.lend(async (lent) => {
-      try {
-        // Not awaited: it and the first statement leave together, in this order.
-        const begun = lent.client.unsafe('begin read write').execute();
-        begun.catch(() => {});
-        const result = await withinTime(lent.giveUp, timeMsMax, work(guardClient(lent.client, () => checkLost(lent))));
-        await begun;
-        await withinTime(lent.giveUp, timeMsMax, commit(lent.client));
-        checkLost(lent);
-        return result;
-      } catch (error) {
-        if (lent.isLost()) {
-          if (error instanceof DatabaseError) throw error;
-          throw new DatabaseError('DATABASE_UNREACHABLE', 'the connection was lost during a transaction; is PostgreSQL running?', { cause: error });
-        }
-        await withinTime(lent.giveUp, timeMsMax, lent.client.unsafe('rollback')).catch((cause: unknown) => {
-          log.warn('postgres-rollback-failed', { cause });
-          lent.giveUp();
-        });
-        throw translateError(error);
-      }
-    });
-
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const { connectionsMax = connectionsMaxDefault, pooler = 'none', log } = options;
+  const session = sessionFor(pooler);
+  const { open, socket } = openLibrary(options);
+  const pooled = quarter(connectionsMax);
+  const pool = { max: pooled, idle_timeout: idleSeconds, prepare: session.prepares };
+  const single = createPool((onclose) => open(socket, onclose, { ...pool, connection: session.single }));
+  const keyed = session.byKeyBegin === undefined ? createPool((onclose) => open(socket, onclose, { ...pool, connection: session.keyed })) : undefined;
+  const lendings = createLendings({
+    clientsMax: Math.max(1, connectionsMax - (keyed === undefined ? 1 : 2) * pooled),
+    // Its one connection may not be taken away between two statements.
+    open: (onclose) => open(onlyOnce(socket), onclose, { connection: session.lent, max: 1, max_lifetime: null, prepare: session.prepares }),
+  });
+  const transact = createTransact(lendings, log);
+  const inPool = async (text: string, parameters: readonly Parameter[]): Promise<readonly object[]> => {
+    try {
+      return await withinTime(keyed!.replace, statementMsMax, keyed!.sql.unsafe(text, [...parameters], { prepare: true }));
+    } catch (error) {
+      throw translateError(error);
+    }
+  };
+  const { byKeyBegin } = session;
   return {
     sql: single.sql,
-    byKey: async (text, parameters) => {
-      try {
-        return await withinTime(keyed.replace, statementMsMax, keyed.sql.unsafe(text, [...parameters], { prepare: true }));
-      } catch (error) {
-        throw translateError(error);
-      }
-    },
-    transact,
+    byKey: byKeyBegin === undefined ? inPool : (text, parameters) => transact<readonly object[]>(byKeyBegin, statementMsMax, (sql) => sql.unsafe(text, [...parameters])),
+    transact: (work, { timeMsMax = transactionMsMax } = {}) => transact(session.begin, timeMsMax, work),
     log,
     close: async () => {
-      await Promise.all([lendings.close(closeSeconds), single.close(closeSeconds), keyed.close(closeSeconds)]);
+      await Promise.all([lendings.close(closeSeconds), single.close(closeSeconds), keyed?.close(closeSeconds)]);
     },
   };
 };
