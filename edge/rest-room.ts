@@ -9,7 +9,7 @@ import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
 import { createRequests } from '../src/shell/create-requests.ts';
 import { openView } from '../src/shell/open-view.ts';
-import { createRestWorker, type RestWorker } from '../src/workers/rest/worker.ts';
+import { createRestWorker, type RestDeps, type RestWorker } from '../src/workers/rest/worker.ts';
 
 export type OpenRestOptions = {
   readonly bus: Bus;
@@ -18,11 +18,13 @@ export type OpenRestOptions = {
   readonly metrics: Metrics;
   /** Whether flow statuses are followed; without, each question about a flow is asked of the flow room. */
   readonly followsStatuses: boolean;
+  /** What only this runtime has. */
+  readonly powers?: Pick<RestDeps, 'acceptWebSocket' | 'readSwaggerFile' | 'addressOf'>;
 };
 
 export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };
 
-export const openRest = async ({ bus, instance, log, metrics, followsStatuses }: OpenRestOptions): Promise<OpenRest> => {
+export const openRest = async ({ bus, instance, log, metrics, followsStatuses, powers }: OpenRestOptions): Promise<OpenRest> => {
   const [virtualNodes, cpis, users, requests] = await Promise.all([
     openView({ bus, wire: dbToAllVirtualNode, log }),
     openView({ bus, wire: dbToAllCpi, log }),
@@ -36,6 +38,7 @@ export const openRest = async ({ bus, instance, log, metrics, followsStatuses }:
     clock: systemClock,
     log,
     metrics,
+    ...powers,
   });
   return {
     worker,

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { listen, type Listener } from '../../src/host/http-server.ts';
 import { verifyScrypt } from '../../src/host/scrypt.ts';
+import { readSwaggerFile } from '../../src/host/swagger-files.ts';
 import { createNodeWebSockets, type NodeWebSockets } from '../../src/host/web-socket.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
@@ -52,6 +53,7 @@ export const openRest = async (platform: Platform): Promise<OpenRoom> => {
     metrics,
     verifyPassword: verifyScrypt,
     acceptWebSocket: webSockets.accept,
+    readSwaggerFile,
     addressOf: addressOfNode,
   });
   const close = async (): Promise<void> => {

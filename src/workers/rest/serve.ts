@@ -22,6 +22,7 @@ import { faultError, httpErrorOf, refuse, type HttpError } from './refusal.ts';
 import { emptyResponse, errorResponse, eventResponse, jsonResponse, valueResponse, type HeaderMap } from './response.ts';
 import type { RestRoom } from './room.ts';
 import { createRouteTable, type Method, type Route } from './routing/routing.ts';
+import { documentPath, isDocumentation, swaggerResponse, type ReadSwaggerFile } from './swagger.ts';
 
 export type ServeOptions = {
   readonly room: RestRoom;
@@ -29,6 +30,7 @@ export type ServeOptions = {
   readonly authenticate: Authenticate;
   readonly metrics: Metrics;
   readonly acceptWebSocket: AcceptWebSocket | undefined;
+  readonly readSwaggerFile?: ReadSwaggerFile | undefined;
   /** Where the request came from, as the host knows it. */
   readonly addressOf: (request: Request, env: unknown) => string;
 };
@@ -51,7 +53,6 @@ type Exchange = {
   code?: string;
 };
 
-const swaggerPath = '/api/v5_2/swagger.json';
 const socketPattern = /^\/api\/(?:v1|v5_1|v5_2)\/flow\/([^/]+)\/([^/]+)\/?$/i;
 /** A request id that a client or a proxy may choose: text that is safe in a header and a log. */
 const requestIdPattern = /^[-._A-Za-z0-9]{1,128}$/;
@@ -138,7 +139,7 @@ class Server {
     const { authenticate, addressOf, room } = this.#options;
     if (request.url.length > room.limits.urlCharsMax) return this.#refused(exchange, refuse('REST_URL_TOO_LONG', `The URL is longer than ${room.limits.urlCharsMax} characters`));
     if (!path.toLowerCase().startsWith('/api/')) return this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', 'There is nothing here; the API is under /api/v5_2'));
-    if (path.toLowerCase() === swaggerPath) return this.#swagger(exchange);
+    if (isDocumentation(path)) return this.#document(exchange);
     const socket = request.headers.get('upgrade')?.toLowerCase() === 'websocket' ? socketPattern.exec(path) : null;
     const caller = await authenticate(request.headers.get('authorization'), addressOf(request, exchange.context.env));
     if (caller.type === 'refused') return this.#refused(exchange, caller);
@@ -243,10 +244,13 @@ class Server {
     return errorResponse(faultError(reference), exchange.accept, this.#headers(exchange));
   }
 
-  #swagger(exchange: Exchange): Response {
-    exchange.label = '/swagger.json';
-    if (exchange.request.method !== 'GET' && exchange.request.method !== 'HEAD') return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', 'only GET is allowed here'));
-    return jsonResponse(200, (this.#openApi ??= createOpenApi(this.#options.routes)));
+  async #document(exchange: Exchange): Promise<Response> {
+    exchange.label = '/swagger';
+    const { method } = exchange.request;
+    if (method !== 'GET' && method !== 'HEAD') return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', 'only GET is allowed here'));
+    if (exchange.path.toLowerCase() === documentPath) return jsonResponse(200, (this.#openApi ??= createOpenApi(this.#options.routes)), this.#headers(exchange));
+    const response = await swaggerResponse(exchange.path, this.#options.readSwaggerFile);
+    return response ?? this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', 'Swagger UI has no such file'));
   }
 
   async #upgrade(exchange: Exchange, hash: string, clientRequestId: string): Promise<Response> {

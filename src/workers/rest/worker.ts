@@ -23,6 +23,7 @@ import { createFlowStatuses } from './flow-statuses.ts';
 import { followStatuses } from './on-status.ts';
 import type { RestRoom, RestViews } from './room.ts';
 import { createServe, type Serve } from './serve.ts';
+import type { ReadSwaggerFile } from './swagger.ts';
 
 export type { VerifyPassword } from './auth/auth.ts';
 export { restLimits, type RestLimits } from './config.ts';
@@ -40,6 +41,8 @@ export type RestDeps = {
   readonly verifyPassword?: VerifyPassword;
   /** The host's WebSockets; without them the feed is served as events alone. */
   readonly acceptWebSocket?: AcceptWebSocket;
+  /** The host's own copy of Swagger UI; without it a plain page stands in its place. */
+  readonly readSwaggerFile?: ReadSwaggerFile;
   /** The address of the peer of a request, for bounding failed logins; `env` is what the host hands to `fetch` beside it. */
   readonly addressOf?: (request: Request, env: unknown) => string | undefined;
 };
@@ -48,13 +51,13 @@ export type RestDeps = {
 export type RestWorker = Worker & { readonly fetch: Serve; readonly close: () => Promise<void> };
 
 export const createRestWorker = (deps: RestDeps): RestWorker => {
-  const { requests, views, clock, log, metrics, addressOf, acceptWebSocket } = deps;
+  const { requests, views, clock, log, metrics, addressOf, acceptWebSocket, readSwaggerFile } = deps;
   const limits: RestLimits = { ...restLimits, ...deps.limits };
   const statuses = createFlowStatuses(limits);
   const room: RestRoom = { requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
   const { statusFollower: bus } = deps;
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
   const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });
-  const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
+  const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, readSwaggerFile, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
   return { room: 'rest', fetch, close: async () => follower?.close() };
 };
