@@ -154,10 +154,11 @@ type Transact = <Result>(begin: string, timeMsMax: number, work: (sql: Transacti
 
 const createTransact = (lendings: Lendings, log: Log): Transact => (begin, timeMsMax, work) =>
   lendings.lend(async (lent) => {
+    let notBegun: unknown;
     try {
       // Not awaited: it and the first statement leave together, in this order.
       const begun = lent.client.unsafe(begin).execute();
-      begun.catch(() => {});
+      begun.catch((error: unknown) => (notBegun = error));
       const result = await withinTime(lent.giveUp, timeMsMax, work(guardClient(lent.client, () => checkLost(lent))));
       await begun;
       await withinTime(lent.giveUp, timeMsMax, commit(lent.client));
@@ -165,11 +166,10 @@ const createTransact = (lendings: Lendings, log: Log): Transact => (begin, timeM
       return result;
     } catch (error) {
       if (lent.isLost()) {
-        if (error instanceof DatabaseError) throw error;
-        const told = translateError(error);
-        throw told instanceof DatabaseError && told.code !== 'DATABASE_UNREACHABLE'
-          ? told
-          : new DatabaseError('DATABASE_UNREACHABLE', 'the connection was lost during a transaction; is PostgreSQL running?', { cause: error });
+        // Why there was no connection is told to the statement that asked for it.
+        const told = translateError(notBegun ?? error);
+        if (told instanceof DatabaseError && (notBegun !== undefined || told === error)) throw told;
+        throw new DatabaseError('DATABASE_UNREACHABLE', 'the connection was lost during a transaction; is PostgreSQL running?', { cause: error });
       }
       await withinTime(lent.giveUp, timeMsMax, lent.client.unsafe('rollback')).catch((cause: unknown) => {
         log.warn('postgres-rollback-failed', { cause });

@@ -1,0 +1,81 @@
+/**
+ * The stores behind a real PgBouncer in transaction mode, whose two server connections are shared by many more clients: every two
+ * transactions of ours may run on different connections, and every connection has just served a stranger.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/observability/log.ts';
+import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
+import { openDatabase, type Database, type TransactionSql } from '../../src/postgres/database.ts';
+import { migrate } from '../../src/postgres/migrate.ts';
+import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
+import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
+import { answerStoreContract, change, parkingLotContract, stateStoreContract, type Counter } from '../shell/store-contract.ts';
+import { noPooler, startPgBouncer, type PgBouncer } from './pooler.ts';
+import { startTestServer, type TestServer } from './server.ts';
+
+if (noPooler !== undefined) console.warn(`skipped: ${noPooler}`);
+
+describe.skipIf(noPooler !== undefined)('behind PgBouncer', () => {
+  let server: TestServer;
+  let pooler: PgBouncer;
+  let database: Database;
+  beforeAll(async () => {
+    server = await startTestServer();
+    pooler = await startPgBouncer({ serverUrl: server.url, portBase: 21_900, poolSize: 2 });
+    database = openDatabase({ url: pooler.urlOf(server.url), pooler: 'transaction', log: silentLog });
+  });
+  afterAll(async () => {
+    await database?.close();
+    await pooler?.stop();
+    await server?.stop();
+  });
+  const own = async () => ({ database, schema: await server.makeSchema() });
+
+  stateStoreContract('PgBouncer', async () => createPostgresStateStore(await own()));
+  parkingLotContract('PgBouncer', async () => createPostgresParkingLot(await own()));
+  answerStoreContract('PgBouncer', async () => {
+    const { schema } = await own();
+    await server.database.sql.unsafe(`create table ${schema}.counter (name text primary key, count integer not null)`);
+    const makeTx = (sql: TransactionSql): Counter => ({
+      add: async (name) => {
+        await sql.unsafe(`insert into ${schema}.counter values ($1, 1) on conflict (name) do update set count = counter.count + 1`, [name]);
+      },
+      read: async (name) => (await sql.unsafe<{ count: number }[]>(`select count from ${schema}.counter where name = $1`, [name]))[0]?.count ?? 0,
+    });
+    return createPostgresAnswerStore({ database, schema, makeTx });
+  });
+
+  test('many transactions at once share the two connections, and none meets what another has set', async () => {
+    const schema = await server.makeSchema();
+    const store = createPostgresStateStore({ database, schema });
+    const keys = Array.from({ length: 200 }, (_, i) => `key-${i}`);
+    const asked = keys.flatMap((key) => [
+      store.save([change(key, 0)]),
+      database.transact(async (sql) => {
+        await sql`set local role none`;
+        const [row] = await sql<{ seqscan: string; role: string; backend: number }[]>`
+          select current_setting('enable_seqscan') as seqscan, current_setting('role') as role, pg_backend_pid() as backend`;
+        return row!;
+      }),
+    ]);
+    const ended = await Promise.all(asked);
+    const rows = ended.flatMap((one) => ('seqscan' in one ? [one] : []));
+    expect(new Set(rows.map(({ backend }) => backend)).size).toBeLessThanOrEqual(2);
+    // What saves set for their plans was theirs alone.
+    expect(new Set(rows.map(({ seqscan }) => seqscan))).toEqual(new Set(['on']));
+    expect((await store.load(keys)).length).toBe(keys.length);
+  });
+
+  test('migrations run behind it, and wait for each other there', async () => {
+    const schema = await server.makeSchema();
+    const migrations = [{ name: '0001-once', sql: `create table ${schema}.once (id integer); insert into ${schema}.once values (1)` }];
+    await Promise.all([1, 2, 3].map(() => migrate({ database, migrations, log: silentLog })));
+    expect(await database.sql.unsafe(`select id from ${schema}.once`)).toHaveLength(1);
+  });
+
+  test('who forgets to say that there is a pooler is told so', async () => {
+    const forgetful = openDatabase({ url: pooler.urlOf(server.url), connectionsMax: 4, log: silentLog });
+    await expect(forgetful.transact((sql) => sql`select 1`)).rejects.toThrow(/CORDAGE_DATABASE_POOLER=transaction/);
+    await forgetful.close();
+  });
+});
