@@ -11,15 +11,15 @@ export type ParameterSchema = {
 
 export type ReadParameter<Value> = { readonly type: 'value'; readonly value: Value } | { readonly type: 'unreadable'; readonly reason: string };
 
-export type Parameter<Value> = {
-  readonly required: boolean;
+export type Parameter<Value, Required extends boolean = boolean> = {
+  readonly required: Required;
   readonly schema: ParameterSchema;
   /** Takes the texts given under its name, decoded; none when it was left out. */
   readonly read: (texts: readonly string[]) => ReadParameter<Value>;
 };
 
-export type Parameters = Readonly<Record<string, Parameter<any>>>;
-export type ValuesOf<Given extends Parameters> = { readonly [Name in keyof Given]: Given[Name] extends Parameter<infer Value> ? Value : never };
+export type Parameters = Readonly<Record<string, Parameter<any, any>>>;
+export type ValuesOf<Given extends Parameters> = { readonly [Name in keyof Given]: Given[Name] extends Parameter<infer Value, any> ? Value : never };
 
 const unreadable = (reason: string): ReadParameter<never> => ({ type: 'unreadable', reason });
 
@@ -39,7 +39,7 @@ const anyText: z.ZodType<string, string> = z.string();
 export const text = <Value = string>(
   // Without a schema the value is the text itself.
   schema: z.ZodType<Value, string> = anyText as unknown as z.ZodType<Value, string>,
-): Parameter<Value> => ({
+): Parameter<Value, true> => ({
   required: true,
   schema: { type: 'string', nullable: false },
   read: (texts) => readOne<Value>(texts, unreadable('it is missing'), (given) => parseWith(schema, given)),
@@ -48,20 +48,20 @@ export const text = <Value = string>(
 export const optionalText = <Value = string>(
   // As above.
   schema: z.ZodType<Value, string> = anyText as unknown as z.ZodType<Value, string>,
-): Parameter<Value | undefined> => ({
+): Parameter<Value | undefined, false> => ({
   required: false,
   schema: { type: 'string', nullable: true },
   read: (texts) => readOne<Value | undefined>(texts, { type: 'value', value: undefined }, (given) => parseWith(schema, given)),
 });
 
 /** Like `optionalText`, for the contract's parameters that have a default instead of a null. */
-export const textOr = <Value>(fallback: Value, schema: z.ZodType<Value, string>): Parameter<Value> => ({
+export const textOr = <Value>(fallback: Value, schema: z.ZodType<Value, string>): Parameter<Value, false> => ({
   required: false,
   schema: { type: 'string', nullable: false },
   read: (texts) => readOne<Value>(texts, { type: 'value', value: fallback }, (given) => parseWith(schema, given)),
 });
 
-export const integerOr = (fallback: number, bounds: { readonly min: number; readonly max: number }): Parameter<number> => ({
+export const integerOr = (fallback: number, bounds: { readonly min: number; readonly max: number }): Parameter<number, false> => ({
   required: false,
   schema: { type: 'integer', format: 'int32', nullable: false },
   read: (texts) =>
@@ -83,7 +83,7 @@ const readAll = <Value>(given: readonly string[], schema: z.ZodType<Value, strin
 };
 
 /** A parameter that may be repeated: `?statuses=ACTIVE&statuses=SUSPENDED`. */
-export const texts = <Value>(options: { readonly schema: z.ZodType<Value, string>; readonly countMax: number; readonly nullable: boolean }): Parameter<readonly Value[]> => ({
+export const texts = <Value>(options: { readonly schema: z.ZodType<Value, string>; readonly countMax: number; readonly nullable: boolean }): Parameter<readonly Value[], false> => ({
   required: false,
   schema: { uniqueItems: false, type: 'array', nullable: options.nullable, items: { type: 'string' } },
   read: (given) => readAll(given, options.schema, options.countMax),

@@ -1,4 +1,7 @@
-/** The REST API: every route there is. A new operation is one declaration in its resource's file. */
+/**
+ * The REST API: every route there is. A new operation is one declaration in its resource's file, whose list is left without a type of its
+ * own, so that the operation keeps its name and its types.
+ */
 import type { Route } from '../routing/routing.ts';
 import { certificateRoutes } from './certificate.ts';
 import { cpiRoutes } from './cpi.ts';
@@ -14,7 +17,7 @@ import { protocolVersionRoute } from './protocol-version.ts';
 import { receiptsRoutes } from './receipts.ts';
 import { virtualNodeRoutes } from './virtual-node.ts';
 
-export const routes: readonly Route[] = [
+export const routes = [
   ...helloRoutes,
   protocolVersionRoute('hello', 'Hello Rest'),
   ...certificateRoutes,
@@ -28,4 +31,7 @@ export const routes: readonly Route[] = [
   ...hsmRoutes,
   ...keyRoutes,
   ...receiptsRoutes,
-];
+] satisfies readonly Route[];
+
+/** Every operation by its name, `<METHOD> <path>`: what a caller gives, and what it gets. */
+export type Operations = { readonly [Each in (typeof routes)[number] as NonNullable<Each['types']>['name']]: Pick<NonNullable<Each['types']>, 'given' | 'value'> };

@@ -91,7 +91,7 @@ const upload = async ({ requests, limits }: RestRoom, file: FormFile, force: boo
   return uploadId;
 };
 
-const uploadRoute = (path: string, routeTag: string, summary: string, force: boolean) =>
+const uploadRoute = <const Path extends '/cpi' | '/maintenance/virtualnode/forcecpiupload'>(path: Path, routeTag: string, summary: string, force: boolean) =>
   route({
     method: 'POST',
     path,

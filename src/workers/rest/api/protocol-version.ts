@@ -1,13 +1,13 @@
 /** `GET /<resource>/getprotocolversion`: every resource of Corda's API says which platform version it speaks. */
 import * as z from 'zod';
-import { done, route, type Route } from '../routing/routing.ts';
+import { done, route } from '../routing/routing.ts';
 
 /** Corda 5.2's platform version: what this contract is. */
 export const platformVersion = 50_200;
 
 export const int32 = z.int32().meta({ format: 'int32' });
 
-export const protocolVersionRoute = (resource: string, tag: string, resourceInV1 = resource): Route =>
+export const protocolVersionRoute = <const Resource extends string>(resource: Resource, tag: string, resourceInV1: string = resource) =>
   route({
     method: 'GET',
     path: `/${resource}/getprotocolversion`,

@@ -8,6 +8,7 @@ import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import type { Parameters, ValuesOf } from '../parameter.ts';
 import type { RestRoom } from '../room.ts';
 import { createPathTree, type PathTree } from './path-tree.ts';
+import type { Given, TypedRoute } from './typed-route.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
@@ -24,16 +25,16 @@ export type FormOf<Fields extends FormFields> = {
 };
 
 /** `name`: the parameter under which the contract lets the object be nested. */
-export type JsonBody<Value> = { readonly type: 'json'; readonly name: string; readonly schema: z.ZodType<Value> };
+export type JsonBody<Value, Input = unknown> = { readonly type: 'json'; readonly name: string; readonly schema: z.ZodType<Value, Input> };
 /** Forms are bounded by the limit of that name. */
 export type FormLimit = 'uploadBytesMax' | 'certificateBytesMax';
 export type FormBody<Fields extends FormFields> = { readonly type: 'form'; readonly fields: Fields; readonly bytesLimit: FormLimit };
 
-export const jsonBody = <Value>(name: string, schema: z.ZodType<Value>): JsonBody<Value> => ({ type: 'json', name, schema });
+export const jsonBody = <Value, Input>(name: string, schema: z.ZodType<Value, Input>): JsonBody<Value, Input> => ({ type: 'json', name, schema });
 export const formBody = <const Fields extends FormFields>(fields: Fields, bytesLimit: FormLimit): FormBody<Fields> => ({ type: 'form', fields, bytesLimit });
 
-export type AnyBody = JsonBody<any> | FormBody<any>;
-export type ValueOfBody<Body> = Body extends JsonBody<infer Value> ? Value : Body extends FormBody<infer Fields> ? FormOf<Fields> : undefined;
+export type AnyBody = JsonBody<any, any> | FormBody<any>;
+export type ValueOfBody<Body> = Body extends JsonBody<infer Value, any> ? Value : Body extends FormBody<infer Fields> ? FormOf<Fields> : undefined;
 
 export type Call<Path, Query, Body> = {
   readonly room: RestRoom;
@@ -76,9 +77,9 @@ export type Route = {
   readonly handle: (call: Call<any, any, any>) => Promise<Done<unknown> | Refusal>;
 };
 
-type Declaration<Path extends Parameters, Query extends Parameters, Body extends AnyBody | undefined, Value> = {
-  readonly method: Method;
-  readonly path: string;
+type Declaration<Verb extends Method, Template extends string, Path extends Parameters, Query extends Parameters, Body extends AnyBody | undefined, Value> = {
+  readonly method: Verb;
+  readonly path: Template;
   readonly pathInV1?: string;
   readonly onlyInV1?: boolean;
   readonly tag: string;
@@ -98,17 +99,26 @@ const replyOf = (schema: z.ZodType | undefined, statuses: readonly number[]): Re
   schema === undefined ? { type: 'nothing' } : { type: 'json', statuses, schema };
 
 /** Declares a route; the types of the handler's input and of its value are those of the schemas. */
-export const route = <Value = undefined, Path extends Parameters = {}, Query extends Parameters = {}, Body extends AnyBody | undefined = undefined>(
-  declaration: Declaration<Path, Query, Body, Value>,
-): Route => {
+export const route = <
+  const Verb extends Method,
+  const Template extends string,
+  Value = undefined,
+  Path extends Parameters = {},
+  Query extends Parameters = {},
+  Body extends AnyBody | undefined = undefined,
+>(
+  declaration: Declaration<Verb, Template, Path, Query, Body, Value>,
+): TypedRoute<`${Verb} ${Template}`, Given<Path, Query, Body>, Value> => {
   const { pathParameters, queryParameters, body, reply, statuses = [200], ...rest } = declaration;
   return { ...rest, pathParameters: pathParameters ?? {}, queryParameters: queryParameters ?? {}, body, reply: replyOf(reply, statuses) };
 };
 
+type EventStream = ReadableStream<Uint8Array> | undefined;
+
 /** Declares a route that answers a stream of server-sent events. */
-export const eventRoute = <Path extends Parameters, Query extends Parameters = {}>(
-  declaration: Omit<Declaration<Path, Query, undefined, ReadableStream<Uint8Array> | undefined>, 'reply' | 'statuses' | 'body'>,
-): Route => {
+export const eventRoute = <const Verb extends Method, const Template extends string, Path extends Parameters, Query extends Parameters = {}>(
+  declaration: Omit<Declaration<Verb, Template, Path, Query, undefined, EventStream>, 'reply' | 'statuses' | 'body'>,
+): TypedRoute<`${Verb} ${Template}`, Given<Path, Query, undefined>, EventStream> => {
   const { pathParameters, queryParameters, ...rest } = declaration;
   return { ...rest, pathParameters: pathParameters ?? {}, queryParameters: queryParameters ?? {}, body: undefined, reply: { type: 'events' } };
 };
