@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { createAddressGuard } from '../src/host/addresses.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
+import { poolers } from '../src/postgres/session.ts';
 import type { KeyAgreement } from '../src/workers/link-manager/worker.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -28,6 +29,11 @@ export const settingsShape = z.object({
   /** A stable name of this replica: a restarted process of the same name takes its partitions back at once. */
   CORDAGE_INSTANCE: z.string().regex(/^[-._A-Za-z0-9]{1,100}$/).default('0'),
   CORDAGE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /**
+   * Milliseconds after SIGTERM by which the process has ended: it takes no more, finishes what is in work, commits and leaves. What is not done by
+   * then is done by another replica. A second signal ends it at once. Kubernetes: less than `terminationGracePeriodSeconds`.
+   */
+  CORDAGE_STOP_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(600_000).default(25_000),
   /** When given, the process ends by itself once this process is gone. */
   CORDAGE_PARENT_PID: z.coerce.number().int().positive().optional(),
 
@@ -38,6 +44,8 @@ export const settingsShape = z.object({
   CORDAGE_BUS_URL: z.url().optional(),
   CORDAGE_BUS_USERNAME: z.string().min(1).optional(),
   CORDAGE_BUS_PASSWORD: secret.optional(),
+  /** Milliseconds after which the keys of a replica that was killed are served by another. A live one says so several times within them. */
+  CORDAGE_BUS_SESSION_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(300_000).default(3_000),
   /** Broker: where it listens, and `user:password:room` separated by commas (`admin` as a room may do everything). */
   CORDAGE_BUS_HOST: z.string().default('127.0.0.1'),
   CORDAGE_BUS_PORT: port.default(7070),
@@ -46,8 +54,28 @@ export const settingsShape = z.object({
   CORDAGE_BUS_PUSH_URL: z.url().optional(),
   CORDAGE_BUS_PUSH_SECRET: z.string().min(16).optional(),
 
-  /** Separate processes: PostgreSQL. */
+  /**
+   * Separate processes (rest and gateway touch none): PostgreSQL, with the login of this very room, `postgres://user:password@host:5432/name`;
+   * for `migrate`, and for db with CORDAGE_MIGRATE=apply, the login of the database's owner, who may make roles (CREATEROLE).
+   * `?sslmode=` is disable, require (encrypted), verify-ca (and of an authority that we trust) or verify-full (and of that host name); without
+   * it, verify-full where an authority is given below, else disable.
+   */
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//).optional(),
+  /** PEM files: the authority of PostgreSQL's certificate; our own certificate and its key, where the server asks for one. */
+  CORDAGE_DATABASE_CA_FILE: z.string().min(1).optional(),
+  CORDAGE_DATABASE_CERTIFICATE_FILE: z.string().min(1).optional(),
+  CORDAGE_DATABASE_KEY_FILE: z.string().min(1).optional(),
+  /** `transaction` where DATABASE_URL names a pooler in transaction mode (PgBouncer and the like): nothing outlives a transaction then. */
+  CORDAGE_DATABASE_POOLER: z.enum(poolers).default('none'),
+  /** Connections of this process at most: 6 by default, 12 combined. A cluster needs the sum over its processes (30 for one of each room) and 4 for `migrate`. */
+  CORDAGE_DATABASE_CONNECTIONS: z.coerce.number().int().min(4).max(200).optional(),
+  /** Db: `apply` brings the schema up to date at each start, `wait` leaves that to a process of kind `migrate` and waits for it. */
+  CORDAGE_MIGRATE: z.enum(['apply', 'wait']).default('apply'),
+  /**
+   * Where migrations are applied: logins to make or to give this password, `user:password:room` separated by commas, the room one of those with
+   * a database. Each may touch what its room reads and writes, and nothing else.
+   */
+  CORDAGE_DATABASE_LOGINS: z.string().optional(),
 
   CORDAGE_REST_HOST: z.string().default('127.0.0.1'),
   CORDAGE_REST_PORT: port.default(8888),
@@ -92,11 +120,11 @@ export const settingsShape = z.object({
 });
 export type Settings = z.infer<typeof settingsShape>;
 
-export const processKinds = [...rooms, 'combined', 'broker'] as const;
+export const processKinds = [...rooms, 'combined', 'broker', 'migrate'] as const;
 export type ProcessKind = (typeof processKinds)[number];
 
 /** Which variables a kind of process cannot do without. */
-const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
+export const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
   const bus = ['CORDAGE_BUS_URL', 'CORDAGE_BUS_USERNAME', 'CORDAGE_BUS_PASSWORD'] as const;
   switch (kind) {
     case 'combined':
@@ -109,6 +137,8 @@ const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
     case 'crypto':
       return [...bus, 'DATABASE_URL', 'CORDAGE_CRYPTO_PASSPHRASE', 'CORDAGE_CRYPTO_SALT'];
     case 'db':
+    case 'migrate':
+      return ['DATABASE_URL'];
       return [...bus, 'DATABASE_URL', 'CORDAGE_ADMIN_PASSWORD'];
     case 'link-manager':
       return [...bus, 'DATABASE_URL', 'CORDAGE_LINK_PASSPHRASE', 'CORDAGE_LINK_SALT'];
