@@ -18,7 +18,7 @@ const connectionsMax = 12;
 
 const drawSecrets = () => {
   const draw = (): string => randomBytes(24).toString('base64url');
-  return { passphrase: draw(), salt: draw(), linkPassphrase: draw(), linkSalt: draw(), adminPassword: draw() };
+  return { passphrase: draw(), salt: draw(), linkPassphrase: draw(), linkSalt: draw(), adminPassword: draw(), configPassphrase: draw() };
 };
 type MadeSecrets = ReturnType<typeof drawSecrets>;
 
@@ -39,6 +39,7 @@ const withSecrets = (settings: Settings, directory: string): Settings => {
     CORDAGE_LINK_PASSPHRASE: settings.CORDAGE_LINK_PASSPHRASE ?? made.linkPassphrase,
     CORDAGE_LINK_SALT: settings.CORDAGE_LINK_SALT ?? made.linkSalt,
     CORDAGE_ADMIN_PASSWORD: settings.CORDAGE_ADMIN_PASSWORD ?? made.adminPassword,
+    CORDAGE_CONFIG_PASSPHRASE: settings.CORDAGE_CONFIG_PASSPHRASE ?? made.configPassphrase,
   };
 };
 

@@ -112,6 +112,12 @@ export const settingsShape = z.object({
   /** Whether sessions with other clusters must (`hybrid-required`), may (`hybrid-preferred`) or shall not (`classical`) be post-quantum. */
   CORDAGE_LINK_KEY_AGREEMENT: z.enum(keyAgreements).default('hybrid-preferred'),
 
+  /**
+   * Crypto and db: what secrets inside the configuration are encrypted with (`cordage config encrypt`). The combined form makes it; crypto
+   * opens secrets, db only sees that they can be opened.
+   */
+  CORDAGE_CONFIG_PASSPHRASE: secret.optional(),
+
   /** Flow: processes that run applications' code; by default one less than there are processors. Each takes some 70 MiB and more as it works. */
   CORDAGE_FLOW_SANDBOXES: z.coerce.number().int().min(1).max(64).optional(),
 

@@ -2,11 +2,13 @@
 import type { Bus } from '../src/bus/bus.ts';
 import { systemClock } from '../src/host/clock.ts';
 import { allToRestAnswer } from '../src/messages/all-to-rest.answer.ts';
+import { dbToAllConfig } from '../src/messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../src/messages/db-to-all.virtual-node.ts';
 import { dbToRestUser } from '../src/messages/db-to-rest.user.ts';
 import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
+import { createConfig } from '../src/shell/live-config.ts';
 import { createRequests } from '../src/shell/create-requests.ts';
 import { openView } from '../src/shell/open-view.ts';
 import { createRestWorker, type RestDeps, type RestWorker } from '../src/workers/rest/worker.ts';
@@ -25,15 +27,17 @@ export type OpenRestOptions = {
 export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };
 
 export const openRest = async ({ bus, instance, log, metrics, followsStatuses, powers }: OpenRestOptions): Promise<OpenRest> => {
-  const [virtualNodes, cpis, users, requests] = await Promise.all([
+  const [virtualNodes, cpis, users, stored, requests] = await Promise.all([
     openView({ bus, wire: dbToAllVirtualNode, log }),
     openView({ bus, wire: dbToAllCpi, log }),
     openView({ bus, wire: dbToRestUser, log }),
+    openView({ bus, wire: dbToAllConfig, log }),
     createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log }),
   ]);
   const worker = createRestWorker({
     requests,
-    views: { virtualNodes, cpis, users },
+    config: createConfig({ view: stored, log }),
+    views: { virtualNodes, cpis, users, config: stored },
     ...(followsStatuses ? { statusFollower: bus } : {}),
     clock: systemClock,
     log,
@@ -44,7 +48,7 @@ export const openRest = async ({ bus, instance, log, metrics, followsStatuses, p
     worker,
     close: async () => {
       await worker.close();
-      await Promise.all([virtualNodes.close(), cpis.close(), users.close(), requests.close()]);
+      await Promise.all([virtualNodes.close(), cpis.close(), users.close(), stored.close(), requests.close()]);
       await bus.close();
     },
   };

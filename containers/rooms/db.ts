@@ -13,7 +13,7 @@ export const openDb = async (platform: Platform): Promise<OpenRoom> => {
     ensureBootstrapAdmin({ database, bus, clock, log, login: 'admin', password: settingOf(platform, 'CORDAGE_ADMIN_PASSWORD') }),
   ]);
   return {
-    worker: createDbWorker({ log }),
+    worker: createDbWorker({ configPassphrase: platform.settings.CORDAGE_CONFIG_PASSPHRASE, log }),
     parking: createPostgresParkingLot({ database, schema: 'db' }),
     answers: createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx }),
   };

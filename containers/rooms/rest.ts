@@ -5,6 +5,7 @@ import { verifyScrypt } from '../../src/host/scrypt.ts';
 import { readSwaggerFile } from '../../src/host/swagger-files.ts';
 import { createNodeWebSockets, type NodeWebSockets } from '../../src/host/web-socket.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
+import { dbToAllConfig } from '../../src/messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
 import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
@@ -12,6 +13,7 @@ import { cpiBytesMax } from '../../src/messages/rest-to-db.cpi.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { createRestWorker, type RestWorker } from '../../src/workers/rest/worker.ts';
+import { openConfig } from '../live-config.ts';
 import type { OpenRoom } from '../open-room.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
@@ -37,16 +39,19 @@ const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker; webSo
 
 export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
-  const [requests, virtualNodes, cpis, users] = await Promise.all([
+  const [requests, virtualNodes, cpis, users, stored, config] = await Promise.all([
     createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log }),
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),
     views.open(dbToRestUser),
+    views.open(dbToAllConfig),
+    openConfig(platform),
   ]);
   const webSockets = createNodeWebSockets();
   const worker = createRestWorker({
     requests,
-    views: { virtualNodes, cpis, users },
+    config,
+    views: { virtualNodes, cpis, users, config: stored },
     statusFollower: bus,
     clock,
     log,

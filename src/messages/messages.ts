@@ -10,6 +10,7 @@ import { allToMemberAnswer } from './all-to-member.answer.ts';
 import { allToRestAnswer } from './all-to-rest.answer.ts';
 import { clientToRestApi } from './client-to-rest.api.ts';
 import { cryptoToDbCertificate } from './crypto-to-db.certificate.ts';
+import { dbToAllConfig } from './db-to-all.config.ts';
 import { dbToAllCpi } from './db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from './db-to-flow.cpk.ts';
@@ -33,6 +34,7 @@ import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
+import { restToDbConfig } from './rest-to-db.config.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
 import { restToFlowKill } from './rest-to-flow.kill.ts';
@@ -53,6 +55,7 @@ export const wires: readonly Wire<any, any>[] = [
   allToMemberAnswer,
   allToRestAnswer,
   cryptoToDbCertificate,
+  dbToAllConfig,
   dbToAllCpi,
   dbToAllVirtualNode,
   dbToFlowCpk,
@@ -73,6 +76,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToLinkManagerHostedIdentity,
   memberToMemberGroup,
   restToDbCertificate,
+  restToDbConfig,
   restToDbCpi,
   restToDbVirtualNode,
   restToFlowKill,

@@ -100,7 +100,7 @@ export const run = async (): Promise<void> => {
   const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'bench', log: silentLog });
   const worker = createRestWorker({
     requests,
-    views: { users: fixedView('admin', userOf('admin', 'admin-password')), cpis: fixedView(cpi.fullChecksum, cpi), virtualNodes: fixedView(aliceHash, alice) },
+    views: { users: fixedView('admin', userOf('admin', 'admin-password')), cpis: fixedView(cpi.fullChecksum, cpi), virtualNodes: fixedView(aliceHash, alice), config: { get: () => undefined, entries: () => new Map().entries(), refresh: async () => {} } },
     statusFollower: bus,
     clock: systemClock,
     log: createLog({ level: 'info', write: () => {} }),

@@ -12,6 +12,7 @@ import type { CertificateUsage } from '../../messages/rest-to-db.certificate.ts'
 import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { PackageSchema, QueryStatement } from '../../packaging/schema.ts';
+import type { AuditRepository, ConfigRepository } from './administration.ts';
 
 export type DbTx = {
   readonly certificates: CertificateRepository;
@@ -21,6 +22,8 @@ export type DbTx = {
   readonly entities: EntityRepository;
   readonly tables: TableRepository;
   readonly users: UserRepository;
+  readonly config: ConfigRepository;
+  readonly audit: AuditRepository;
 };
 
 // ── Certificates ─────────────────────────────────────────────────────────────────────────────────────────────────────

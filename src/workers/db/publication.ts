@@ -1,6 +1,7 @@
 /** The records by which db tells the cluster what it keeps. Their ids follow from what they say, so a repeat is the same record. */
 import { toBase64url, toHex, utf8 } from '../../cipher/bytes.ts';
 import { sha256 } from '../../cipher/digest.ts';
+import { dbToAllConfig, type StoredSection } from '../../messages/db-to-all.config.ts';
 import { dbToAllCpi, type CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { cpkChunkBytesMax, dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
@@ -16,6 +17,8 @@ import type { CpkCode } from './db-tx.ts';
  * made or read from the database, and a repeat or a comparison can tell.
  */
 const say = <Body>(wire: Wire<Body, any>, key: string, id: string, body: Body): OutRecord => encode(wire, { key, id, body: wire.body.parse(body) });
+
+export const configRecord = (section: StoredSection): OutRecord => say(dbToAllConfig, section.section, `config/${section.section}/${section.version}`, section);
 
 export const cpiRecord = (cpi: CpiMetadata): OutRecord => say(dbToAllCpi, cpi.fullChecksum, `cpi/${cpi.fullChecksum}/${cpi.timestamp}`, cpi);
 

@@ -3,6 +3,7 @@
  * commit and its effects. What is there already is not published a second time.
  */
 import type { Bus, Follower } from '../../bus/bus.ts';
+import { dbToAllConfig } from '../../messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
@@ -16,12 +17,12 @@ import type { Database } from '../../postgres/database.ts';
 import type { DbTx } from './db-tx.ts';
 import { createPostgresDbTx } from './postgres/db-tx.ts';
 import { readCertificateChain } from './certificate-chain.ts';
-import { certificateRecord, cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
+import { certificateRecord, configRecord, cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
 
 export type SnapshotOptions = { readonly database: Database; readonly bus: Bus; readonly log: Log };
 
 /** Each with a body of its own, of which only the key matters here. */
-const wires: readonly Wire<any, any>[] = [dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToGatewayCertificate];
+const wires: readonly Wire<any, any>[] = [dbToAllConfig, dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToGatewayCertificate];
 
 type Place = Pick<OutRecord, 'topic' | 'key'>;
 const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
@@ -70,8 +71,9 @@ const readDatabase = async (tx: DbTx, latest: ReadonlyMap<string, string>): Prom
   const code = await tx.cpis.findCode(hashes.filter((hash) => !isComplete(hash, latest)));
   const nodes = await tx.virtualNodes.list();
   const users = await tx.users.list();
+  const sections = await tx.config.list();
   const certificates = await readTlsCertificates(tx);
-  return [...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord), ...certificates.map(certificateRecord)];
+  return [...sections.map(configRecord), ...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord), ...certificates.map(certificateRecord)];
 };
 
 /** Records of keys that the database does not know: of another database, or of a CPI that was replaced. */
@@ -96,7 +98,7 @@ export const publishSnapshot = async ({ database, bus, log }: SnapshotOptions): 
   const follower = bus.follow({ topics: wires.map(({ topic }) => topic), from: 'earliest' });
   try {
     await database.transact(async (sql) => {
-      await sql`lock table config.cpi, config.virtual_node, config.certificate, rbac.account in share mode`;
+      await sql`lock table config.cpi, config.virtual_node, config.certificate, config.section, rbac.account in share mode`;
       const latest = await readTopics(follower);
       const current = await readDatabase(createPostgresDbTx(sql), latest);
       const changed = current.filter((record) => latest.get(placeOf(record)) !== record.value);

@@ -1,10 +1,12 @@
 /** What the handlers of the routes work with. */
 import type { Clock } from '../../host/clock.ts';
+import type { StoredSection } from '../../messages/db-to-all.config.ts';
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { User } from '../../messages/db-to-rest.user.ts';
 import type { Log } from '../../observability/log.ts';
+import type { Config } from '../../shell/live-config.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { View } from '../../shell/view.ts';
 import type { RestLimits } from './config.ts';
@@ -16,9 +18,11 @@ export type RestViews = {
   readonly virtualNodes: View<VirtualNode>;
   readonly cpis: View<CpiMetadata>;
   readonly users: View<User>;
+  readonly config: View<StoredSection>;
 };
 
 export type RestRoom = {
+  readonly config: Config;
   readonly requests: Requests;
   readonly views: RestViews;
   readonly statuses: FlowStatuses;

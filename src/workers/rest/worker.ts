@@ -2,8 +2,8 @@
  * The rest room: Corda's REST API, and what Cordage adds to it.
  *
  * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it); `all-to-rest.answer` through
- *   its requests; the views `db-to-rest.user`, `db-to-all.cpi`, `db-to-all.virtual-node`.
- * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.cpi`,
+ *   its requests; the views `db-to-rest.user`, `db-to-all.config`, `db-to-all.cpi`, `db-to-all.virtual-node`.
+ * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.cpi`,
  *   `rest-to-db.virtual-node`, `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-link-manager.receipt`, `all-to-crypto.key`.
  * - **owns** nothing: what it keeps in memory (verified logins, statuses of flows) can be lost at any moment.
  * - **never** touches a database or a key, and runs on any runtime with web standards.
@@ -13,6 +13,7 @@ import type { Clock } from '../../host/clock.ts';
 import type { AcceptWebSocket } from '../../host/web-socket.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
+import { fixedConfig, type Config } from '../../shell/live-config.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { routes } from './api/api.ts';
@@ -31,6 +32,8 @@ export { restLimits, type RestLimits } from './config.ts';
 export type RestDeps = {
   readonly requests: Requests;
   readonly views: RestViews;
+  /** By default, the defaults. */
+  readonly config?: Config;
   /** The bus on which flow statuses are followed; without it, waits and feeds ask the flow room again and again. */
   readonly statusFollower?: Pick<Bus, 'follow'>;
   readonly clock: Clock;
@@ -54,7 +57,7 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const { requests, views, clock, log, metrics, addressOf, acceptWebSocket, readSwaggerFile } = deps;
   const limits: RestLimits = { ...restLimits, ...deps.limits };
   const statuses = createFlowStatuses(limits);
-  const room: RestRoom = { requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
+  const room: RestRoom = { config: deps.config ?? fixedConfig(), requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
   const { statusFollower: bus } = deps;
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
   const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });

@@ -9,6 +9,7 @@ import { systemClock, type Clock } from '../../../src/host/clock.ts';
 import { holdingIdentityOf } from '../../../src/identity/holding-identity.ts';
 import { parseX500 } from '../../../src/identity/x500.ts';
 import { allToRestAnswer } from '../../../src/messages/all-to-rest.answer.ts';
+import { dbToAllConfig } from '../../../src/messages/db-to-all.config.ts';
 import { dbToAllCpi, type CpiMetadata } from '../../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../../src/messages/db-to-all.virtual-node.ts';
 import { dbToRestUser, type User } from '../../../src/messages/db-to-rest.user.ts';
@@ -16,6 +17,7 @@ import { encode } from '../../../src/messages/grammar/envelope.ts';
 import { wires } from '../../../src/messages/messages.ts';
 import { createLog, silentLog } from '../../../src/observability/log.ts';
 import { createMetrics, type Metrics } from '../../../src/observability/metrics.ts';
+import { createConfig } from '../../../src/shell/live-config.ts';
 import { createRequests } from '../../../src/shell/create-requests.ts';
 import { openView } from '../../../src/shell/open-view.ts';
 import { routes } from '../../../src/workers/rest/api/api.ts';
@@ -153,14 +155,15 @@ export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnde
   await publish(dbToAllCpi, cpiFullChecksum, cpi);
   for (const node of [alice, mallory]) await publish(dbToAllVirtualNode, node.holdingIdentity.shortHash, node);
   const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'rest-under-test', log: silentLog });
-  const [users, cpis, virtualNodes] = await Promise.all([
+  const [users, cpis, virtualNodes, stored] = await Promise.all([
     openView({ bus, wire: dbToRestUser, log: silentLog }),
     openView({ bus, wire: dbToAllCpi, log: silentLog }),
     openView({ bus, wire: dbToAllVirtualNode, log: silentLog }),
+    openView({ bus, wire: dbToAllConfig, log: silentLog }),
   ]);
   const rooms = openRooms(bus);
   const { limits, clock = systemClock, change = (deps: RestDeps) => deps } = options;
-  const worker = createRestWorker(change({ requests, views: { users, cpis, virtualNodes }, statusFollower: bus, clock, log, metrics, ...(limits === undefined ? {} : { limits }) }));
+  const worker = createRestWorker(change({ requests, config: createConfig({ view: stored, log }), views: { users, cpis, virtualNodes, config: stored }, statusFollower: bus, clock, log, metrics, ...(limits === undefined ? {} : { limits }) }));
 
   const call = async (method: string, path: string, { body, json, headers, version = 'v5_2' }: CallOptions = {}): Promise<Answer> => {
     const full = path.toLowerCase().startsWith('/api/') ? path : `/api/${version}${path}`;
@@ -196,7 +199,7 @@ export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnde
       await worker.close();
       await rooms.close();
       await requests.close();
-      await Promise.all([users.close(), cpis.close(), virtualNodes.close()]);
+      await Promise.all([users.close(), cpis.close(), virtualNodes.close(), stored.close()]);
       await broker.close();
     },
   };

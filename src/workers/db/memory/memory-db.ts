@@ -3,6 +3,7 @@ import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../../messages/db-to-rest.user.ts';
 import type { CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import { createMemoryAudit, createMemorySections } from './administration.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
 
@@ -132,6 +133,8 @@ export const createMemoryDb = (): MemoryDb => {
     entities: createMemoryEntities(entitiesOf, undo),
     tables: { run: async (calls) => calls.map(() => ({ type: 'refused', code: 'DB_QUERY_REFUSED', reason: 'this database is in memory and has no tables; use PostgreSQL' })) },
     users: createUsers(undo),
+    config: createMemorySections(undo),
+    audit: createMemoryAudit(undo),
   };
   return {
     makeTx: () => {

@@ -1,9 +1,11 @@
 /** The door of this folder: the db room's repositories over the connection of one open transaction. */
 import type { DbTx } from '../db-tx.ts';
+import { createPostgresAudit } from './audit.ts';
 import { createPostgresCertificates } from './certificates.ts';
 import { createPostgresCpis } from './cpis.ts';
 import { createPostgresEntities } from './entities.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { createPostgresSections } from './sections.ts';
 import { createPostgresTables } from './tables.ts';
 import { createPostgresUploads } from './uploads.ts';
 import { createPostgresUsers } from './users.ts';
@@ -17,4 +19,6 @@ export const createPostgresDbTx = (sql: Sql): DbTx => ({
   entities: createPostgresEntities(sql),
   tables: createPostgresTables(sql),
   users: createPostgresUsers(sql),
+  config: createPostgresSections(sql),
+  audit: createPostgresAudit(sql),
 });

@@ -4,6 +4,7 @@
  */
 import type { Route } from '../routing/routing.ts';
 import { certificateRoutes } from './certificate.ts';
+import { configRoutes } from './config.ts';
 import { cpiRoutes } from './cpi.ts';
 import { flowClassRoutes } from './flow-class.ts';
 import { flowRoutes } from './flow.ts';
@@ -21,6 +22,7 @@ export const routes = [
   ...helloRoutes,
   protocolVersionRoute('hello', 'Hello Rest'),
   ...certificateRoutes,
+  ...configRoutes,
   ...cpiRoutes,
   ...virtualNodeRoutes,
   ...membershipRoutes,
