@@ -19,6 +19,10 @@ export const virtualNode = z.object({
   cryptoDdlConnectionId: z.string().nullable(),
   uniquenessDmlConnectionId: z.string(),
   uniquenessDdlConnectionId: z.string().nullable(),
+  /** The request id of an operation that is under way, or that was broken off and waits to be asked for again. */
+  operationInProgress: z.string().optional(),
+  /** From when its deletion began: what rooms keep for it goes, and does not come back. */
+  deleting: z.literal(true).optional(),
   version: z.int().positive(),
   timestamp: timestampMs,
 });

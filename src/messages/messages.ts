@@ -2,6 +2,7 @@
 import type { PeerProtocol, Wire } from './grammar/wire.ts';
 import { allToCryptoKey } from './all-to-crypto.key.ts';
 import { allToCryptoSign } from './all-to-crypto.sign.ts';
+import { allToDbAnswer } from './all-to-db.answer.ts';
 import { allToFlowAnswer } from './all-to-flow.answer.ts';
 import { allToGatewayAnswer } from './all-to-gateway.answer.ts';
 import { allToLinkManagerAnswer } from './all-to-link-manager.answer.ts';
@@ -14,7 +15,9 @@ import { dbToAllConfig } from './db-to-all.config.ts';
 import { dbToAllCpi } from './db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from './db-to-flow.cpk.ts';
+import { dbToFlowEviction } from './db-to-flow.eviction.ts';
 import { dbToGatewayCertificate } from './db-to-gateway.certificate.ts';
+import { dbToMemberDeparture } from './db-to-member.departure.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
 import { flowToDbQuery } from './flow-to-db.query.ts';
@@ -48,6 +51,7 @@ import { restToMemberRegistration } from './rest-to-member.registration.ts';
 export const wires: readonly Wire<any, any>[] = [
   allToCryptoKey,
   allToCryptoSign,
+  allToDbAnswer,
   allToFlowAnswer,
   allToGatewayAnswer,
   allToLinkManagerAnswer,
@@ -59,7 +63,9 @@ export const wires: readonly Wire<any, any>[] = [
   dbToAllCpi,
   dbToAllVirtualNode,
   dbToFlowCpk,
+  dbToFlowEviction,
   dbToGatewayCertificate,
+  dbToMemberDeparture,
   dbToRestUser,
   flowToDbEntity,
   flowToDbQuery,

@@ -15,6 +15,12 @@ export const uploadStatusAgeMsMax = 7 * 24 * 60 * 60_000;
 /** Chunks of one CPK's code: the bound of the wire that carries them (db-to-flow.cpk). */
 export const cpkChunksMax = 100;
 
+/**
+ * How often a deletion asks the flow room whether a virtual node's flows are gone, each time for another page of them: far more than a
+ * virtual node has, so a flow that cannot be ended shows.
+ */
+export const evictionsMax = 20_000;
+
 /** Nesting of an entity's JSON: PostgreSQL parses recursively, and an honest entity is flat. */
 export const entityDepthMax = 100;
 

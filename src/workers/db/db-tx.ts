@@ -94,16 +94,34 @@ export type CpiRepository = {
 
 export type VirtualNodeOperation = NonNullable<ReplyOf<typeof restToDbVirtualNode>['status']>;
 
+/** An operation as it is kept. */
+export type KeptOperation = {
+  readonly operation: VirtualNodeOperation;
+  /** The request that began it: its repeat is known by this. */
+  readonly messageId: string;
+  /** How far an operation of several rooms is. */
+  readonly stage?: string | undefined;
+  /** The id of the request whose answer it waits for. */
+  readonly awaited?: string | undefined;
+};
+
 export type CreatedVirtualNode = { readonly type: 'created' } | { readonly type: 'exists' } | { readonly type: 'failed'; readonly reason: string };
 
 export type Migrated = { readonly type: 'migrated' } | { readonly type: 'failed'; readonly reason: string };
+
+/** A migration that a vault has. */
+export type AppliedMigration = { readonly cpkName: string; readonly name: string; readonly digest: string };
 
 export type VirtualNodeRepository = {
   /** Which of these are there. */
   known(shortHashes: readonly string[]): Promise<ReadonlySet<string>>;
   find(shortHash: string): Promise<VirtualNode | undefined>;
+  /** As `find`; whoever else would change it waits until this transaction ends. */
+  findToChange(shortHash: string): Promise<VirtualNode | undefined>;
   findByCpi(cpiId: CpiId): Promise<readonly VirtualNode[]>;
   list(): Promise<readonly VirtualNode[]>;
+  /** In order of short hash, those after `after`. */
+  page(after: string | undefined, countMax: number): Promise<readonly VirtualNode[]>;
   /**
    * Writes the virtual node, makes its schemas and roles and applies the migrations of its code, all or nothing; after `failed` the
    * transaction still stands.
@@ -114,10 +132,18 @@ export type VirtualNodeRepository = {
    * that was applied and has another digest now is refused.
    */
   migrate(shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated>;
+  /** What the vault was brought to by `create` and `migrate`. */
+  migrations(shortHash: string): Promise<readonly AppliedMigration[]>;
+  /** Drops what migrations made and applies them anew, all or nothing. Entities stay: their table is the platform's. */
+  resync(shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<Migrated>;
+  /** Writes what can change: its CPI, its statuses, its version. */
   update(node: VirtualNode): Promise<void>;
-  /** `messageId` names the request that began the operation, so that its repeat is known. */
-  findOperation(requestId: string): Promise<{ readonly operation: VirtualNodeOperation; readonly messageId: string } | undefined>;
-  putOperation(operation: VirtualNodeOperation, messageId: string): Promise<void>;
+  /** Removes it with its schemas, its keys among them, and its roles. */
+  drop(shortHash: string): Promise<void>;
+  findOperation(requestId: string): Promise<KeptOperation | undefined>;
+  putOperation(kept: KeptOperation): Promise<void>;
+  /** Statements that make, in the current schema of an empty database, the tables that the platform makes for a virtual node. */
+  tablesSql(schema: 'vault' | 'crypto' | 'uniqueness'): Promise<string>;
 };
 
 // ── Entities ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
+import { DatabaseError } from '../../postgres/database-error.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
 import { queryMsMax } from './config.ts';
 import type { DbTx, EntityCall, EntityReply, EntityResult } from './db-tx.ts';
@@ -39,24 +40,40 @@ const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply
   }
 };
 
-/** Virtual nodes that were there once: a virtual node is never removed, so each is looked for once a process. */
+/**
+ * Virtual nodes that were there once, so that each is looked for once a process. One that was deleted since, perhaps by another replica,
+ * shows when its vault is entered: then all are forgotten, and the batch is tried again and finds it gone.
+ */
+type Known = { readonly nodes: ReadonlySet<string>; /** Whether one of them was not looked for now. */ readonly isRemembered: boolean };
+
 const createKnown = () => {
   const known = new Set<string>();
-  return async (tx: DbTx, shortHashes: ReadonlySet<string>): Promise<ReadonlySet<string>> => {
-    const asked = [...shortHashes].filter((shortHash) => !known.has(shortHash));
-    if (asked.length === 0) return known;
-    for (const shortHash of await tx.virtualNodes.known(asked)) known.add(shortHash);
-    return known;
+  return {
+    find: async (tx: DbTx, shortHashes: ReadonlySet<string>): Promise<Known> => {
+      const asked = [...shortHashes].filter((shortHash) => !known.has(shortHash));
+      if (asked.length > 0) for (const shortHash of await tx.virtualNodes.known(asked)) known.add(shortHash);
+      return { nodes: known, isRemembered: asked.length < shortHashes.size };
+    },
+    forget: () => known.clear(),
   };
 };
 
-export const createOnEntity = (findKnown = createKnown()): Answering<Body, EntityReply, DbTx> => ({
+/** SQLSTATE of a role, a schema and a table that are not there. */
+const goneStates = new Set(['22023', '42704', '3F000', '42P01']);
+
+const isGone = (error: unknown): boolean => error instanceof Error && 'code' in error && goneStates.has(String(error.code));
+
+export const createOnEntity = (known = createKnown()): Answering<Body, EntityReply, DbTx> => ({
   wire: flowToDbEntity,
   answer: async (requests, tx, now) => {
-    const known = await findKnown(tx, new Set(requests.map(({ body }) => body.shortHash)));
-    const checked = requests.map(({ key, body }) => check(key, body, known));
+    const { nodes, isRemembered } = await known.find(tx, new Set(requests.map(({ body }) => body.shortHash)));
+    const checked = requests.map(({ key, body }) => check(key, body, nodes));
     const calls = checked.flatMap((one) => (one.type === 'call' ? [one.call] : []));
-    const results = await tx.entities.apply(calls, now);
+    const results = await tx.entities.apply(calls, now).catch((error: unknown) => {
+      known.forget();
+      // The transaction is lost, and its work is done anew.
+      throw isRemembered && isGone(error) ? new DatabaseError('DATABASE_CONFLICT', 'a virtual node was deleted meanwhile', { cause: error }) : error;
+    });
     let next = 0;
     return checked.map((one): Answered<EntityReply> => {
       if (one.type === 'refused') return { outcome: one };

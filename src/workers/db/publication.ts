@@ -29,6 +29,9 @@ export const virtualNodeRecord = (node: VirtualNode): OutRecord => {
   return say(dbToAllVirtualNode, shortHash, `virtual-node/${shortHash}/${node.version}`, node);
 };
 
+export const virtualNodeRemoval = ({ holdingIdentity: { shortHash }, version }: VirtualNode): OutRecord =>
+  encode(dbToAllVirtualNode, { key: shortHash, id: `virtual-node/${shortHash}/${version}/removed`, body: null });
+
 /** An empty bundle is one empty chunk. */
 const chunkCountOf = (bytes: Uint8Array): number => Math.max(1, Math.ceil(bytes.length / cpkChunkBytesMax));
 

@@ -1,8 +1,8 @@
 /**
  * The db room: every persistence operation of the cluster and of its virtual nodes.
  *
- * | hears | `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate` |
- * | says  | `db-to-all.config`, `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, and answers |
+ * | hears | `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate`, `all-to-db.answer` |
+ * | says  | `db-to-all.config`, `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, `db-to-flow.eviction`, `db-to-member.departure`, and answers |
  * | owns  | configuration, users, CPIs and CPKs, virtual nodes and their vaults, certificates |
  * | never | sees a private key |
  *
@@ -11,6 +11,7 @@
  */
 import type { Log } from '../../observability/log.ts';
 import type { Worker } from '../../shell/worker.ts';
+import { onAnswer } from './on-answer.ts';
 import { onCryptoCertificate, onRestCertificate } from './on-certificate.ts';
 import { onConfig } from './on-config.ts';
 import { onCpi } from './on-cpi.ts';
@@ -34,5 +35,5 @@ export type DbWorkerOptions = {
 /** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
 export const createDbWorker = ({ log, configPassphrase }: DbWorkerOptions): Worker => ({
   room: 'db',
-  answers: [onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), createOnEntity(), onQuery],
+  answers: [onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), onAnswer(log), createOnEntity(), onQuery],
 });

@@ -92,6 +92,8 @@ export type FlowLimits = {
   readonly logCharsMax: number;
   /** UTF-16 code units of the results in one answer to a query: what fits in a record of the bus. */
   readonly queryCharsMax: number;
+  /** Flows of a virtual node that is deleted which are woken at once: their heads are in memory meanwhile. */
+  readonly evictedAtOnceMax: number;
 };
 
 export const flowLimitsDefault: FlowLimits = {
@@ -142,6 +144,7 @@ export const flowLimitsDefault: FlowLimits = {
   logLinesMax: 100,
   logCharsMax: 2_000,
   queryCharsMax: 400_000,
+  evictedAtOnceMax: 100,
 };
 
 /** Processes by default: a processor is left to the rest of the room, and eight is what one room can feed. */

@@ -74,7 +74,7 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
       memory.keep(drafts);
       for (const draft of drafts) report.step(draft);
       report.held(memory.count());
-      return drafts.map(outputOf);
+      return drafts.map((draft) => outputOf(draft, facts));
     },
     forget: (keys) => memory.forget(keys),
   };
@@ -133,10 +133,14 @@ const overrule = (draft: Draft, facts: Facts): void => {
   killFlow(draft, `virtual node ${shortHash} is in maintenance`);
 };
 
-const outputOf = (draft: Draft): StepOutput<FlowHead, JournalItem> => {
+/** Nothing stays of a flow whose virtual node is being deleted. */
+const isEvicted = ({ identity }: FlowHead, facts: Facts): boolean => facts.virtualNode(identity.shortHash)?.deleting === true;
+
+const outputOf = (draft: Draft, facts: Facts): StepOutput<FlowHead, JournalItem> => {
   const { head, before, later, added, removed, effects, limits, now } = draft;
   if (later !== undefined) return { type: 'later', reason: later };
   if (head === undefined) return { type: 'next', head, effects };
+  if (hasEnded(head) && isEvicted(head, facts)) return { type: 'next', head: null, effects };
   if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, limits.endedKeepMs)) return { type: 'next', head: null, effects };
   if (head === before) return { type: 'next', head: undefined, effects };
   const dueAt = dueAtOf(head, { keepMs: limits.endedKeepMs, silenceAt: (session) => silenceAt(session, limits.sessionTimeoutMs) });

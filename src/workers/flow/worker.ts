@@ -1,7 +1,7 @@
 /**
  * The flow room: runs flow code and checkpoints it.
  *
- * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query;
+ * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query, db-to-flow.eviction;
  *   views of virtual nodes, CPIs, CPK code, members and group parameters
  * - **says** flow-to-rest.status, flow-to-db.entity, flow-to-db.query, all-to-crypto.sign, all-to-crypto.key, all-to-link-manager.send, and answers to rest
  * - **owns** checkpoints: a head and a journal for each flow
@@ -17,6 +17,7 @@ import type { FlowLimits } from './config.ts';
 import { createFacts } from './facts.ts';
 import type { FlowViews } from './facts.ts';
 import { createFlowMachine } from './machine.ts';
+import { createOnEviction } from './on-eviction.ts';
 import { createOnQuery } from './on-query.ts';
 import { createInlineSandbox } from './sandbox/inline-sandbox.ts';
 import type { InlineSandboxOptions } from './sandbox/inline-sandbox.ts';
@@ -41,7 +42,7 @@ export const createFlowWorker = ({ views, sandbox, log, metrics, limits: given }
   return {
     room: 'flow',
     machine: createFlowMachine({ facts, sandbox, limits, log, metrics }),
-    answers: [createOnQuery({ charsMax: limits.queryCharsMax, cpks: views.cpks })],
+    answers: [createOnQuery({ charsMax: limits.queryCharsMax, cpks: views.cpks }), createOnEviction({ countMax: limits.evictedAtOnceMax })],
     close: () => sandbox.close(),
   };
 };

@@ -13,6 +13,15 @@ export const memberRecord = (member: Member): OutRecord => {
   return encode(memberToAllMember, { key, id: deriveId('member', key, JSON.stringify(member)), body: member });
 };
 
+/** Whoever comes back under this name is told of anew. */
+export const memberRemoval = ({ groupId, x500Name }: Pick<Member, 'groupId' | 'x500Name'>): OutRecord => {
+  const key = memberKey(groupId, x500Name);
+  return encode(memberToAllMember, { key, id: deriveId('member-removed', key), body: null });
+};
+
+export const hostedIdentityRemoval = (shortHash: string): OutRecord =>
+  encode(memberToLinkManagerHostedIdentity, { key: shortHash, id: deriveId('hosted-identity-removed', shortHash), body: null });
+
 export const groupParametersRecord = (parameters: GroupParameters): OutRecord =>
   encode(memberToAllGroupParameters, { key: parameters.groupId, id: deriveId('group-parameters', parameters.groupId, String(parameters.epoch)), body: parameters });
 

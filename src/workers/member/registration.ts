@@ -305,7 +305,7 @@ const stepOne = (state: MemberState, event: MemberStepInput['events'][number], {
 
 export type MemberStepInput = {
   readonly before: MemberState | undefined;
-  readonly events: readonly Exclude<MemberEvent, { type: 'join' }>[];
+  readonly events: readonly Exclude<MemberEvent, { type: 'join' } | { type: 'departure' }>[];
   readonly facts: Facts | undefined;
   readonly now: number;
 };

@@ -1,7 +1,7 @@
 /**
  * The member room: joining a network, and finding its members.
  *
- * | hears | `rest-to-member.registration`, `rest-to-member.lookup`, `member-to-member.group`, `all-to-member.answer`; views of `db-to-all.virtual-node`, `db-to-all.cpi`, `member-to-all.member`, `member-to-all.group-parameters` |
+ * | hears | `rest-to-member.registration`, `rest-to-member.lookup`, `member-to-member.group`, `db-to-member.departure`, `all-to-member.answer`; views of `db-to-all.virtual-node`, `db-to-all.cpi`, `member-to-all.member`, `member-to-all.group-parameters` |
  * | says  | `all-to-crypto.key`, `member-to-member.group`, `member-to-all.member`, `member-to-all.group-parameters`, `member-to-link-manager.hosted-identity`, and answers |
  * | owns  | registrations, and what the members of a group share |
  * | never | holds a private key, or believes of another cluster's member more than the group policy says |

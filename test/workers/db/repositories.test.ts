@@ -93,8 +93,8 @@ describe.each([
     for (const [alias, pem] of [['b', '1'], ['a', '2'], ['b', '3']] as const) await transact((tx) => tx.certificates.put({ usage: 'code-signer', alias, pem }, 1));
     expect(await transact((tx) => tx.certificates.list('code-signer'))).toEqual([{ alias: 'a', pem: '2' }, { alias: 'b', pem: '3' }]);
     const operation = { requestId: 'r', operation: 'CREATE', status: 'FAILED' as const, lastUpdatedTimestamp: 5, resourceId: null, errorReason: 'x' };
-    await transact((tx) => tx.virtualNodes.putOperation(operation, 'm'));
-    expect(await transact((tx) => tx.virtualNodes.findOperation('r'))).toEqual({ operation, messageId: 'm' });
+    await transact((tx) => tx.virtualNodes.putOperation({ operation, messageId: 'm' }));
+    expect(await transact((tx) => tx.virtualNodes.findOperation('r'))).toEqual({ operation, messageId: 'm', stage: undefined, awaited: undefined });
   });
 
   test('what a failed transaction wrote is gone', async () => {

@@ -32,7 +32,7 @@ const factsOf = (...commons: readonly string[]): Facts => {
 };
 const facts = factsOf('Alice');
 
-type Event = Exclude<MemberEvent, { type: 'join' }>;
+type Event = Exclude<MemberEvent, { type: 'join' } | { type: 'departure' }>;
 let offset = 0;
 const ask = (body: { type: 'register'; shortHash: string; context: Record<string, string> } | { type: 'status'; shortHash: string }, id: string): Event => {
   const record = encode(restToMemberRegistration, { key: shortHash, id, body, replyTo: { topic: 'all-to-rest.answer', key: id } });
@@ -50,7 +50,7 @@ const answersTo = (effects: readonly OutRecord[]): Event[] =>
     if (record.topic === memberToMemberGroup.topic) return [{ type: 'answer', requestId: id, outcome: { type: 'done', value: { epoch: 1 } } }];
     if (record.topic !== allToCryptoKey.topic) return [];
     const { alias, category, tenant, scheme } = body;
-    const key: PublicKeyInfo = { id: keyIdOf(fromBase64url(publicKey)), tenant, alias, category, scheme, publicKey, createdAt: 0 };
+    const key: PublicKeyInfo = { id: keyIdOf(fromBase64url(publicKey)), tenant, alias, category, scheme, masterKeyAlias: 'm', publicKey, createdAt: 0 };
     return [{ type: 'answer', requestId: id, outcome: { type: 'done', value: { keys: body.type === 'generate' ? [key] : [] } } }];
   });
 

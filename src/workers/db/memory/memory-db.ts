@@ -2,7 +2,7 @@
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../../messages/db-to-rest.user.ts';
-import type { CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, Upload, UploadRepository, UserRepository, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, KeptOperation, Upload, UploadRepository, UserRepository, VirtualNodeRepository } from '../db-tx.ts';
 import { createMemoryAudit, createMemorySections } from './administration.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
@@ -76,23 +76,30 @@ const createCpis = (undo: Undo, cpis: Map<string, CpiMetadata>): CpiRepository =
   };
 };
 
+const noTables = (): never => {
+  throw new Error('this database is in memory and has no tables; use PostgreSQL');
+};
+
 const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>): VirtualNodeRepository => {
   const nodes = new Map<string, VirtualNode>();
-  const operations = new Map<string, { operation: VirtualNodeOperation; messageId: string }>();
+  const operations = new Map<string, KeptOperation>();
   // What a virtual node runs is read from its CPI, as in the database.
   const current = (node: VirtualNode): VirtualNode => {
     const cpi = cpis.get(keyOf(node.cpiId));
     return cpi === undefined ? node : { ...node, cpiFullChecksum: cpi.fullChecksum, cpkHashes: cpi.cpks.map(({ hash }) => hash) };
   };
   const list = (): VirtualNode[] => sorted(nodes).map(([, node]) => current(node));
+  const find = async (shortHash: string): Promise<VirtualNode | undefined> => {
+    const node = nodes.get(shortHash);
+    return node === undefined ? undefined : current(node);
+  };
   return {
     known: async (shortHashes) => new Set(shortHashes.filter((shortHash) => nodes.has(shortHash))),
-    find: async (shortHash) => {
-      const node = nodes.get(shortHash);
-      return node === undefined ? undefined : current(node);
-    },
+    find,
+    findToChange: find,
     findByCpi: async (cpiId) => list().filter((node) => keyOf(node.cpiId) === keyOf(cpiId)),
     list: async () => list(),
+    page: async (after = '', countMax) => list().filter(({ holdingIdentity }) => holdingIdentity.shortHash > after).slice(0, countMax),
     create: async (node) => {
       const { shortHash } = node.holdingIdentity;
       if (nodes.has(shortHash)) return { type: 'exists' };
@@ -100,9 +107,14 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
       return { type: 'created' };
     },
     migrate: async () => ({ type: 'migrated' }),
+    migrations: async () => [],
+    resync: async () => ({ type: 'migrated' }),
     update: async (node) => undo.set(nodes, node.holdingIdentity.shortHash, node),
+    // Its entities stay: in memory nothing is deleted for room.
+    drop: async (shortHash) => undo.delete(nodes, shortHash),
     findOperation: async (requestId) => operations.get(requestId),
-    putOperation: async (operation, messageId) => undo.set(operations, operation.requestId, { operation, messageId }),
+    putOperation: async (kept) => undo.set(operations, kept.operation.requestId, kept),
+    tablesSql: noTables,
   };
 };
 

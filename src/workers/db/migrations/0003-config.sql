@@ -81,6 +81,9 @@ create table config.virtual_node (
   flow_status text not null,
   flow_p2p_status text not null,
   vault_db_status text not null,
+  -- The request id of an operation under way, and whether it is the last one.
+  operation_in_progress text,
+  deleting boolean not null default false,
   version integer not null,
   updated_at timestamptz not null,
   unique (group_id, x500_name),
@@ -95,5 +98,8 @@ create table config.virtual_node_operation (
   resource_id text,
   error_reason text,
   updated_at timestamptz not null,
-  message_id text not null
+  message_id text not null,
+  -- Of an operation that takes several rooms: how far it is, and the request whose answer it waits for.
+  stage text,
+  awaited text
 );

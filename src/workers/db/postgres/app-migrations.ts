@@ -44,9 +44,8 @@ const entityIndexText = (entity: string, field: string): string => {
   return `create index if not exists ${name} on entity ((value::jsonb -> '${field}'), id) where entity = '${entity}'`;
 };
 
-const makeIndexes = async (sql: Sql, { entities }: PackageSchema): Promise<void> => {
-  for (const { name, indexes } of entities) for (const field of indexes) await sql.unsafe(entityIndexText(name, field));
-};
+export const entityIndexStatements = ({ entities }: PackageSchema): string[] =>
+  entities.flatMap(({ name, indexes }) => indexes.map((field) => entityIndexText(name, field)));
 
 const applySchema = async (sql: Sql, { cpkName, schema }: CpkSchema, now: number): Promise<void> => {
   const applied = new Map((await sql<Applied[]>`select name, digest from cordage_migration where cpk_name = ${cpkName}`).map(({ name, digest }) => [name, digest]));
@@ -60,7 +59,7 @@ const applySchema = async (sql: Sql, { cpkName, schema }: CpkSchema, now: number
     await applyOne(sql, cpkName, migration);
     await sql`insert into cordage_migration (cpk_name, name, position, digest, applied_at) values (${cpkName}, ${name}, ${position}, ${digest}, ${new Date(now)})`;
   }
-  await makeIndexes(sql, schema);
+  for (const statement of entityIndexStatements(schema)) await sql.unsafe(statement);
 };
 
 /** Brings one vault up to date; throws what refuses it, and then the caller rolls back. */

@@ -21,6 +21,19 @@ export const compile = (statement: MigrationStep): Compiled => {
   return { text: sql, parameters: parameters.map(parameterOf) };
 };
 
+/** Texts and quoted names, which may hold what looks like a parameter, and parameters. */
+const token = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\d+)/g;
+
+/** The statement with its values in it: literals without a type, so that their places decide it as they do for parameters. */
+export const writeStatement = (statement: MigrationStep): string => {
+  const { text, parameters } = compile(statement);
+  return text.replace(token, (whole, number: string | undefined) => {
+    if (number === undefined) return whole;
+    const value = parameters[Number(number) - 1];
+    return value === null || value === undefined ? 'null' : `'${value.replaceAll("'", "''")}'`;
+  });
+};
+
 /**
  * PostgreSQL's number of the type `unknown`: the server finds the type of each parameter, and the client writes it as it stands. Without
  * it the client would write a text for a date or a truth value its own way, and throw or lie where it is none.

@@ -3,11 +3,13 @@
  * see migrations/0003-config.sql and 0005-virtual-node.sql.
  */
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
-import type { CpkSchema, CreatedVirtualNode, Migrated, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { AppliedMigration, CpkSchema, CreatedVirtualNode, Migrated, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
 import { connectionIdsOf } from '../virtual-node.ts';
 import { DatabaseError, translateError } from '../../../postgres/database-error.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
 import { applySchemas } from './app-migrations.ts';
+import { tablesSql } from './tables-sql.ts';
+import { enterVault, leaveVaults, vaultSchemaOf } from './vault.ts';
 
 type Status = VirtualNode['flowOperationalStatus'];
 
@@ -25,6 +27,8 @@ type VirtualNodeRow = {
   flow_status: Status;
   flow_p2p_status: Status;
   vault_db_status: Status;
+  operation_in_progress: string | null;
+  deleting: boolean;
   version: number;
   updated_at: Date;
 };
@@ -39,6 +43,8 @@ const virtualNodeOf = (row: VirtualNodeRow): VirtualNode => ({
   flowP2pOperationalStatus: row.flow_p2p_status,
   vaultDbOperationalStatus: row.vault_db_status,
   ...connectionIdsOf(row.short_hash),
+  ...(row.operation_in_progress === null ? {} : { operationInProgress: row.operation_in_progress }),
+  ...(row.deleting ? { deleting: true } : {}),
   version: row.version,
   timestamp: row.updated_at.getTime(),
 });
@@ -87,11 +93,27 @@ const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[]
   }
 };
 
-const migrate = async (sql: Sql, shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated> => {
+/** What else is in a vault than the platform's two tables came from migrations, or was declared by a code unit (indexes of entities). */
+const clearTables = async (sql: Sql, shortHash: string): Promise<void> => {
+  const schema = vaultSchemaOf(shortHash);
+  await sql`select config.open_app_migrations(${shortHash})`;
+  const tables = await sql<{ name: string }[]>`
+    select quote_ident(tablename) as name from pg_catalog.pg_tables where schemaname = ${schema} and tablename not in ('entity', 'cordage_migration')`;
+  const indexes = await sql<{ name: string }[]>`
+    select quote_ident(indexname) as name from pg_catalog.pg_indexes
+    where schemaname = ${schema} and tablename = 'entity' and indexname not in ('entity_pkey', 'entity_fields')`;
+  await enterVault(sql, shortHash, 'ddl');
+  if (tables.length > 0) await sql.unsafe(`drop table ${tables.map(({ name }) => name).join(', ')} cascade`);
+  if (indexes.length > 0) await sql.unsafe(`drop index ${indexes.map(({ name }) => name).join(', ')}`);
+  await sql`delete from cordage_migration`;
+  await leaveVaults(sql);
+};
+
+/** Behind a savepoint, so that what the application's tables refuse leaves the rest of the batch alone. */
+const migrating = async (sql: Sql, work: () => Promise<void>): Promise<Migrated> => {
   await sql`savepoint app_migrations`;
   try {
-    // In one order everywhere, so that two who migrate the same vaults cannot hold each other up.
-    for (const shortHash of shortHashes.toSorted()) await applySchemas(sql, shortHash, schemas, now);
+    await work();
     await sql`release savepoint app_migrations`;
     return { type: 'migrated' };
   } catch (error) {
@@ -99,6 +121,26 @@ const migrate = async (sql: Sql, shortHashes: readonly string[], schemas: readon
     await sql`rollback to savepoint app_migrations`;
     return { type: 'failed', reason: error instanceof Error ? error.message : String(error) };
   }
+};
+
+const migrate = (sql: Sql, shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
+  migrating(sql, async () => {
+    // In one order everywhere, so that two who migrate the same vaults cannot hold each other up.
+    for (const shortHash of shortHashes.toSorted()) await applySchemas(sql, shortHash, schemas, now);
+  });
+
+const resync = (sql: Sql, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
+  migrating(sql, async () => {
+    await clearTables(sql, shortHash);
+    await applySchemas(sql, shortHash, schemas, now);
+  });
+
+const readMigrations = async (sql: Sql, shortHash: string): Promise<readonly AppliedMigration[]> => {
+  await sql`select config.open_app_migrations(${shortHash})`;
+  await enterVault(sql, shortHash, 'ddl');
+  const applied = await sql<AppliedMigration[]>`select cpk_name as "cpkName", name, digest from cordage_migration order by cpk_name, position`;
+  await leaveVaults(sql);
+  return [...applied];
 };
 
 type OperationRow = {
@@ -109,6 +151,8 @@ type OperationRow = {
   error_reason: string | null;
   updated_at: Date;
   message_id: string;
+  stage: string | null;
+  awaited: string | null;
 };
 
 const operationOf = (row: OperationRow): VirtualNodeOperation => ({
@@ -129,6 +173,10 @@ export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => (
     const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} where node.short_hash = ${shortHash}`;
     return rows[0] === undefined ? undefined : virtualNodeOf(rows[0]);
   },
+  findToChange: async (shortHash) => {
+    const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} where node.short_hash = ${shortHash} for update of node`;
+    return rows[0] === undefined ? undefined : virtualNodeOf(rows[0]);
+  },
   findByCpi: async ({ name, version, signerSummaryHash }) => {
     const rows = await sql<VirtualNodeRow[]>`
       ${selectVirtualNodes(sql)} where node.cpi_name = ${name} and node.cpi_version = ${version}
@@ -139,25 +187,41 @@ export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => (
     const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} order by node.short_hash`;
     return rows.map(virtualNodeOf);
   },
+  page: async (after, countMax) => {
+    const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} where node.short_hash > ${after ?? ''} order by node.short_hash limit ${countMax}`;
+    return rows.map(virtualNodeOf);
+  },
   create: (node, schemas) => create(sql, node, schemas),
   migrate: (shortHashes, schemas, now) => migrate(sql, shortHashes, schemas, now),
+  migrations: (shortHash) => readMigrations(sql, shortHash),
+  resync: (shortHash, schemas, now) => resync(sql, shortHash, schemas, now),
   update: async (node) => {
+    const { cpiId } = node;
     await sql`
-      update config.virtual_node set flow_start_status = ${node.flowStartOperationalStatus}, flow_status = ${node.flowOperationalStatus},
+      update config.virtual_node set cpi_name = ${cpiId.name}, cpi_version = ${cpiId.version}, cpi_signer_summary_hash = ${cpiId.signerSummaryHash},
+        flow_start_status = ${node.flowStartOperationalStatus}, flow_status = ${node.flowOperationalStatus},
         flow_p2p_status = ${node.flowP2pOperationalStatus}, vault_db_status = ${node.vaultDbOperationalStatus},
+        operation_in_progress = ${node.operationInProgress ?? null}, deleting = ${node.deleting ?? false},
         version = ${node.version}, updated_at = ${new Date(node.timestamp)}
       where short_hash = ${node.holdingIdentity.shortHash}`;
   },
+  drop: async (shortHash) => {
+    await sql`select config.drop_virtual_node(${shortHash})`;
+    await sql`delete from config.virtual_node where short_hash = ${shortHash}`;
+  },
   findOperation: async (requestId) => {
     const rows = await sql<OperationRow[]>`select * from config.virtual_node_operation where request_id = ${requestId}`;
-    return rows[0] === undefined ? undefined : { operation: operationOf(rows[0]), messageId: rows[0].message_id };
+    const row = rows[0];
+    return row === undefined ? undefined : { operation: operationOf(row), messageId: row.message_id, stage: row.stage ?? undefined, awaited: row.awaited ?? undefined };
   },
-  putOperation: async (operation, messageId) => {
+  putOperation: async ({ operation, messageId, stage = null, awaited = null }) => {
     await sql`
-      insert into config.virtual_node_operation (request_id, operation, status, resource_id, error_reason, updated_at, message_id)
+      insert into config.virtual_node_operation (request_id, operation, status, resource_id, error_reason, updated_at, message_id, stage, awaited)
       values (${operation.requestId}, ${operation.operation}, ${operation.status}, ${operation.resourceId}, ${operation.errorReason},
-        ${new Date(operation.lastUpdatedTimestamp)}, ${messageId})
+        ${new Date(operation.lastUpdatedTimestamp)}, ${messageId}, ${stage}, ${awaited})
       on conflict (request_id) do update set operation = excluded.operation, status = excluded.status, resource_id = excluded.resource_id,
-        error_reason = excluded.error_reason, updated_at = excluded.updated_at, message_id = excluded.message_id`;
+        error_reason = excluded.error_reason, updated_at = excluded.updated_at, message_id = excluded.message_id,
+        stage = excluded.stage, awaited = excluded.awaited`;
   },
+  tablesSql: (schema) => tablesSql(sql, schema),
 });
