@@ -1,0 +1,104 @@
+/** What every pod of Cordage is: its containers within the restricted profile of Kubernetes' pod security standards. */
+import type { IContainer, IEnvVar, IPodSpec, IProbe } from 'kubernetes-models/v1';
+import type { Room } from '../../src/messages/grammar/wire.ts';
+import { requiredBy, type ProcessKind, type Settings } from '../settings.ts';
+import { configName, imageOf, labelsOf, nameOf, ports, resourcesOf, secretOf, selectorOf, version, type Resources } from './names.ts';
+
+/** Seconds that a process has after SIGTERM to finish what it took; ten times what it uses. */
+const graceSeconds = 30;
+const startSecondsMax = 120;
+
+export const user = 65_532;
+
+/** What a variable is where no Secret and not the ConfigMap says it. */
+const valueOf = (name: keyof Settings, kind: ProcessKind): IEnvVar => {
+  const from = secretOf(name, kind);
+  if (from !== undefined) return { name, valueFrom: { secretKeyRef: { name: from.secret, key: from.key } } };
+  return { name, value: name === 'CORDAGE_BUS_USERNAME' ? kind : '' };
+};
+
+/** In the ConfigMap that all pods read. */
+export const configured: Partial<Record<keyof Settings, string>> = {
+  CORDAGE_CLUSTER: 'cordage',
+  CORDAGE_LOG_LEVEL: 'info',
+  CORDAGE_BUS_URL: `http://127.0.0.1:${ports.bus}`,
+  CORDAGE_GATEWAY_NAMES: 'localhost',
+};
+
+const environmentOf = (kind: ProcessKind): IEnvVar[] => [
+  // A stable name of the replica, as long as it lives.
+  { name: 'CORDAGE_INSTANCE', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+  ...requiredBy(kind)
+    .filter((name) => !(name in configured))
+    .map((name) => valueOf(name, kind)),
+  ...(kind === 'flow' ? [{ name: 'CORDAGE_FLOW_SANDBOXES', value: '2' }] : []),
+];
+
+const get = (path: string, port: string): Pick<IProbe, 'httpGet'> => ({ httpGet: { path, port } });
+
+const startPeriodSeconds = 2;
+/** `/isHealthy` says whether to restart, `/status` whether to send work. */
+const roomProbes: Pick<IContainer, 'startupProbe' | 'livenessProbe' | 'readinessProbe'> = {
+  startupProbe: { ...get('/isHealthy', 'health'), periodSeconds: startPeriodSeconds, failureThreshold: startSecondsMax / startPeriodSeconds },
+  livenessProbe: { ...get('/isHealthy', 'health'), periodSeconds: 10, timeoutSeconds: 5 },
+  readinessProbe: { ...get('/status', 'health'), periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
+};
+
+const restricted: IContainer['securityContext'] = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+};
+
+const resourcesFrom = ({ cpu, memory, memoryMax }: Resources): IContainer['resources'] => ({ requests: { cpu, memory }, limits: { memory: memoryMax } });
+
+const portsOf = (kind: Room): IContainer['ports'] => [
+  ...(kind === 'rest' ? [{ name: 'rest', containerPort: ports.rest }] : []),
+  ...(kind === 'gateway' ? [{ name: 'gateway', containerPort: ports.gateway }] : []),
+  { name: 'health', containerPort: ports.health },
+];
+
+/** What all containers of Cordage have in common. */
+export const containerOf = (kind: ProcessKind): IContainer => ({
+  name: kind,
+  image: `${imageOf(kind)}:${version}`,
+  args: [kind],
+  envFrom: [{ configMapRef: { name: configName } }],
+  env: environmentOf(kind),
+  securityContext: restricted,
+  volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }],
+});
+
+const roomContainer = (room: Room): IContainer => ({
+  ...containerOf(room),
+  ports: portsOf(room)!,
+  ...roomProbes,
+  resources: resourcesFrom(resourcesOf[room])!,
+});
+
+/** What all pods of Cordage have in common. */
+export const podOf = (kind: ProcessKind, containers: IContainer[]): IPodSpec => ({
+  serviceAccountName: nameOf(kind),
+  // Nothing here speaks to the Kubernetes API.
+  automountServiceAccountToken: false,
+  enableServiceLinks: false,
+  securityContext: { runAsNonRoot: true, runAsUser: user, runAsGroup: user, fsGroup: user, seccompProfile: { type: 'RuntimeDefault' } },
+  containers,
+  volumes: [{ name: 'tmp', emptyDir: { sizeLimit: '64Mi' } }],
+});
+
+const spreadOver = (topologyKey: string, room: Room) => ({
+  maxSkew: 1,
+  topologyKey,
+  whenUnsatisfiable: 'ScheduleAnyway' as const,
+  labelSelector: { matchLabels: selectorOf(room) },
+});
+
+export const roomPod = (room: Room, sidecars: IContainer[]): { metadata: { labels: Record<string, string> }; spec: IPodSpec } => ({
+  metadata: { labels: labelsOf(room) },
+  spec: {
+    ...podOf(room, [roomContainer(room), ...sidecars]),
+    terminationGracePeriodSeconds: graceSeconds,
+    topologySpreadConstraints: [spreadOver('topology.kubernetes.io/zone', room), spreadOver('kubernetes.io/hostname', room)],
+  },
+});
