@@ -137,14 +137,14 @@ export const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
       return ['CORDAGE_STATE_DIR'];
     case 'broker':
       return ['CORDAGE_STATE_DIR', 'CORDAGE_BUS_CREDENTIALS'];
+    case 'migrate':
+      return ['DATABASE_URL'];
     case 'rest':
     case 'gateway':
       return bus;
     case 'crypto':
       return [...bus, 'DATABASE_URL', 'CORDAGE_CRYPTO_PASSPHRASE', 'CORDAGE_CRYPTO_SALT'];
     case 'db':
-    case 'migrate':
-      return ['DATABASE_URL'];
       return [...bus, 'DATABASE_URL', 'CORDAGE_ADMIN_PASSWORD'];
     case 'link-manager':
       return [...bus, 'DATABASE_URL', 'CORDAGE_LINK_PASSPHRASE', 'CORDAGE_LINK_SALT'];
