@@ -2,7 +2,7 @@
 import { concat, type Bytes } from './bytes.ts';
 import { CipherError } from './cipher-error.ts';
 
-export const tags = { integer: 0x02, bitString: 0x03, octetString: 0x04, null: 0x05, oid: 0x06, sequence: 0x30, context1: 0xa1 } as const;
+export const tags = { integer: 0x02, bitString: 0x03, octetString: 0x04, null: 0x05, oid: 0x06, sequence: 0x30, set: 0x31, context0: 0xa0, context1: 0xa1 } as const;
 
 /** Bound on a length in its bytes: three hold 16 MiB, far above any key. */
 const lengthBytesMax = 3;

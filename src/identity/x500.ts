@@ -20,7 +20,7 @@ export type ParsedX500 =
 const lengthMax: Record<X500Attribute, number> = { CN: 64, OU: 64, O: 128, L: 64, ST: 64, C: 2 };
 const textCharsMax = 600;
 
-const invalid = (reason: string): ParsedX500 => ({ type: 'invalid', reason });
+const invalid = (reason: string): { readonly type: 'invalid'; readonly reason: string } => ({ type: 'invalid', reason });
 
 /** Splits at unescaped, unquoted commas; `undefined` when a quote or escape is left open. */
 const splitParts = (text: string): string[] | undefined => {
@@ -103,8 +103,12 @@ const checkValue = (attribute: X500Attribute, value: string): string | undefined
   return undefined;
 };
 
-/** Reads a name in any attribute order; the result is canonical. */
-export const parseX500 = (text: string): ParsedX500 => {
+export type ReadX500 =
+  | { readonly type: 'attributes'; readonly attributes: Readonly<Partial<Record<X500Attribute, string>>> }
+  | { readonly type: 'invalid'; readonly reason: string };
+
+/** Reads the attributes of a name of which none is required: the name of a machine, not of a member. */
+export const readX500 = (text: string): ReadX500 => {
   if (text.length > textCharsMax) return invalid(`longer than ${textCharsMax} characters`);
   const parts = splitParts(text);
   if (parts === undefined) return invalid('an open quote or escape');
@@ -122,6 +126,14 @@ export const parseX500 = (text: string): ParsedX500 => {
     if (fault !== undefined) return invalid(fault);
     attributes[attribute] = value;
   }
+  return { type: 'attributes', attributes };
+};
+
+/** Reads a name in any attribute order; the result is canonical. */
+export const parseX500 = (text: string): ParsedX500 => {
+  const read = readX500(text);
+  if (read.type === 'invalid') return read;
+  const { attributes } = read;
   for (const required of ['O', 'L', 'C'] as const) {
     if (attributes[required] === undefined) return invalid(`attribute ${required} is missing`);
   }

@@ -12,6 +12,8 @@ export const keyId = z.string().regex(/^[0-9A-F]{12}$/);
 
 /** Corda looks up at most 20 ids at a time. */
 export const keyIdsMax = 20;
+/** Keys in one answer: what fits into one record with the longest names and RSA keys. */
+export const keysFoundMax = 800;
 
 export const publicKeyInfo = z.object({
   /** First 12 upper-case hex digits of SHA-256 over the SubjectPublicKeyInfo. */
@@ -20,11 +22,19 @@ export const publicKeyInfo = z.object({
   alias: keyAlias,
   category: hsmCategory,
   scheme: keyScheme,
+  /** Of the tenant's wrapping key that seals it. */
+  masterKeyAlias: z.string(),
   /** SubjectPublicKeyInfo, DER. */
   publicKey: base64url,
   createdAt: timestampMs,
 });
 export type PublicKeyInfo = z.infer<typeof publicKeyInfo>;
+
+export const hsmAssociation = z.object({ id: z.string(), hsmId: z.literal('SOFT'), category: hsmCategory, masterKeyAlias: z.string() });
+
+/** What a list of keys is ordered by; equal ones stand oldest first, then by alias. */
+export const keyOrder = z.object({ by: z.enum(['age', 'id', 'alias', 'category', 'scheme', 'masterKeyAlias']), descending: z.boolean() });
+export type KeyOrder = z.infer<typeof keyOrder>;
 
 export const allToCryptoKey = wire({
   topic: 'all-to-crypto.key',
@@ -36,13 +46,33 @@ export const allToCryptoKey = wire({
   body: z.discriminatedUnion('type', [
     /** Idempotent: a tenant has one association of a category with the soft HSM. */
     z.object({ type: z.literal('assign-hsm'), tenant, category: hsmCategory }),
-    /** Refused with CRYPTO_HSM_UNASSIGNED without the category's HSM, CRYPTO_ALIAS_TAKEN when the alias has another scheme. */
-    z.object({ type: z.literal('generate'), tenant, alias: keyAlias, category: hsmCategory, scheme: keyScheme }),
-    z.object({ type: z.literal('find'), tenant, ids: z.array(keyId).max(keyIdsMax).optional(), alias: keyAlias.optional(), category: hsmCategory.optional() }),
+    /** Refused with CRYPTO_HSM_NOT_FOUND. */
+    z.object({ type: z.literal('find-hsm'), tenant, category: hsmCategory }),
+    /**
+     * Refused with CRYPTO_HSM_UNASSIGNED without the category's HSM, CRYPTO_ALIAS_TAKEN when the alias has another scheme or category, or, where
+     * `isNew` says that no key has it yet, any.
+     */
+    z.object({ type: z.literal('generate'), tenant, alias: keyAlias, category: hsmCategory, scheme: keyScheme, isNew: z.boolean().optional() }),
+    /** Keys that fit all that is given. Refused with CRYPTO_TOO_MANY_KEYS where they are more than one answer holds and `take` is not given. */
+    z.object({
+      type: z.literal('find'),
+      tenant,
+      ids: z.array(keyId).max(keyIdsMax).optional(),
+      alias: keyAlias.optional(),
+      category: hsmCategory.optional(),
+      scheme: keyScheme.optional(),
+      masterKeyAlias: z.string().max(255).optional(),
+      /** Both inclusive. */
+      createdFrom: timestampMs.optional(),
+      createdTo: timestampMs.optional(),
+      order: keyOrder.optional(),
+      skip: z.int().nonnegative().optional(),
+      take: z.int().nonnegative().max(keysFoundMax).optional(),
+    }),
   ]),
   reply: z.object({
     keys: z.array(publicKeyInfo),
-    /** Of `assign-hsm`. */
-    association: z.object({ id: z.string(), hsmId: z.literal('SOFT'), category: hsmCategory, masterKeyAlias: z.string() }).optional(),
+    /** Of `assign-hsm` and `find-hsm`. */
+    association: hsmAssociation.optional(),
   }),
 });

@@ -36,6 +36,7 @@ import { memberToAllMember } from './member-to-all.member.ts';
 import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
+import { restToCryptoCsr } from './rest-to-crypto.csr.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbConfig } from './rest-to-db.config.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
@@ -81,6 +82,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToCryptoSeal,
   memberToLinkManagerHostedIdentity,
   memberToMemberGroup,
+  restToCryptoCsr,
   restToDbCertificate,
   restToDbConfig,
   restToDbCpi,

@@ -18,9 +18,6 @@ export const signersMax = 2_000;
 /** Wrapping keys kept unwrapped: one a tenant. */
 export const wrappingKeysMax = 1_000;
 
-/** Keys that one `find` gives: what fits into one record with the longest names and RSA keys. */
-export const keysFoundMax = 800;
-
 /** RSA keys made in one batch: each takes about a quarter of a second of a core, and the batch holds a transaction open. */
 export const rsaKeysPerBatchMax = 10;
 

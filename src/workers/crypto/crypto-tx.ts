@@ -4,7 +4,7 @@
  *
  * Whatever two workers may add at once is added where it is not there yet, and read again after.
  */
-import type { PublicKeyInfo } from '../../messages/all-to-crypto.key.ts';
+import type { KeyOrder, PublicKeyInfo } from '../../messages/all-to-crypto.key.ts';
 
 export type Category = PublicKeyInfo['category'];
 export type KeyScheme = PublicKeyInfo['scheme'];
@@ -60,6 +60,23 @@ export type Certificate = {
 export type KeyRef = { readonly tenant: string; readonly id: string };
 export type AliasRef = { readonly tenant: string; readonly alias: string };
 
+/** Keys that fit all that is given. */
+export type KeyFilter = {
+  readonly tenant: string;
+  readonly ids?: readonly string[] | undefined;
+  readonly alias?: string | undefined;
+  readonly category?: Category | undefined;
+  readonly scheme?: KeyScheme | undefined;
+  readonly wrappingAlias?: string | undefined;
+  /** Both inclusive. */
+  readonly createdFrom?: number | undefined;
+  readonly createdTo?: number | undefined;
+  /** Default: oldest first. Equal ones stand oldest first, then by alias. */
+  readonly order?: KeyOrder | undefined;
+  readonly skip?: number | undefined;
+  readonly countMax: number;
+};
+
 export type CryptoTx = {
   readonly associations: {
     find(tenants: readonly string[]): Promise<readonly Association[]>;
@@ -75,8 +92,7 @@ export type CryptoTx = {
   readonly signingKeys: {
     findByIds(refs: readonly KeyRef[]): Promise<readonly WrappedSigningKey[]>;
     findByAliases(refs: readonly AliasRef[]): Promise<readonly WrappedSigningKey[]>;
-    /** Oldest first, then by alias. */
-    list(filter: { readonly tenant: string; readonly category?: Category | undefined; readonly countMax: number }): Promise<readonly WrappedSigningKey[]>;
+    list(filter: KeyFilter): Promise<readonly WrappedSigningKey[]>;
     /** Adds those whose id and alias are free; the tenant must have its place. */
     add(keys: readonly WrappedSigningKey[]): Promise<void>;
   };

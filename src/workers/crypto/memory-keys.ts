@@ -1,5 +1,6 @@
 /** Keys in memory, for simulation and tests: the same contract as PostgreSQL's. Rows are values, so a copy of the maps undoes. */
-import type { Association, Certificate, CryptoTx, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import type { KeyOrder } from '../../messages/all-to-crypto.key.ts';
+import type { Association, Certificate, CryptoTx, KeyFilter, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
 
 type Tables = {
   associations: Map<string, Association>;
@@ -31,7 +32,31 @@ const among =
   ({ tenant }: { readonly tenant: string }): boolean =>
     tenants.includes(tenant);
 
-const byAge = (one: WrappedSigningKey, other: WrappedSigningKey): number => one.createdAt - other.createdAt || (one.alias < other.alias ? -1 : 1);
+const compare = (one: string | number, other: string | number): number => (one === other ? 0 : one < other ? -1 : 1);
+
+const orderings: Readonly<Record<KeyOrder['by'], (key: WrappedSigningKey) => string | number>> = {
+  age: ({ createdAt }) => createdAt,
+  id: ({ id }) => id,
+  alias: ({ alias }) => alias,
+  category: ({ category }) => category,
+  scheme: ({ scheme }) => scheme,
+  masterKeyAlias: ({ wrappingAlias }) => wrappingAlias,
+};
+
+const inOrder =
+  ({ by, descending }: KeyOrder) =>
+  (one: WrappedSigningKey, other: WrappedSigningKey): number =>
+    compare(orderings[by](one), orderings[by](other)) * (descending ? -1 : 1) || one.createdAt - other.createdAt || compare(one.alias, other.alias);
+
+const fits = (key: WrappedSigningKey, { tenant, ids, alias, category, scheme, wrappingAlias, createdFrom = -Infinity, createdTo = Infinity }: KeyFilter): boolean =>
+  key.tenant === tenant &&
+  (ids === undefined || ids.includes(key.id)) &&
+  (alias === undefined || key.alias === alias) &&
+  (category === undefined || key.category === category) &&
+  (scheme === undefined || key.scheme === scheme) &&
+  (wrappingAlias === undefined || key.wrappingAlias === wrappingAlias) &&
+  key.createdAt >= createdFrom &&
+  key.createdAt <= createdTo;
 
 const signingKeysOver = (table: Map<string, WrappedSigningKey>): CryptoTx['signingKeys'] => {
   const withAlias = (tenant: string, alias: string): WrappedSigningKey[] => [...table.values()].filter((key) => key.tenant === tenant && key.alias === alias);
@@ -39,8 +64,8 @@ const signingKeysOver = (table: Map<string, WrappedSigningKey>): CryptoTx['signi
   return {
     findByIds: async (refs) => distinct(refs.flatMap(({ tenant, id }) => table.get(`${tenant}/${id}`) ?? [])),
     findByAliases: async (refs) => distinct(refs.flatMap(({ tenant, alias }) => withAlias(tenant, alias))),
-    list: async ({ tenant, category, countMax }) =>
-      [...table.values()].filter((key) => key.tenant === tenant && (category === undefined || key.category === category)).sort(byAge).slice(0, countMax),
+    list: async ({ order = { by: 'age', descending: false }, skip = 0, countMax, ...filter }) =>
+      [...table.values()].filter((key) => fits(key, { ...filter, countMax })).sort(inOrder(order)).slice(skip, skip + countMax),
     add: async (keys) => {
       for (const key of keys) if (withAlias(key.tenant, key.alias).length === 0) addNew(table, `${key.tenant}/${key.id}`, key);
     },

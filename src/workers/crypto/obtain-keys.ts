@@ -15,7 +15,12 @@ import { makeWrappingKey, sealPrivateKey, type RootKey } from './root-key.ts';
 export type KeyMaking = { readonly root: RootKey; readonly ring: KeyRing; readonly chance: Chance };
 
 export type WantedAssociation = { readonly tenant: string; readonly category: Category };
-export type WantedKey = WantedAssociation & { readonly alias: string; readonly scheme: KeyScheme };
+export type WantedKey = WantedAssociation & {
+  readonly alias: string;
+  readonly scheme: KeyScheme;
+  /** The alias must be free; otherwise a key that fits is what was wanted. */
+  readonly isNew?: boolean | undefined;
+};
 
 const associationName = ({ tenant, category }: WantedAssociation): string => `${tenant}/${category}`;
 const aliasName = ({ tenant, alias }: { readonly tenant: string; readonly alias: string }): string => `${tenant}/${alias}`;
@@ -66,8 +71,8 @@ const refused = (code: string, message: string): Refusal => ({ type: 'refused', 
 const unassigned = ({ tenant, category }: WantedKey): Refusal =>
   refused('CRYPTO_HSM_UNASSIGNED', `tenant ${tenant} has no HSM for ${category}; assign one first (POST /hsm/soft/${tenant}/${category})`);
 
-const fit = (key: WrappedSigningKey, { alias, scheme, category }: WantedKey): Outcome<WrappedSigningKey> =>
-  key.scheme === scheme && key.category === category
+const fit = (key: WrappedSigningKey, { alias, scheme, category }: WantedKey, isTaken: boolean): Outcome<WrappedSigningKey> =>
+  key.scheme === scheme && key.category === category && !isTaken
     ? { type: 'done', value: key }
     : refused('CRYPTO_ALIAS_TAKEN', `alias ${alias} names key ${key.id} of ${key.scheme} in ${key.category}; choose another alias`);
 
@@ -81,7 +86,8 @@ const makeKey = async ({ tenant, alias, category, scheme }: WantedKey, { ref, ae
   return { tenant, id, alias, category, scheme, publicKey, wrappingAlias: ref.alias, wrappingGeneration: ref.generation, material, createdAt: now };
 };
 
-const addKeys = async ({ ring, chance }: KeyMaking, tx: CryptoTx, missing: readonly WantedKey[], now: number): Promise<void> => {
+/** Gives the ids of what it made, whether it was added or another worker was faster. */
+const addKeys = async ({ ring, chance }: KeyMaking, tx: CryptoTx, missing: readonly WantedKey[], now: number): Promise<ReadonlySet<string>> => {
   const tenants = distinct(missing.map(({ tenant }) => tenant));
   const made = await ring.withWrappingKeys(tx, tenants, (wrappingOf) =>
     allEnded(
@@ -93,6 +99,7 @@ const addKeys = async ({ ring, chance }: KeyMaking, tx: CryptoTx, missing: reado
     ),
   );
   await tx.signingKeys.add(made);
+  return new Set(made.map(({ id }) => id));
 };
 
 /** What is to be made: the first request of each free alias, in one order for all workers, so that two never wait for each other. */
@@ -115,15 +122,18 @@ export const obtainKeys = async (making: KeyMaking, tx: CryptoTx, wanted: readon
   let found = byName(await tx.signingKeys.findByAliases(refs), aliasName);
   const missing = missingOf(allowed, found);
   const due = withinBound(missing);
+  let madeIds: ReadonlySet<string> = new Set();
   if (due.length > 0) {
-    await addKeys(making, tx, due, now);
+    madeIds = await addKeys(making, tx, due, now);
     found = byName(await tx.signingKeys.findByAliases(refs), aliasName);
   }
   const made = new Set(due.map(aliasName));
+  // The one that made the key asked first; whoever else wants it new, in this batch or in another worker at once, comes too late.
+  const makers = new Set(due);
   return wanted.map((one) => {
     if (!associations.has(associationName(one))) return unassigned(one);
     const key = found.get(aliasName(one));
-    if (key !== undefined) return fit(key, one);
+    if (key !== undefined) return fit(key, one, one.isNew === true && !(makers.has(one) && madeIds.has(key.id)));
     if (!made.has(aliasName(one))) return refused('CRYPTO_BUSY', 'too many RSA keys are asked for at once; ask again with a new request');
     throw new CryptoError('CRYPTO_CONTENDED', `the new key of alias ${one.alias} of ${one.tenant} was not written: another has its short id`);
   });

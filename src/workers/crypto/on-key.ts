@@ -1,10 +1,9 @@
-/** all-to-crypto.key: assign an HSM, generate a key, find keys. */
+/** all-to-crypto.key: assign an HSM and find it, generate a key, find keys. */
 import { toBase64url } from '../../cipher/bytes.ts';
-import { allToCryptoKey, type PublicKeyInfo } from '../../messages/all-to-crypto.key.ts';
+import { allToCryptoKey, keysFoundMax, type PublicKeyInfo } from '../../messages/all-to-crypto.key.ts';
 import type { Outcome } from '../../messages/grammar/envelope.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { Answering } from '../../shell/worker.ts';
-import { keysFoundMax } from './config.ts';
 import type { Association, CryptoTx, WrappedSigningKey } from './crypto-tx.ts';
 import { obtainAssociations, obtainKeys, type KeyMaking } from './obtain-keys.ts';
 
@@ -14,12 +13,13 @@ type Of<Type extends Body['type']> = Extract<Body, { type: Type }>;
 type Placed<Type extends Body['type']> = { readonly position: number; readonly body: Of<Type> };
 type Answers = Map<number, Outcome<Reply>>;
 
-const infoOf = ({ id, tenant, alias, category, scheme, publicKey, createdAt }: WrappedSigningKey): PublicKeyInfo => ({
+const infoOf = ({ id, tenant, alias, category, scheme, wrappingAlias, publicKey, createdAt }: WrappedSigningKey): PublicKeyInfo => ({
   id,
   tenant,
   alias,
   category,
   scheme,
+  masterKeyAlias: wrappingAlias,
   publicKey: toBase64url(publicKey),
   createdAt,
 });
@@ -43,19 +43,16 @@ const generate = async (making: KeyMaking, tx: CryptoTx, asked: readonly Placed<
   }
 };
 
-const findOne = async (tx: CryptoTx, { tenant, ids, alias, category }: Of<'find'>): Promise<Outcome<Reply>> => {
-  const countMax = keysFoundMax + 1;
-  const found =
-    ids !== undefined
-      ? await tx.signingKeys.findByIds(ids.map((id) => ({ tenant, id })))
-      : alias !== undefined
-        ? await tx.signingKeys.findByAliases([{ tenant, alias }])
-        : await tx.signingKeys.list({ tenant, category, countMax });
-  if (found.length > keysFoundMax) {
-    return { type: 'refused', code: 'CRYPTO_TOO_MANY_KEYS', message: `tenant ${tenant} has more than ${keysFoundMax} such keys; name ids, an alias or a category` };
-  }
-  const fitting = found.filter((key) => (alias === undefined || key.alias === alias) && (category === undefined || key.category === category));
-  return { type: 'done', value: { keys: fitting.map(infoOf) } };
+const findHsm = async (tx: CryptoTx, { tenant, category }: Of<'find-hsm'>): Promise<Outcome<Reply>> => {
+  const association = (await tx.associations.find([tenant])).find((one) => one.category === category);
+  if (association !== undefined) return { type: 'done', value: associationReply(association) };
+  return { type: 'refused', code: 'CRYPTO_HSM_NOT_FOUND', message: `tenant ${tenant} has no HSM for ${category}` };
+};
+
+const findOne = async (tx: CryptoTx, { take, masterKeyAlias, ...filter }: Of<'find'>): Promise<Outcome<Reply>> => {
+  const found = await tx.signingKeys.list({ ...filter, wrappingAlias: masterKeyAlias, countMax: take ?? keysFoundMax + 1 });
+  if (found.length <= keysFoundMax) return { type: 'done', value: { keys: found.map(infoOf) } };
+  return { type: 'refused', code: 'CRYPTO_TOO_MANY_KEYS', message: `tenant ${filter.tenant} has more than ${keysFoundMax} such keys; name ids, an alias or a category, or take fewer` };
 };
 
 /**
@@ -73,6 +70,7 @@ export const createOnKey = (making: KeyMaking): Answering<Body, Reply, CryptoTx>
       );
     await assign(making, tx, ofType('assign-hsm'), answers, now);
     await generate(making, tx, ofType('generate'), answers, now);
+    for (const { position, body } of ofType('find-hsm')) answers.set(position, await findHsm(tx, body));
     for (const { position, body } of ofType('find')) answers.set(position, await findOne(tx, body));
     return requests.map((_request, position) => ({ outcome: answers.get(position)! }));
   },

@@ -9,7 +9,8 @@
 import type postgres from 'postgres';
 import { toHex } from '../../cipher/bytes.ts';
 import { tenantsPerRoundTrip } from './config.ts';
-import type { Association, Certificate, CryptoTx, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import type { KeyOrder } from '../../messages/all-to-crypto.key.ts';
+import type { Association, Certificate, CryptoTx, KeyFilter, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
 
 /** Statements on one connection inside an open transaction. */
 export type Sql = postgres.ISql<{}>;
@@ -168,6 +169,28 @@ const wrappingKeysOver = (sql: Sql): CryptoTx['wrappingKeys'] => ({
 
 const signingKeyColumns = (sql: Sql) => sql`id, alias, category, scheme, public_key, wrapping_alias, wrapping_generation, material, created_at`;
 
+const orderColumns: Readonly<Record<KeyOrder['by'], string>> = { age: 'created_at', id: 'id', alias: 'alias', category: 'category', scheme: 'scheme', masterKeyAlias: 'wrapping_alias' };
+
+const orderOf = (sql: Sql, { by, descending }: KeyOrder) => {
+  // Code units, as JavaScript and Corda order them, whatever the database's collation.
+  const collation = by === 'age' ? sql`` : sql`collate "C"`;
+  return sql`order by ${sql(orderColumns[by])} ${collation} ${descending ? sql`desc` : sql`asc`}, created_at, alias collate "C"`;
+};
+
+const timeOf = (timestampMs: number | undefined): Date | null => (timestampMs === undefined ? null : new Date(timestampMs));
+
+const selectKeys = (sql: Sql, { ids, alias, category, scheme, wrappingAlias, createdFrom, createdTo, order = { by: 'age', descending: false }, skip = 0, countMax }: KeyFilter): Rows<SigningKeyRow> =>
+  sql`
+    select ${signingKeyColumns(sql)} from signing_key
+    where (${ids === undefined ? null : [...ids]}::text[] is null or id = any(${ids === undefined ? null : [...ids]}::text[]))
+      and (${alias ?? null}::text is null or alias = ${alias ?? null})
+      and (${category ?? null}::text is null or category = ${category ?? null})
+      and (${scheme ?? null}::text is null or scheme = ${scheme ?? null})
+      and (${wrappingAlias ?? null}::text is null or wrapping_alias = ${wrappingAlias ?? null})
+      and (${timeOf(createdFrom)}::timestamptz is null or created_at >= ${timeOf(createdFrom)})
+      and (${timeOf(createdTo)}::timestamptz is null or created_at <= ${timeOf(createdTo)})
+    ${orderOf(sql, order)} limit ${countMax} offset ${skip}`;
+
 const insertSigningKeys = (sql: Sql, rows: readonly WrappedSigningKey[]) => sql`
   insert into signing_key (id, alias, category, scheme, public_key, wrapping_alias, wrapping_generation, encoding_version, material, created_at)
   select id, alias, category, scheme, decode(public_key, 'hex'), wrapping_alias, wrapping_generation, ${encodingVersion}, decode(material, 'hex'), created_at::timestamptz
@@ -196,10 +219,7 @@ const signingKeysOver = (sql: Sql): CryptoTx['signingKeys'] => {
         const aliases = refs.flatMap((ref) => (ref.tenant === tenant ? [ref.alias] : []));
         return sql`select ${columns} from signing_key where alias = any(${aliases}::text[])`;
       }),
-    list: ({ tenant, category, countMax }) =>
-      read([tenant], () => sql`
-        select ${columns} from signing_key where ${category ?? null}::text is null or category = ${category ?? null}
-        order by created_at, alias collate "C" limit ${countMax}`),
+    list: (filter) => read([filter.tenant], () => selectKeys(sql, filter)),
     add: async (keys) => {
       const roles = await findRoles(sql, distinct(keys.map(({ tenant }) => tenant)));
       await inTenants(sql, roles, (tenant) => insertSigningKeys(sql, keys.filter((key) => key.tenant === tenant)));

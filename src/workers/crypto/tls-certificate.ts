@@ -34,7 +34,7 @@ export const normalHost = (text: string): string | undefined => {
   return dnsForm.test(host) && !/^[\d.]+$/.test(host) ? host : undefined;
 };
 
-const generalNameOf = (host: string): JsonGeneralName => ({ type: host.includes(':') || ipv4Form.test(host) ? 'ip' : 'dns', value: host });
+export const generalNameOf = (host: string): JsonGeneralName => ({ type: host.includes(':') || ipv4Form.test(host) ? 'ip' : 'dns', value: host });
 
 /** Bound on a common name (RFC 5280 appendix A.1: ub-common-name). */
 const commonNameCharsMax = 64;

@@ -1,8 +1,8 @@
 /**
  * crypto: keys and signatures.
  *
- * - **hears** all-to-crypto.key (assign an HSM, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
- *   member-to-crypto.seal
+ * - **hears** all-to-crypto.key (HSMs, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
+ *   member-to-crypto.seal, rest-to-crypto.csr
  * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
@@ -16,6 +16,7 @@ import type { Metrics } from '../../observability/metrics.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyMaking } from './obtain-keys.ts';
+import { createOnCsr } from './on-csr.ts';
 import { createOnKey } from './on-key.ts';
 import { createOnSeal } from './on-seal.ts';
 import { createOnSign } from './on-sign.ts';
@@ -40,7 +41,7 @@ export const createCryptoWorker = ({ rootKey, log, metrics, clock = systemClock,
   log.info('crypto.ready', { rootKey: rootKey.alias });
   return {
     room: 'crypto',
-    answers: [createOnKey(making), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTlsKey(making)],
+    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTlsKey(making)],
     close: async () => ring.close(),
   };
 };

@@ -1,6 +1,7 @@
 /** What every repository of keys promises; run against PostgreSQL and memory. */
 import { describe, expect, test } from 'vitest';
-import type { Association, Certificate, CryptoTx, WrappedSigningKey, WrappedWrappingKey } from '../../../src/workers/crypto/crypto-tx.ts';
+import type { KeyOrder } from '../../../src/messages/all-to-crypto.key.ts';
+import type { Association, Certificate, CryptoTx, KeyFilter, WrappedSigningKey, WrappedWrappingKey } from '../../../src/workers/crypto/crypto-tx.ts';
 
 export type Keys = { transact<Result>(work: (tx: CryptoTx) => Promise<Result>): Promise<Result> };
 
@@ -137,6 +138,27 @@ export const keysContract = (name: string, fresh: () => Promise<Keys>): void => 
         expect(await ids({ countMax: 10 })).toEqual(['00000000000C', '00000000000B', '00000000000A']);
         expect(await ids({ countMax: 1 })).toEqual(['00000000000C']);
         expect(await ids({ category: 'TLS', countMax: 10 })).toEqual(['00000000000C']);
+      });
+    });
+
+    test('a list is filtered, ordered and paged by what every key has', async () => {
+      const keys = await fresh();
+      await keys.transact(async (tx) => {
+        await tx.wrappingKeys.add([wrapping(alice), { ...wrapping(alice), alias: 'another' }]);
+        await tx.signingKeys.add([
+          signing(alice, '00000000000A', { alias: 'b', createdAt: now + 2 }),
+          signing(alice, '00000000000B', { alias: 'Z', createdAt: now, scheme: 'CORDA.RSA' }),
+          signing(alice, '00000000000C', { alias: 'a', createdAt: now + 1, category: 'TLS', wrappingAlias: 'another' }),
+        ]);
+        const ids = async (filter: Omit<KeyFilter, 'tenant' | 'countMax'>, countMax = 10) => (await tx.signingKeys.list({ tenant: alice, countMax, ...filter })).map(({ id }) => id.slice(-1)).join('');
+        const by = (name: KeyOrder['by'], descending = false) => ({ order: { by: name, descending } });
+        expect([await ids(by('age')), await ids(by('age', true))]).toEqual(['BCA', 'ACB']);
+        expect([await ids(by('alias')), await ids(by('id', true)), await ids(by('category', true))]).toEqual(['BCA', 'CBA', 'CBA']);
+        expect([await ids(by('scheme', true)), await ids(by('masterKeyAlias'))]).toEqual(['BCA', 'CBA']);
+        expect([await ids({ skip: 1 }, 1), await ids({ skip: 3 })]).toEqual(['C', '']);
+        expect([await ids({ scheme: 'CORDA.RSA' }), await ids({ wrappingAlias: 'another' }), await ids({ alias: 'b' })]).toEqual(['B', 'C', 'A']);
+        expect([await ids({ createdFrom: now + 1 }), await ids({ createdTo: now + 1 }), await ids({ createdFrom: now + 1, createdTo: now + 1 })]).toEqual(['CA', 'BC', 'C']);
+        expect([await ids({ ids: ['00000000000A', '00000000000F'] }), await ids({ ids: [] })]).toEqual(['A', '']);
       });
     });
 

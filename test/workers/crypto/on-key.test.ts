@@ -94,6 +94,28 @@ describe.each([
     await room.close();
   });
 
+  test('a key that shall be new is made for one asker alone', async () => {
+    const keys = await fresh();
+    const room = await openRoom({ keys });
+    await room.ask(allToCryptoKey, [assign(alice)]);
+    const isNew = { ...generate(alice, 'a'), isNew: true } as const;
+    const outcomes = await room.ask(allToCryptoKey, [isNew, isNew, generate(alice, 'a')]);
+    expect(outcomes.map((outcome) => (outcome.type === 'refused' ? outcome.code : 'done'))).toEqual(['done', 'CRYPTO_ALIAS_TAKEN', 'done']);
+    expect(await room.refusal(allToCryptoKey, isNew)).toBe('CRYPTO_ALIAS_TAKEN');
+    expect(await room.refusal(allToCryptoKey, generate(alice, 'a'))).toBe('done');
+    await room.close();
+  });
+
+  test('an HSM is found once it was assigned', async () => {
+    const room = await open();
+    const find = { type: 'find-hsm', tenant: alice, category: 'LEDGER' } as const;
+    expect(await room.refusal(allToCryptoKey, find)).toBe('CRYPTO_HSM_NOT_FOUND');
+    const assigned = await room.value(allToCryptoKey, assign(alice));
+    expect(await room.value(allToCryptoKey, find)).toEqual(assigned);
+    expect(await room.refusal(allToCryptoKey, { ...find, category: 'TLS' })).toBe('CRYPTO_HSM_NOT_FOUND');
+    await room.close();
+  });
+
   test('find takes ids, alias and category together, within one tenant', async () => {
     const room = await open();
     await room.ask(allToCryptoKey, [assign(alice), assign(alice, 'TLS'), assign(bob)]);

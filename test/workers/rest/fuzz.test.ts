@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
+import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
@@ -16,7 +17,7 @@ import { doneWith } from './rooms.ts';
 
 let rest: RestUnderTest;
 const registration = { registrationId: 'f0a0f381-e0d6-49d2-abba-6094992cef02', registrationStatus: 'APPROVED', registrationSent: 1, registrationUpdated: 1, memberInfoSubmitted: {}, reason: null, serial: null };
-const key = { id: 'AAAAAAAAAAAA', tenant: 'p2p', alias: 'a', category: 'TLS', scheme: 'CORDA.RSA', publicKey: 'AAAA', createdAt: 1 };
+const key = { id: 'AAAAAAAAAAAA', tenant: 'p2p', alias: 'a', category: 'TLS', scheme: 'CORDA.RSA', masterKeyAlias: 'm', publicKey: 'AAAA', createdAt: 1 };
 const association = { id: 'a1', hsmId: 'SOFT', category: 'TLS', masterKeyAlias: 'm' };
 
 beforeAll(async () => {
@@ -29,6 +30,7 @@ beforeAll(async () => {
   rest.rooms.on(restToFlowRedrive, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
   rest.rooms.on(restToMemberRegistration, () => doneWith({ registrations: [registration] }));
+  rest.rooms.on(restToCryptoCsr, () => doneWith({ pem: '' }));
   rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [key], association }));
 });
 afterAll(() => rest.close());

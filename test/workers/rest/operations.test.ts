@@ -361,6 +361,7 @@ describe('keys', () => {
     alias: `alias-${id}`,
     category: 'SESSION_INIT',
     scheme: 'CORDA.ECDSA.SECP256R1',
+    masterKeyAlias: 'ABCDEF012345',
     publicKey: toBase64url(utf8('SPKI')),
     createdAt: at,
     ...more,
@@ -372,7 +373,7 @@ describe('keys', () => {
     rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [first] }));
     const answer = await rest.call('POST', `/key/${aliceHash}/alias/${aliceHash}-session/category/SESSION_INIT/scheme/CORDA.ECDSA.SECP256R1`);
     expect([answer.status, answer.json]).toEqual([200, { id: 'AAAAAAAAAAAA' }]);
-    expect(rest.rooms.heard(allToCryptoKey).at(-1)).toEqual({ type: 'generate', tenant: aliceHash, alias: `${aliceHash}-session`, category: 'SESSION_INIT', scheme: 'CORDA.ECDSA.SECP256R1' });
+    expect(rest.rooms.heard(allToCryptoKey).at(-1)).toEqual({ type: 'generate', tenant: aliceHash, alias: `${aliceHash}-session`, category: 'SESSION_INIT', scheme: 'CORDA.ECDSA.SECP256R1', isNew: true });
   });
 
   test.each([
@@ -393,21 +394,32 @@ describe('keys', () => {
   test('are listed as a map by id', async () => {
     rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [first] }));
     expect((await rest.call('GET', `/key/${aliceHash}`)).json).toEqual({
-      AAAAAAAAAAAA: { alias: 'alias-AAAAAAAAAAAA', created: iso, hsmCategory: 'SESSION_INIT', keyId: 'AAAAAAAAAAAA', masterKeyAlias: null, scheme: 'CORDA.ECDSA.SECP256R1' },
+      AAAAAAAAAAAA: { alias: 'alias-AAAAAAAAAAAA', created: iso, hsmCategory: 'SESSION_INIT', keyId: 'AAAAAAAAAAAA', masterKeyAlias: 'ABCDEF012345', scheme: 'CORDA.ECDSA.SECP256R1' },
     });
   });
 
-  test('are filtered, ordered and paged', async () => {
+  test('are filtered, ordered and paged by crypto, in the caller’s order', async () => {
     rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [third, first, second] }));
-    expect(idsOf(await rest.call('GET', `/key/${aliceHash}?orderby=TIMESTAMP`))).toEqual([first.id, second.id, third.id]);
-    expect(idsOf(await rest.call('GET', `/key/${aliceHash}?orderby=timestamp_desc&skip=1&take=1`))).toEqual([second.id]);
-    expect(idsOf(await rest.call('GET', `/key/${aliceHash}?schemecodename=CORDA.RSA`))).toEqual([second.id]);
-    expect(idsOf(await rest.call('GET', `/key/${aliceHash}?createdafter=2023-11-14T22:13:21Z&createdbefore=2023-11-14T22:13:22Z`))).toEqual([second.id]);
-    await rest.call('GET', `/key/${aliceHash}?category=TLS&alias=x&id=AAAAAAAAAAAA&id=bbbbbbbbbbbb`);
-    expect(rest.rooms.heard(allToCryptoKey).at(-1)).toEqual({ type: 'find', tenant: aliceHash, category: 'TLS', alias: 'x', ids: ['AAAAAAAAAAAA', 'BBBBBBBBBBBB'] });
+    expect(idsOf(await rest.call('GET', `/key/${aliceHash}`))).toEqual([third.id, first.id, second.id]);
+    expect(rest.rooms.heard(allToCryptoKey).at(-1)).toEqual({ type: 'find', tenant: aliceHash, order: { by: 'age', descending: false }, skip: 0, take: 20 });
+    await rest.call('GET', `/key/${aliceHash}?orderby=timestamp_desc&skip=1&take=2&category=TLS&alias=x&id=AAAAAAAAAAAA&id=bbbbbbbbbbbb&schemecodename=corda.rsa&masterkeyalias=m&createdafter=2023-11-14T22:13:21Z&createdbefore=2023-11-14T22:13:22Z`);
+    expect(rest.rooms.heard(allToCryptoKey).at(-1)).toEqual({
+      type: 'find',
+      tenant: aliceHash,
+      ids: ['AAAAAAAAAAAA', 'BBBBBBBBBBBB'],
+      alias: 'x',
+      category: 'TLS',
+      scheme: 'CORDA.RSA',
+      masterKeyAlias: 'm',
+      createdFrom: Date.UTC(2023, 10, 14, 22, 13, 21),
+      createdTo: Date.UTC(2023, 10, 14, 22, 13, 22),
+      order: { by: 'age', descending: true },
+      skip: 1,
+      take: 2,
+    });
   });
 
-  test.each(['take=-1', 'take=many', 'skip=99999999999', 'orderby=COLOUR', 'category=x', 'createdafter=yesterday', 'id=zz', 'masterkeyalias=m', Array.from({ length: 21 }, () => 'id=AAAAAAAAAAAA').join('&')])(
+  test.each(['take=-1', 'take=many', 'skip=99999999999', 'orderby=COLOUR', 'category=x', 'createdafter=yesterday', 'id=zz', Array.from({ length: 21 }, () => 'id=AAAAAAAAAAAA').join('&')])(
     'are not listed by %s',
     async (query) => {
       expect((await rest.call('GET', `/key/${aliceHash}?${query}`)).status).toBe(400);

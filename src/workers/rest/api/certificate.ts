@@ -3,11 +3,15 @@ import * as z from 'zod';
 import { textOf, concat } from '../../../cipher/bytes.ts';
 import { CipherError } from '../../../cipher/cipher-error.ts';
 import { decodePem } from '../../../cipher/pem.ts';
+import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
+import { alternativeNamesMax, restToCryptoCsr } from '../../../messages/rest-to-crypto.csr.ts';
 import { certificateUsage, restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { text, wordOf } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
-import { done, doneSilently, formBody, route, type FormFile } from '../routing/routing.ts';
+import { done, doneSilently, formBody, jsonBody, route, type FormFile } from '../routing/routing.ts';
+import { tenantId } from './hsm.ts';
+import { keyIdParameter } from './key.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 
 const tag = 'Certificate';
@@ -26,7 +30,34 @@ const chainOf = (files: readonly FormFile[]): string | Refusal => {
   return refuse('REST_PARAMETER_INVALID', "Unable to parse parameter 'certificate': it must hold X.509 certificates in PEM, and nothing else", { parameter: 'certificate' });
 };
 
+const signingRequest = z
+  .object({ contextMap: z.record(z.string(), z.string()).nullable().optional(), subjectAlternativeNames: z.array(z.string().max(253)).max(alternativeNamesMax).nullable().optional(), x500Name: z.string().max(600) })
+  .meta({ id: 'GenerateCsrWrapperRequest' });
+
+/** What Corda's context of a signing request may name. */
+const specKey = 'signatureSpec';
+
 export const certificateRoutes = [
+  route({
+    method: 'POST',
+    path: '/certificate/{tenantid}/{keyid}',
+    pathInV1: '/certificates/{tenantid}/{keyid}',
+    tag,
+    summary: 'Makes a certificate signing request (PKCS#10) of a key, in PEM',
+    pathParameters: { tenantid: tenantId, keyid: keyIdParameter },
+    body: jsonBody('request', signingRequest),
+    reply: z.string(),
+    handle: async ({ room, path, body }) => {
+      const { requests, limits } = room;
+      const { tenantid: tenant, keyid } = path;
+      const named = body.contextMap?.[specKey];
+      const spec = signatureSpec.optional().safeParse(named);
+      if (!spec.success) return refuse('REST_BODY_INVALID', `There is no signature spec ${named}`, { [specKey]: `one of ${signatureSpec.options.join(', ')}` });
+      const asked = { tenant, keyId: keyid, x500Name: body.x500Name, alternativeNames: body.subjectAlternativeNames ?? [], spec: spec.data };
+      const outcome = await requests.ask(restToCryptoCsr, { key: tenant, body: asked, timeoutMs: limits.askTimeoutMs });
+      return outcome.type === 'refused' ? outcome : done(outcome.value.pem);
+    },
+  }),
   route({
     method: 'PUT',
     path: '/certificate/cluster/{usage}',

@@ -1,8 +1,10 @@
 /** The soft HSM: a tenant must be given a category before keys of it can be made. */
 import * as z from 'zod';
-import { allToCryptoKey, hsmCategory } from '../../../messages/all-to-crypto.key.ts';
+import { allToCryptoKey, hsmCategory, type hsmAssociation } from '../../../messages/all-to-crypto.key.ts';
+import type { BodyOf } from '../../../messages/grammar/wire.ts';
 import { text } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
+import type { RestRoom } from '../room.ts';
 import { done, route } from '../routing/routing.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 import { int64 } from './shapes.ts';
@@ -28,6 +30,19 @@ export const readCategory = (given: string) => {
 
 export const categoryName = text(z.string().max(100));
 
+type Association = z.infer<typeof hsmAssociation>;
+
+/** Asks for the association, which both operations answer with. */
+const askAssociation = async ({ requests, limits }: RestRoom, body: Extract<BodyOf<typeof allToCryptoKey>, { type: 'assign-hsm' | 'find-hsm' }>) => {
+  const outcome = await requests.ask(allToCryptoKey, { key: body.tenant, body, timeoutMs: limits.askTimeoutMs });
+  if (outcome.type === 'refused') return outcome;
+  const { association } = outcome.value;
+  if (association === undefined) throw new Error('the crypto worker answered for an HSM without naming the association');
+  return done(associationBody(association));
+};
+
+const associationBody = ({ id, hsmId, category, masterKeyAlias }: Association): z.infer<typeof associationInfo> => ({ category, deprecatedAt: 0, hsmId, id, masterKeyAlias });
+
 export const hsmRoutes = [
   route({
     method: 'POST',
@@ -39,14 +54,20 @@ export const hsmRoutes = [
     handle: async ({ room, path }) => {
       const category = readCategory(path.category);
       if (typeof category !== 'string') return category;
-      const { requests, limits } = room;
-      const tenant = path.tenantid;
-      const outcome = await requests.ask(allToCryptoKey, { key: tenant, body: { type: 'assign-hsm', tenant, category }, timeoutMs: limits.askTimeoutMs });
-      if (outcome.type === 'refused') return outcome;
-      const { association } = outcome.value;
-      if (association === undefined) throw new Error('the crypto worker assigned an HSM without naming the association');
-      const { id, hsmId, masterKeyAlias } = association;
-      return done({ category: association.category, deprecatedAt: 0, hsmId, id, masterKeyAlias });
+      return askAssociation(room, { type: 'assign-hsm', tenant: path.tenantid, category });
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/hsm/{tenantid}/{category}',
+    tag,
+    summary: 'Tells which HSM a tenant has for a category',
+    pathParameters: { tenantid: tenantId, category: categoryName },
+    reply: associationInfo,
+    handle: async ({ room, path }) => {
+      const category = readCategory(path.category);
+      if (typeof category !== 'string') return category;
+      return askAssociation(room, { type: 'find-hsm', tenant: path.tenantid, category });
     },
   }),
   protocolVersionRoute('hsm', tag),

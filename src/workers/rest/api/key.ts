@@ -2,7 +2,8 @@
 import * as z from 'zod';
 import { fromBase64url } from '../../../cipher/bytes.ts';
 import { encodePem } from '../../../cipher/pem.ts';
-import { allToCryptoKey, hsmCategory, keyAlias, keyId, keyIdsMax, keyScheme, type PublicKeyInfo } from '../../../messages/all-to-crypto.key.ts';
+import { allToCryptoKey, hsmCategory, keyAlias, keyId, keyIdsMax, keyScheme, keysFoundMax, type KeyOrder, type KeyScheme, type PublicKeyInfo } from '../../../messages/all-to-crypto.key.ts';
+import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { isoTime } from '../flow-body.ts';
 import { integerOr, optionalText, text, textOr, texts, wordOf } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
@@ -13,61 +14,51 @@ import { dateTime } from './shapes.ts';
 
 const tag = 'Key Management';
 
+export const keyIdParameter = text(z.string().regex(/^[0-9a-fA-F]{12}$/, 'a key id has 12 hex digits').transform((given) => given.toUpperCase()));
+
 const keyMetaData = z
   .object({ alias: z.string(), created: dateTime, hsmCategory: z.string(), keyId: z.string(), masterKeyAlias: z.string().nullable(), scheme: z.string() })
   .meta({ id: 'KeyMetaData' });
 const keyPairIdentifier = z.object({ id: z.string() }).meta({ id: 'KeyPairIdentifier' });
 
-const keyBody = ({ id, alias, category, scheme, createdAt }: PublicKeyInfo): z.infer<typeof keyMetaData> => ({
+const keyBody = ({ id, alias, category, scheme, masterKeyAlias, createdAt }: PublicKeyInfo): z.infer<typeof keyMetaData> => ({
   alias,
   created: isoTime(createdAt),
   hsmCategory: category,
   keyId: id,
-  masterKeyAlias: null,
+  masterKeyAlias,
   scheme,
 });
 
 // ── Filters, order and page: Corda's words ───────────────────────────────────────────────────────────────────────────
 
-const sortKeys: Readonly<Record<string, (key: PublicKeyInfo) => string>> = {
-  NONE: () => '',
-  ID: ({ id }) => id,
-  ALIAS: ({ alias }) => alias,
-  CATEGORY: ({ category }) => category,
-  SCHEME_CODE_NAME: ({ scheme }) => scheme,
-  // Fixed width, so that text order is time order.
-  TIMESTAMP: ({ createdAt }) => String(createdAt).padStart(16, '0'),
-  // Of ours no key has one of these: they leave the order as it is.
-  MASTER_KEY_ALIAS: () => '',
-  EXTERNAL_ID: () => '',
+const orders: Readonly<Record<string, KeyOrder['by']>> = {
+  NONE: 'age',
+  TIMESTAMP: 'age',
+  ID: 'id',
+  ALIAS: 'alias',
+  CATEGORY: 'category',
+  SCHEME_CODE_NAME: 'scheme',
+  MASTER_KEY_ALIAS: 'masterKeyAlias',
+  // No key of ours has one: it leaves the order as it is.
+  EXTERNAL_ID: 'age',
 };
 
-type Order = { readonly by: (key: PublicKeyInfo) => string; readonly descending: boolean };
-
-const orderText: z.ZodType<Order, string> = z.string().transform((given, context) => {
+const orderText: z.ZodType<KeyOrder, string> = z.string().transform((given, context) => {
   const name = given.toUpperCase();
   const descending = name.endsWith('_DESC');
   const plain = descending ? name.slice(0, -'_DESC'.length) : name;
-  if (Object.hasOwn(sortKeys, plain)) return { by: sortKeys[plain]!, descending };
-  context.addIssue({ code: 'custom', message: `it must be one of ${Object.keys(sortKeys).join(', ')}, each with _DESC or without` });
+  if (Object.hasOwn(orders, plain)) return { by: orders[plain]!, descending: descending && plain !== 'NONE' && plain !== 'EXTERNAL_ID' };
+  context.addIssue({ code: 'custom', message: `it must be one of ${Object.keys(orders).join(', ')}, each with _DESC or without` });
   return z.NEVER;
 });
 
 const instantText: z.ZodType<number, string> = z.iso.datetime({ offset: true, error: 'it is not an ISO 8601 instant' }).transform((given) => Date.parse(given));
 
-const inOrder = (keys: readonly PublicKeyInfo[], { by, descending }: Order): PublicKeyInfo[] =>
-  keys.toSorted((one, other) => {
-    const [a, b] = [by(one), by(other)];
-    return a === b ? 0 : a < b === !descending ? -1 : 1;
-  });
-
-const keysTakenMax = 1_000;
-const count = { min: 0, max: 2_147_483_647 };
-
 const filters = {
-  skip: integerOr(0, count),
-  take: integerOr(20, { min: 0, max: keysTakenMax }),
-  orderby: textOr<Order>({ by: sortKeys['NONE']!, descending: false }, orderText),
+  skip: integerOr(0, { min: 0, max: 2_147_483_647 }),
+  take: integerOr(20, { min: 0, max: keysFoundMax }),
+  orderby: textOr<KeyOrder>({ by: 'age', descending: false }, orderText),
   category: optionalText(wordOf(hsmCategory, hsmCategory.options)),
   schemecodename: optionalText(wordOf(keyScheme, keyScheme.options)),
   alias: optionalText(keyAlias),
@@ -77,6 +68,24 @@ const filters = {
   id: texts({ schema: z.string().transform((given) => given.toUpperCase()).pipe(keyId), countMax: keyIdsMax, nullable: true }),
 };
 
+// ── Schemes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Schemes of Corda that no runtime's cryptography and no audited library has, and why nobody should miss them. */
+const schemesNotSupported: Readonly<Record<string, string>> = {
+  'CORDA.SM2': 'no audited implementation of SM2 and SM3 runs on all runtimes that Cordage runs on',
+  'CORDA.GOST3410.GOST3411': 'no audited implementation of GOST R 34.10 and 34.11 runs on all runtimes that Cordage runs on',
+  'CORDA.SPHINCS-256': 'SPHINCS-256 was superseded by SLH-DSA (FIPS 205), and is kept by no library',
+  COMPOSITE: 'a composite key is made of other keys and has no private key of its own',
+};
+
+const readScheme = (given: string): KeyScheme | Refusal => {
+  const scheme = keyScheme.options.find((one) => one === given.toUpperCase());
+  if (scheme !== undefined) return scheme;
+  const reason = schemesNotSupported[given.toUpperCase()] ?? 'there is no such scheme';
+  const supported = keyScheme.options.join(', ');
+  return refuse('REST_KEY_SCHEME_UNSUPPORTED', `Keys of scheme ${given} cannot be made: ${reason}. Supported are ${supported}`, { scheme: given, reason, supported });
+};
+
 export const keyRoutes = [
   route({
     method: 'POST',
@@ -84,14 +93,16 @@ export const keyRoutes = [
     pathInV1: '/keys/{tenantid}/alias/{alias}/category/{hsmcategory}/scheme/{scheme}',
     tag,
     summary: 'Makes a key pair',
-    pathParameters: { tenantid: tenantId, alias: text(keyAlias), hsmcategory: categoryName, scheme: text(wordOf(keyScheme, keyScheme.options)) },
+    pathParameters: { tenantid: tenantId, alias: text(keyAlias), hsmcategory: categoryName, scheme: text(z.string().max(100)) },
     reply: keyPairIdentifier,
     handle: async ({ room, path }) => {
       const category = readCategory(path.hsmcategory);
       if (typeof category !== 'string') return category;
+      const scheme = readScheme(path.scheme);
+      if (typeof scheme !== 'string') return scheme;
       const { requests, limits } = room;
-      const { tenantid: tenant, alias, scheme } = path;
-      const outcome = await requests.ask(allToCryptoKey, { key: tenant, body: { type: 'generate', tenant, alias, category, scheme }, timeoutMs: limits.askTimeoutMs });
+      const { tenantid: tenant, alias } = path;
+      const outcome = await requests.ask(allToCryptoKey, { key: tenant, body: { type: 'generate', tenant, alias, category, scheme, isNew: true }, timeoutMs: limits.askTimeoutMs });
       if (outcome.type === 'refused') return outcome;
       const [key] = outcome.value.keys;
       if (key === undefined) throw new Error('the crypto worker made a key without naming it');
@@ -110,19 +121,23 @@ export const keyRoutes = [
     handle: async ({ room, path, query }) => {
       const { requests, limits } = room;
       const { skip, take, orderby, category, schemecodename, alias, masterkeyalias, createdafter, createdbefore, id } = query;
-      if (masterkeyalias !== undefined) return refuse('REST_UNSUPPORTED', 'Keys cannot be listed by their master key alias');
       const { tenantid: tenant } = path;
-      const outcome = await requests.ask(allToCryptoKey, {
-        key: tenant,
-        body: { type: 'find', tenant, ...(id.length === 0 ? {} : { ids: [...id] }), ...(alias === undefined ? {} : { alias }), ...(category === undefined ? {} : { category }) },
-        timeoutMs: limits.askTimeoutMs,
-      });
-      if (outcome.type === 'refused') return outcome;
-      const found = outcome.value.keys.filter(
-        ({ scheme, createdAt }) =>
-          (schemecodename === undefined || scheme === schemecodename) && createdAt >= (createdafter ?? -Infinity) && createdAt <= (createdbefore ?? Infinity),
-      );
-      return done(Object.fromEntries(inOrder(found, orderby).slice(skip, skip + take).map((key) => [key.id, keyBody(key)])));
+      const given = { ids: id.length === 0 ? undefined : [...id], alias, category, scheme: schemecodename, masterKeyAlias: masterkeyalias, createdFrom: createdafter, createdTo: createdbefore };
+      const outcome = await requests.ask(allToCryptoKey, { key: tenant, body: { type: 'find', tenant, ...given, order: orderby, skip, take }, timeoutMs: limits.askTimeoutMs });
+      return outcome.type === 'refused' ? outcome : done(Object.fromEntries(outcome.value.keys.map((key) => [key.id, keyBody(key)])));
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/key/{tenantid}/schemes/{hsmcategory}',
+    pathInV1: '/keys/{tenantid}/schemes/{hsmcategory}',
+    tag,
+    summary: 'Lists the schemes of which keys can be made',
+    pathParameters: { tenantid: tenantId, hsmcategory: categoryName },
+    reply: z.array(z.string()),
+    handle: async ({ path }) => {
+      const category = readCategory(path.hsmcategory);
+      return typeof category === 'string' ? done([...keyScheme.options]) : category;
     },
   }),
   route({
@@ -131,7 +146,7 @@ export const keyRoutes = [
     pathInV1: '/keys/{tenantid}/{keyid}',
     tag,
     summary: 'Reads a public key, in PEM',
-    pathParameters: { tenantid: tenantId, keyid: text(z.string().regex(/^[0-9a-fA-F]{12}$/, 'a key id has 12 hex digits').transform((given) => given.toUpperCase())) },
+    pathParameters: { tenantid: tenantId, keyid: keyIdParameter },
     reply: z.string(),
     handle: async ({ room, path }) => {
       const { requests, limits } = room;

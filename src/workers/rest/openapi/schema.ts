@@ -54,10 +54,17 @@ const withNullable = (raw: Raw): Schema => {
   return '$ref' in schema || 'properties' in schema ? schema : { ...schema, nullable: isNullable(raw) };
 };
 
+/** Corda's spelling of a body that several parameters make up: it says `nullable` and no type. */
+const spelt = (name: string, schema: Schema): Schema => {
+  if (!name.endsWith('WrapperRequest')) return schema;
+  const { type: _type, ...rest } = schema;
+  return { ...rest, nullable: false };
+};
+
 /** The schema where it is used; shapes with a name are added to the components. */
 export const describe = (schema: z.ZodType, io: 'input' | 'output', components: Components): Schema => {
   // zod's own type of the result is wider than what our shapes make of it.
   const raw = z.toJSONSchema(schema, { target: 'openapi-3.0', io, reused: 'inline' }) as Raw;
-  for (const [name, definition] of Object.entries(raw.definitions ?? {})) components.set(name, plain(definition));
+  for (const [name, definition] of Object.entries(raw.definitions ?? {})) components.set(name, spelt(name, plain(definition)));
   return withNullable(raw);
 };
