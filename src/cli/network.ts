@@ -26,6 +26,9 @@ export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupI
 const makeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> => {
   await client.call('POST', `/hsm/soft/${shortHash}/${category}`);
   const alias = `${shortHash}-${use}`;
+  const found = Object.keys((await client.call('GET', `/key/${shortHash}?alias=${alias}`)) as object);
+  const id = found[0] ?? textField(await client.call('POST', `/key/${shortHash}/alias/${alias}/category/${category}/scheme/${keyScheme}`), 'id');
+  return String(await client.call('GET', `/key/${shortHash}/${id}`));
 };
 
 /**
