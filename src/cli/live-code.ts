@@ -4,7 +4,8 @@ import { buildPackage, type BuiltPackage } from '../packaging/build.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { toHex } from '../cipher/bytes.ts';
 import { trustSigner, type MemberPlan } from './network.ts';
-import { RestError, textField, until } from './rest-client.ts';
+import { RestError } from '../rest-client/rest-client.ts';
+import { untilCpiVerified } from '../rest-client/waits.ts';
 
 export type Update =
   | { readonly type: 'unchanged' }
@@ -28,10 +29,10 @@ const isNothingToReplace = (error: unknown): boolean => error instanceof RestErr
 
 const replaceCpi = async ({ client }: MemberPlan, cpi: Uint8Array): Promise<void> => {
   // A copy, because a Blob part must stand on a plain ArrayBuffer.
-  const id = textField(await client.upload('POST', '/maintenance/virtualnode/forcecpiupload', { upload: new Blob([new Uint8Array(cpi)]) }), 'id');
-  await until('the verification of the CPI', async () => (textField(await client.call('GET', `/cpi/status/${id}`), 'status') === 'OK' ? true : undefined));
+  const { id } = await client.call('POST /maintenance/virtualnode/forcecpiupload', { form: { upload: new Blob([new Uint8Array(cpi)]) } });
+  await untilCpiVerified(client, id);
   // The list is read behind everything published so far, in the view that flows are started from.
-  await client.call('GET', '/virtualnode');
+  await client.call('GET /virtualnode');
 };
 
 export const createLiveCode = async ({ project, groupPolicy, signingKey, members }: LiveCodeOptions): Promise<LiveCode> => {

@@ -1,7 +1,8 @@
 /** Builds the two-cluster static network over REST: the same steps that an operator would take by hand with curl. */
 import { holdingIdentityOf } from '../identity/holding-identity.ts';
 import { parseX500 } from '../identity/x500.ts';
-import { textField, until, type RestClient } from './rest-client.ts';
+import type { RestClient } from '../rest-client/rest-client.ts';
+import { until, untilCpiVerified, untilFlowEnded, untilRegistered, untilVirtualNode, WaitFailed } from '../rest-client/waits.ts';
 
 export type MemberPlan = {
   readonly name: string;
@@ -24,11 +25,14 @@ export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupI
 
 /** The PEM of a key with the alias that registration looks for; made when it is not there yet. */
 const makeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> => {
-  await client.call('POST', `/hsm/soft/${shortHash}/${category}`);
   const alias = `${shortHash}-${use}`;
-  const found = Object.keys((await client.call('GET', `/key/${shortHash}?alias=${alias}`)) as object);
-  const id = found[0] ?? textField(await client.call('POST', `/key/${shortHash}/alias/${alias}/category/${category}/scheme/${keyScheme}`), 'id');
-  return String(await client.call('GET', `/key/${shortHash}/${id}`));
+  await client.call('POST /hsm/soft/{tenantid}/{category}', { path: { tenantid: shortHash, category } });
+  const [found] = Object.keys(await client.call('GET /key/{tenantid}', { path: { tenantid: shortHash }, query: { alias } }));
+  const make = async (): Promise<string> => {
+    const path = { tenantid: shortHash, alias, hsmcategory: category, scheme: keyScheme };
+    return (await client.call('POST /key/{tenantid}/alias/{alias}/category/{hsmcategory}/scheme/{scheme}', { path })).id;
+  };
+  return client.call('GET /key/{tenantid}/{keyid}', { path: { tenantid: shortHash, keyid: found ?? (await make()) } });
 };
 
 /**
@@ -41,10 +45,11 @@ export const prepareMember = async (plan: MemberPlan): Promise<PreparedMember> =
   const sessionKeyPem = await makeKey(client, shortHash, 'session', 'SESSION_INIT');
   const ledgerKeyPem = await makeKey(client, shortHash, 'ledger', 'LEDGER');
   const tlsCertificatePem = await until('the TLS certificate of the cluster', async () => {
-    const aliases = await client.call('GET', '/certificate/cluster/p2p-tls');
-    return Array.isArray(aliases) && aliases.includes(tlsAlias) ? client.call('GET', `/certificate/cluster/p2p-tls/${tlsAlias}`) : undefined;
+    const path = { usage: 'p2p-tls' };
+    const aliases = await client.call('GET /certificate/cluster/{usage}', { path });
+    return aliases.includes(tlsAlias) ? client.call('GET /certificate/cluster/{usage}/{alias}', { path: { ...path, alias: tlsAlias } }) : undefined;
   });
-  return { ...plan, shortHash, sessionKeyPem, ledgerKeyPem, tlsCertificatePem: String(tlsCertificatePem) };
+  return { ...plan, shortHash, sessionKeyPem, ledgerKeyPem, tlsCertificatePem };
 };
 
 /** Corda's static group policy, with Cordage's addition: each member's session and ledger keys, so that the network can span clusters. */
@@ -86,44 +91,27 @@ export const staticGroupPolicy = (groupId: string, members: readonly PreparedMem
 
 /** Has the cluster trust what this signer signs. */
 export const trustSigner = async (client: RestClient, signerPem: string): Promise<void> => {
-  await client.upload('PUT', '/certificate/cluster/code-signer', { alias: 'cordage-start', certificate: new Blob([signerPem]) });
+  await client.call('PUT /certificate/cluster/{usage}', { path: { usage: 'code-signer' }, form: { alias: 'cordage-start', certificate: [new Blob([signerPem])] } });
 };
 
 /** Uploads the CPI and waits until the cluster has verified it; gives the checksum that virtual nodes are made from. */
 export const uploadCpi = async (client: RestClient, cpi: Uint8Array, signerPem: string): Promise<string> => {
   await trustSigner(client, signerPem);
   // A copy, because a Blob part must stand on a plain ArrayBuffer.
-  const answer = await client.upload('POST', '/cpi', { upload: new Blob([new Uint8Array(cpi)]) });
-  const id = textField(answer, 'id');
-  return until('the verification of the CPI', async () => {
-    const status = await client.call('GET', `/cpi/status/${id}`);
-    return textField(status, 'status') === 'OK' ? textField(status, 'cpiFileChecksum') : undefined;
-  });
+  const { id } = await client.call('POST /cpi', { form: { upload: new Blob([new Uint8Array(cpi)]) } });
+  return untilCpiVerified(client, id);
 };
 
 export const createVirtualNode = async ({ client, name }: MemberPlan, cpiFileChecksum: string): Promise<string> => {
-  const requestId = textField(await client.call('POST', '/virtualnode', { cpiFileChecksum, x500Name: name }), 'requestId');
-  const resource = await until(`the virtual node ${name}`, async () => {
-    const status = await client.call('GET', `/virtualnode/status/${requestId}`);
-    const word = textField(status, 'status');
-    if (word === 'FAILED' || word === 'ABORTED') throw new Error(`the virtual node ${name} was not made: ${JSON.stringify(status)}`);
-    return word === 'SUCCEEDED' ? textField(status, 'resourceId') : undefined;
-  });
-  return resource;
+  const { requestId } = await client.call('POST /virtualnode', { json: { cpiFileChecksum, x500Name: name } });
+  const { resourceId } = await untilVirtualNode(client, requestId);
+  if (resourceId === null) throw new WaitFailed(`the virtual node ${name} was made without a name`);
+  return resourceId;
 };
 
-type RegistrationStatus = { registrationStatus: string; reason?: string | null };
-const refusedStatuses = new Set(['DECLINED', 'INVALID', 'FAILED']);
-
-export const registerMember = async ({ client, name }: MemberPlan, shortHash: string): Promise<void> => {
-  await client.call('POST', `/membership/${shortHash}`, { context: { 'corda.key.scheme': keyScheme } });
-  await until(`the registration of ${name}`, async () => {
-    // The contract's RestRegistrationRequestStatus.
-    const statuses = (await client.call('GET', `/membership/${shortHash}`)) as RegistrationStatus[];
-    const refused = statuses.find(({ registrationStatus }) => refusedStatuses.has(registrationStatus));
-    if (refused !== undefined) throw new Error(`the registration of ${name} ended ${refused.registrationStatus}: ${refused.reason ?? 'no reason given'}`);
-    return statuses.some(({ registrationStatus }) => registrationStatus === 'APPROVED') ? true : undefined;
-  });
+export const registerMember = async ({ client }: MemberPlan, shortHash: string): Promise<void> => {
+  await client.call('POST /membership/{holdingidentityshorthash}', { path: { holdingidentityshorthash: shortHash }, json: { context: { 'corda.key.scheme': keyScheme } } });
+  await untilRegistered(client, shortHash);
 };
 
 export type FlowRun = { readonly status: string; readonly result: unknown };
@@ -134,14 +122,8 @@ export const runFlow = async (
   options: { shortHash: string; clientRequestId: string; flowClassName: string; requestBody: unknown },
 ): Promise<FlowRun> => {
   const { shortHash, ...start } = options;
-  await client.call('POST', `/flow/${shortHash}`, start);
-  return until(`the flow ${start.flowClassName}`, async () => {
-    const answer = await client.call('GET', `/flow/${shortHash}/${start.clientRequestId}/result?wait=10000`);
-    const status = textField(answer, 'flowStatus');
-    if (status === 'START_REQUESTED' || status === 'RUNNING') return undefined;
-    // The contract's FlowResultResponse.
-    const { json, flowError } = answer as { json?: unknown; flowError?: { type: string; message: string } };
-    if (status !== 'COMPLETED') throw new Error(`the flow ended ${status}: ${flowError?.type} ${flowError?.message}`);
-    return { status, result: json };
-  }, 60_000);
+  await client.call('POST /flow/{holdingidentityshorthash}', { path: { holdingidentityshorthash: shortHash }, json: start });
+  const { flowStatus: status, flowError, json } = await untilFlowEnded(client, shortHash, start.clientRequestId);
+  if (status !== 'COMPLETED') throw new WaitFailed(`the flow ended ${status}: ${flowError?.type} ${flowError?.message}`);
+  return { status, result: json };
 };

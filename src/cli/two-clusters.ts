@@ -8,7 +8,7 @@ import { shown } from './arguments.ts';
 import { startCluster, type ClusterProcess } from './cluster-process.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi, type MemberPlan, type PreparedMember } from './network.ts';
 import type { Progress } from './progress.ts';
-import { createRestClient, RestError } from './rest-client.ts';
+import { createRestClient, RestError } from '../rest-client/rest-client.ts';
 import type { StartState } from './start-state.ts';
 
 const sampleProject = fileURLToPath(new URL('../../test/apps/ping-pong', import.meta.url));
@@ -33,7 +33,7 @@ export const startClusters = async (state: StartState, directory: string): Promi
   const members = state.clusters.map((plan, index) => ({
     name: plan.member,
     groupId: state.groupId,
-    client: createRestClient(processes[index]!.restUrl, adminLogin, plan.adminPassword),
+    client: createRestClient({ url: processes[index]!.restUrl, credentials: { login: adminLogin, password: plan.adminPassword } }),
     gatewayUrl: processes[index]!.gatewayUrl,
   }));
   return { processes, members };
@@ -68,8 +68,7 @@ const provideCpi = async (member: MemberPlan, built: BuiltCpi): Promise<string> 
     return await uploadCpi(member.client, built.cpi, built.signerPem);
   } catch (error) {
     if (!(error instanceof RestError && error.status === 409)) throw error;
-    // The contract's GetCPIsResponse.
-    const { cpis } = (await member.client.call('GET', '/cpi')) as { cpis: { cpiFileChecksum: string; id: { cpiName: string } }[] };
+    const { cpis } = await member.client.call('GET /cpi');
     const there = cpis.find(({ id }) => id.cpiName === built.name);
     if (there === undefined) throw error;
     return there.cpiFileChecksum;

@@ -7,7 +7,7 @@ import { Agent, request } from 'undici';
 import { startCluster, type ClusterProcess } from '../../src/cli/cluster-process.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi } from '../../src/cli/network.ts';
 import { freePort } from '../../src/cli/ports.ts';
-import { createRestClient } from '../../src/cli/rest-client.ts';
+import { createRestClient } from '../../src/rest-client/rest-client.ts';
 import { adminLogin } from '../../src/cli/two-clusters.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { buildPackage } from '../../src/packaging/build.ts';
@@ -52,7 +52,7 @@ export const startOneCluster = async (scratch: Scratch): Promise<OneCluster & { 
 
 /** The steps that an operator takes: keys, package, virtual nodes, registrations. Gives Alice's short hash. */
 const install = async (process: ClusterProcess, groupId: string, directory: string, adminPassword: string): Promise<string> => {
-  const client = createRestClient(process.restUrl, adminLogin, adminPassword);
+  const client = createRestClient({ url: process.restUrl, credentials: { login: adminLogin, password: adminPassword } });
   const prepared = await Promise.all([alice, bob].map((name) => prepareMember({ name, groupId, client, gatewayUrl: process.gatewayUrl })));
   const signer = await openSigningKey(join(directory, 'signing-key'));
   const { cpi } = await buildPackage({ project, groupPolicy: staticGroupPolicy(groupId, prepared), signer });

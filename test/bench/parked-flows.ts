@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setImmediate as nextMacrotask } from 'node:timers/promises';
 import postgres from 'postgres';
 import { flowIdOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
-import { until } from '../../src/cli/rest-client.ts';
+import { until } from '../../src/rest-client/waits.ts';
 import type { FlowHead } from '../../src/workers/flow/engine/head.ts';
 import { digestOf } from '../../src/workers/flow/sandbox/ask.ts';
 import type { Asked } from '../../src/workers/flow/sandbox/sandbox.ts';

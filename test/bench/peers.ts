@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Agent, request } from 'undici';
 import { freePort } from '../../src/cli/ports.ts';
-import { until } from '../../src/cli/rest-client.ts';
+import { until } from '../../src/rest-client/waits.ts';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { runFor, summarise, type Run } from './load.ts';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortHashOf } from '../../src/cli/network.ts';
-import { createRestClient, type RestClient } from '../../src/cli/rest-client.ts';
+import { createRestClient, type RestClient } from '../../src/rest-client/rest-client.ts';
 import { readStartState } from '../../src/cli/start-state.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -55,9 +55,9 @@ const said = (pattern: RegExp): Promise<string> =>
 
 let client: RestClient;
 let shortHash: string;
-const start = (clientRequestId: string, flowClassName: string) => client.call('POST', `/flow/${shortHash}`, { clientRequestId, flowClassName, requestBody: {} });
+const start = (clientRequestId: string, flowClassName: string) => client.call('POST /flow/{holdingidentityshorthash}', { path: { holdingidentityshorthash: shortHash }, json: { clientRequestId, flowClassName, requestBody: {} } });
 const resultOf = async (clientRequestId: string): Promise<unknown> => {
-  const { json } = (await client.call('GET', `/flow/${shortHash}/${clientRequestId}/result?wait=20000`)) as { json: unknown };
+  const { json } = await client.call('GET /flow/{holdingidentityshorthash}/{clientrequestid}/result', { path: { holdingidentityshorthash: shortHash, clientrequestid: clientRequestId }, query: { wait: 20_000 } });
   return json;
 };
 
@@ -79,7 +79,7 @@ beforeAll(async () => {
   await said(/test\.Tells: COMPLETED "one"[^]*Watching/);
   const { groupId, clusters } = readStartState(state);
   shortHash = shortHashOf({ name: clusters[0]!.member, groupId });
-  client = createRestClient(`http://127.0.0.1:${clusters[0]!.restPort}`, 'admin', clusters[0]!.adminPassword);
+  client = createRestClient({ url: `http://127.0.0.1:${clusters[0]!.restPort}`, credentials: { login: 'admin', password: clusters[0]!.adminPassword } });
 }, 120_000);
 
 afterAll(async () => {

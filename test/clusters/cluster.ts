@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
 import type { ProcessKind } from '../../containers/settings.ts';
 import { freePort } from '../../src/cli/ports.ts';
-import { createRestClient, type RestClient } from '../../src/cli/rest-client.ts';
+import { createRestClient, type RestClient } from '../../src/rest-client/rest-client.ts';
 import { rooms, type Room } from '../../src/messages/grammar/wire.ts';
 
 const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url));
@@ -122,7 +122,7 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     name,
     restUrl,
     databaseUrl,
-    client: createRestClient(restUrl, 'admin', adminPassword),
+    client: createRestClient({ url: restUrl, credentials: { login: 'admin', password: adminPassword } }),
     gatewayPort,
     gatewayUrl: options.gatewayUrl ?? `https://localhost:${gatewayPort}`,
     busUrl: `http://127.0.0.1:${busPort}`,

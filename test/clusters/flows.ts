@@ -1,5 +1,6 @@
 /** Many two-party flows over REST, and the count of how they ended. */
-import { textField, until, type RestClient } from '../../src/cli/rest-client.ts';
+import type { RestClient } from '../../src/rest-client/rest-client.ts';
+import { until } from '../../src/rest-client/waits.ts';
 
 export type FlowBatch = {
   readonly client: RestClient;
@@ -21,7 +22,7 @@ const startOne = async ({ client, shortHash, flowClassName, requestBody }: FlowB
     `the start of ${clientRequestId}`,
     async () => {
       try {
-        await client.call('POST', `/flow/${shortHash}`, { clientRequestId, flowClassName, requestBody });
+        await client.call('POST /flow/{holdingidentityshorthash}', { path: { holdingidentityshorthash: shortHash }, json: { clientRequestId, flowClassName, requestBody } });
         return true;
       } catch (error) {
         const status = error !== null && typeof error === 'object' && 'status' in error ? error.status : undefined;
@@ -40,8 +41,9 @@ const endOf = async ({ client, shortHash }: FlowBatch, clientRequestId: string):
     `the end of ${clientRequestId}`,
     async () => {
       try {
-        const answer = await client.call('GET', `/flow/${shortHash}/${clientRequestId}/result?wait=10000`);
-        const status = textField(answer, 'flowStatus');
+        const path = { holdingidentityshorthash: shortHash, clientrequestid: clientRequestId };
+        const answer = await client.call('GET /flow/{holdingidentityshorthash}/{clientrequestid}/result', { path, query: { wait: 10_000 } });
+        const status = answer.flowStatus;
         if (status === 'START_REQUESTED' || status === 'RUNNING') return undefined;
         return status === 'COMPLETED' ? status : `${status} ${JSON.stringify(answer)}`;
       } catch {

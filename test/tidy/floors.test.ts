@@ -9,8 +9,10 @@ const floors: readonly (readonly string[])[] = [
   ['src/messages', 'src/ledger', 'src/packaging'],
   ['src/bus', 'src/postgres'],
   ['src/shell', 'src/flow-sdk'],
-  [...rooms.map((room) => `src/workers/${room}`), 'src/console'],
-  ['edge', 'containers', 'src/testing'],
+  [...rooms.map((room) => `src/workers/${room}`)],
+  // The types of rest's routes, and nothing else of it.
+  ['src/rest-client'],
+  ['edge', 'containers', 'src/testing', 'src/console'],
   // Starts the processes of containers/.
   ['src/cli'],
 ];
@@ -54,6 +56,13 @@ describe('floors', () => {
 /** Where a platform's own modules may be named. */
 const platformAllowed = /^(src\/host\/|containers\/|src\/cli\/|src\/testing\/|src\/packaging\/build|src\/bus\/embedded-broker\/|src\/bus\/http-server|edge\/[\w-]+\.deno\.ts$)/;
 const namesPlatform = (text: string): boolean => /from 'node:|import\('node:|\bDeno\.|\bBuffer\b|\bprocess\.(env|exit|argv|cwd|on|stdout|stdin|nextTick)\b/.test(text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ''));
+
+describe('the REST client', () => {
+  test('loads nothing of the server', () => {
+    const faults = sources.filter(({ path }) => path.startsWith('src/rest-client/')).flatMap(({ path, imports }) => imports.filter(({ target, typeOnly }) => !typeOnly && target?.startsWith('src/rest-client/') !== true).map(({ specifier }) => `${path} imports ${specifier}`));
+    expect(faults, 'It runs in browsers: take the type alone.').toEqual([]);
+  });
+});
 
 describe('platforms', () => {
   test('node:, Deno., Buffer and process appear in src/host, containers, the CLI, the package builder and the bus servers alone', () => {

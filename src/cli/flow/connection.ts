@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { usageError } from '../arguments.ts';
 import { shortHashOf } from '../network.ts';
-import { createRestClient, RestError, type RestClient } from '../rest-client.ts';
+import { createRestClient, RestError, RestUnreachable, type RestClient } from '../../rest-client/rest-client.ts';
 import { readStartState } from '../start-state.ts';
 import { adminLogin } from '../two-clusters.ts';
 
@@ -27,13 +27,13 @@ const statesIn = (state: string | undefined): string[] => (state === undefined ?
 export const connect = ({ url, user, password = process.env['CORDAGE_ADMIN_PASSWORD'], state }: ConnectionArguments, shortHash: string): RestClient => {
   if (url !== undefined) {
     if (password === undefined) throw usageError('--url needs --password, or CORDAGE_ADMIN_PASSWORD in the environment');
-    return createRestClient(url.replace(/\/$/, ''), user, password);
+    return createRestClient({ url, credentials: { login: user, password } });
   }
   const folders = statesIn(state).filter((folder) => existsSync(join(folder, 'start.json')));
   for (const folder of folders) {
     const { groupId, clusters } = readStartState(folder);
     const plan = clusters.find(({ member }) => shortHashOf({ name: member, groupId }) === shortHash);
-    if (plan !== undefined) return createRestClient(`http://127.0.0.1:${plan.restPort}`, adminLogin, plan.adminPassword);
+    if (plan !== undefined) return createRestClient({ url: `http://127.0.0.1:${plan.restPort}`, credentials: { login: adminLogin, password: plan.adminPassword } });
   }
   throw usageError(
     folders.length === 0
@@ -44,7 +44,7 @@ export const connect = ({ url, user, password = process.env['CORDAGE_ADMIN_PASSW
 
 /** What a person can do something about, in words. */
 export const explained = (error: unknown): Error => {
-  if (error instanceof TypeError && error.message === 'fetch failed') return new Error('the cluster does not answer; is it running?', { cause: error });
+  if (error instanceof RestUnreachable) return new Error('the cluster does not answer; is it running?', { cause: error });
   if (error instanceof RestError && error.status === 404) return new Error(`${error.title}. A flow is named by its virtual node, and by the client request id it was started with or by its flow id`, { cause: error });
   if (error instanceof RestError && error.status === 401) return new Error('the cluster refuses the login; give --user and --password', { cause: error });
   return error instanceof Error ? error : new Error(String(error));

@@ -4,7 +4,7 @@ import { concat, fromBase64url } from '../../cipher/bytes.ts';
 import { flowInspection, journalPart } from '../../messages/rest-to-flow.query.ts';
 import type { JournalItem, Stored } from '../../workers/flow/engine/journal.ts';
 import type { FlowJournal } from '../../testing/timeline.ts';
-import type { RestClient } from '../rest-client.ts';
+import type { RestClient } from '../../rest-client/rest-client.ts';
 
 const page = z.object({ flow: flowInspection, parts: z.array(journalPart), next: z.string().nullable() });
 const chunk = z.object({ count: z.int().min(0).max(100), bytes: z.string() });
@@ -22,7 +22,7 @@ const checkVersion = (items: readonly Stored[]): void => {
 export const fetchJournal = async (client: RestClient, shortHash: string, name: string): Promise<FlowJournal> => {
   const texts = new Map<number, string>();
   for (let from: string | null = '0.0'; ; ) {
-    const { flow, parts, next }: z.infer<typeof page> = page.parse(await client.call('GET', `/flow/${shortHash}/${name}/journal?from=${from}`));
+    const { flow, parts, next }: z.infer<typeof page> = page.parse(await client.call('GET /flow/{holdingidentityshorthash}/{clientrequestid}/journal', { path: { holdingidentityshorthash: shortHash, clientrequestid: name }, query: { from } }));
     for (const { position, text } of parts) texts.set(position, (texts.get(position) ?? '') + text);
     if (next === null) {
       const items = itemsOf(texts);
@@ -36,7 +36,7 @@ export const fetchJournal = async (client: RestClient, shortHash: string, name: 
 const fetchPart = async (client: RestClient, cpkHash: string, part: 'bundle' | 'map'): Promise<string> => {
   const chunks: Uint8Array[] = [];
   for (let [index, count] = [0, 1]; index < count; index++) {
-    const read = chunk.parse(await client.call('GET', `/cpk/${cpkHash}/${part}/${index}`));
+    const read = chunk.parse(await client.call('GET /cpk/{cpkhash}/{part}/{index}', { path: { cpkhash: cpkHash, part, index: String(index) } }));
     count = read.count;
     chunks.push(fromBase64url(read.bytes));
   }
