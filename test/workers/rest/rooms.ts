@@ -10,6 +10,7 @@ import { answerTo, decode, encode, type Outcome } from '../../../src/messages/gr
 import type { InRecord } from '../../../src/messages/grammar/record.ts';
 import type { FlowStatus, FlowStatusName } from '../../../src/messages/grammar/shapes.ts';
 import type { BodyOf, ReplyOf, Wire } from '../../../src/messages/grammar/wire.ts';
+import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
@@ -27,7 +28,20 @@ type Answerer<Body> = (body: Body) => Outcome | 'silent' | Promise<Outcome | 'si
 export const doneWith = (value: unknown): Outcome => ({ type: 'done', value });
 export const refusedWith = (code: string, message = 'because the test says so', details?: Record<string, string>): Outcome => ({ type: 'refused', code, message, ...(details === undefined ? {} : { details }) });
 
-const wires = [restToDbCertificate, restToDbCpi, restToDbVirtualNode, restToMemberLookup, restToMemberRegistration, allToCryptoKey, restToFlowStart, restToFlowQuery, restToFlowKill, restToFlowRedrive, restToLinkManagerReceipt] as const;
+const wires = [
+  allToCryptoKey,
+  restToCryptoCsr,
+  restToDbCertificate,
+  restToDbCpi,
+  restToDbVirtualNode,
+  restToFlowKill,
+  restToFlowQuery,
+  restToFlowRedrive,
+  restToFlowStart,
+  restToLinkManagerReceipt,
+  restToMemberLookup,
+  restToMemberRegistration,
+] as const;
 
 export type Rooms = {
   /** From now on requests on this wire are answered so. */
