@@ -4,13 +4,13 @@
  */
 import { Hono } from 'hono';
 import type { Log } from '../observability/log.ts';
-import type { EmbeddedBroker } from './embedded-broker/embedded-broker.ts';
+import type { BusEngine } from './engine.ts';
 import type { BusAccess } from './http-server-access.ts';
 import { createBusProtocol, errorAnswer } from './http-server/protocol.ts';
 import type { BusAnswer } from './http-server/protocol.ts';
 
 export type BusServerOptions = {
-  readonly broker: EmbeddedBroker;
+  readonly broker: BusEngine;
   readonly access: BusAccess;
   readonly log: Log;
   /** Largest request body; larger ones are answered 413. */

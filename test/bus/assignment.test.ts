@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as fc from 'fast-check';
-import { assignPartitions } from '../../src/bus/embedded-broker/assignment.ts';
+import { assignPartitions } from '../../src/bus/assignment.ts';
 
 const topics = ['a', 'b', 'c', 'd'];
 const counts: Record<string, number> = { a: 8, b: 8, c: 5, d: 1 };

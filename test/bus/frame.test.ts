@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import * as fc from 'fast-check';
 import type { GroupEntry, Snapshot } from '../../src/bus/embedded-broker/log/entry.ts';
 import { frameBytesOf, frameHeadBytes, FrameWriter, readFrame, visitEntries } from '../../src/bus/embedded-broker/log/frame.ts';
-import type { LogRecord } from '../../src/bus/embedded-broker/record.ts';
+import type { LogRecord } from '../../src/bus/engine.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 60 });
 const count = fc.nat(2 ** 16 - 1);

@@ -1,5 +1,6 @@
 /** The way in: checks records, gives them offsets, brings them to the log, shows them when they are durable. */
 import { BusError } from '../bus.ts';
+import type { LogRecord, NewRecord, RecordHeader } from '../engine.ts';
 import { partitionOf } from '../topics.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { BrokerLimits } from './config.ts';
@@ -7,20 +8,9 @@ import type { Log } from './log/log.ts';
 import type { Partition } from './partition.ts';
 import type { Reader } from './reader.ts';
 import { charsOf, segmentOf } from './record.ts';
-import type { LogRecord, Location, RecordHeader } from './record.ts';
+import type { Location } from './record.ts';
 import type { SegmentContents } from './retention.ts';
 import type { Topic, TopicTable } from './topic-table.ts';
-
-export type NewRecord = {
-  readonly topic: string;
-  /** Without a key or a partition, partitions take turns. */
-  readonly key?: string | undefined;
-  readonly value: string;
-  readonly partition?: number | undefined;
-  /** Milliseconds since the epoch; the broker's time when left out. */
-  readonly timestamp?: number | undefined;
-  readonly headers?: readonly RecordHeader[] | undefined;
-};
 
 export type AppenderOptions = {
   readonly topics: TopicTable;

@@ -4,7 +4,8 @@ import type { Log } from './log/log.ts';
 import { frameHeadBytes, visitEntries } from './log/frame.ts';
 import type { RecordView } from './log/frame.ts';
 import type { Partition } from './partition.ts';
-import type { LogRecord, Location } from './record.ts';
+import type { LogRecord } from '../engine.ts';
+import type { Location } from './record.ts';
 
 /** A frame as its bytes: of most frames a reader wants a few records, so each is decoded when it is asked for. */
 type Frame = { readonly partitions: ReadonlyMap<number, readonly RecordView[]>; readonly bytes: number };

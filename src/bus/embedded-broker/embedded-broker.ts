@@ -6,6 +6,7 @@
  */
 import { BusError } from '../bus.ts';
 import type { Bus } from '../bus.ts';
+import type { BusEngine, FetchRequest, LogRecord, MemberName } from '../engine.ts';
 import type { TopicConfig } from '../topics.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
@@ -13,13 +14,10 @@ import type { Log as Logger } from '../../observability/log.ts';
 import { createMetrics } from '../../observability/metrics.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import { Appender } from './appender.ts';
-import type { NewRecord } from './appender.ts';
 import { ColdFrames } from './cold-frames.ts';
 import { brokerLimits, memoryLimits } from './config.ts';
 import type { BrokerLimits } from './config.ts';
-import type { ConsumeRequest, OffsetReset } from './group.ts';
 import { Groups } from './groups.ts';
-import type { GroupView } from './groups.ts';
 import { createInProcessBus } from './in-process-bus.ts';
 import type { Snapshot } from './log/entry.ts';
 import { createMemoryLog, openDiskLog } from './log/log.ts';
@@ -28,7 +26,6 @@ import { offsetAtTime } from './offset-at-time.ts';
 import { pollReader } from './poll.ts';
 import { Reader } from './reader.ts';
 import { segmentOf } from './record.ts';
-import type { LogRecord, RecordHeader } from './record.ts';
 import { Retention, SegmentContents } from './retention.ts';
 import { TopicTable } from './topic-table.ts';
 
@@ -45,34 +42,15 @@ export type EmbeddedBrokerOptions = {
   readonly limits?: Partial<BrokerLimits>;
 };
 
-export type FetchRequest = {
-  readonly positions: readonly TopicPartitionOffset[];
-  readonly timeoutMs: number;
-  readonly recordsMax?: number;
-  readonly signal?: AbortSignal | undefined;
-};
-
-export type MemberName = { readonly group: string; readonly instance: string; readonly member?: string | undefined };
-
-export type EmbeddedBroker = {
+/** Its verbs answer at once where the engine's port leaves room to wait. */
+export type EmbeddedBroker = Omit<BusEngine, 'commit' | 'leave' | 'committed' | 'topics' | 'hasTopic' | 'limits'> & {
   /** A bus in this process. */
   connect(): Bus;
-  /** Resolves with the records as they stand, when all are durable. Nothing is appended where one is refused. */
-  append(records: readonly NewRecord[]): Promise<readonly LogRecord[]>;
-  /** Reads from positions without a group; waits for a first record. */
-  fetch(request: FetchRequest): Promise<readonly LogRecord[]>;
-  /** Joins a group if need be, and waits for records. */
-  consume(request: ConsumeRequest): Promise<readonly LogRecord[]>;
-  /** `consumed`: everything handed out to the member. */
   commit(by: MemberName, positions: readonly TopicPartitionOffset[] | 'consumed'): void;
   leave(by: MemberName): void;
-  /** -1 where the group has committed nothing. */
   committed(group: string, partitions: readonly TopicPartition[]): readonly TopicPartitionOffset[];
-  /** The earliest, the next, or the first offset at or after a time. */
-  offsets(at: number | 'earliest' | 'latest', partitions: readonly TopicPartition[]): Promise<readonly TopicPartitionOffset[]>;
   topics(): readonly TopicConfig[];
   hasTopic(topic: string): boolean;
-  groups(): readonly GroupView[];
   /** Looks for what may be deleted now, not only at the next interval. */
   applyRetention(): Promise<void>;
   readonly limits: BrokerLimits;
@@ -193,6 +171,7 @@ const assemble = (parts: Parts): EmbeddedBroker => {
     topics: () => topics.all().map((topic): TopicConfig => ({ topic: topic.name, partitions: topic.partitions.length, retention: topic.retention })),
     hasTopic: (topic) => topics.find(topic) !== undefined,
     groups: () => groups.views(),
+    ailment: () => (closing === undefined ? undefined : 'the broker is closed'),
     applyRetention: () => retention.run(),
     close: () => (closing ??= close()),
   };
@@ -243,4 +222,4 @@ const instrumentsOf = (metrics: Metrics) => {
   };
 };
 
-export type { BrokerLimits, ConsumeRequest, GroupView, LogRecord, NewRecord, OffsetReset, RecordHeader };
+export type { BrokerLimits };

@@ -13,33 +13,15 @@ import { BusError } from '../bus.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log as Logger } from '../../observability/log.ts';
 import type { TopicPartitionOffset } from '../../messages/grammar/record.ts';
-import { assignPartitions } from './assignment.ts';
+import { assignPartitions } from '../assignment.ts';
+import type { ConsumeRequest, InstanceView, LogRecord, OffsetReset } from '../engine.ts';
 import type { ColdFrames } from './cold-frames.ts';
 import type { BrokerLimits } from './config.ts';
 import type { GroupEntry } from './log/entry.ts';
 import type { Partition } from './partition.ts';
 import { pollReader } from './poll.ts';
 import { Reader } from './reader.ts';
-import type { LogRecord } from './record.ts';
 import type { TopicTable } from './topic-table.ts';
-
-/** Where a member begins in a partition of which its group has committed nothing. */
-export type OffsetReset = 'earliest' | 'latest' | 'none';
-
-export type ConsumeRequest = {
-  readonly group: string;
-  readonly instance: string;
-  /** Names one life of the instance: another name takes over. Left out by clients that have only the instance's name. */
-  readonly member?: string | undefined;
-  readonly topics: readonly string[];
-  readonly reset: OffsetReset;
-  readonly sessionTimeoutMs: number;
-  /** Commits by itself what was handed out, this often; not at all when left out. */
-  readonly autoCommitMs?: number | undefined;
-  readonly recordsMax: number;
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-};
 
 type Member = {
   readonly instance: string;
@@ -68,8 +50,6 @@ export type GroupPowers = {
   readonly changed: (group: Group) => void;
   readonly rebalanced: () => void;
 };
-
-export type InstanceView = { readonly name: string; readonly topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[] };
 
 export class Group {
   readonly name: string;

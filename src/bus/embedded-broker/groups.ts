@@ -7,18 +7,16 @@
 import { BusError } from '../bus.ts';
 import type { TopicPartitionOffset } from '../../messages/grammar/record.ts';
 import { Group } from './group.ts';
-import type { ConsumeRequest, GroupPowers, InstanceView } from './group.ts';
+import type { ConsumeRequest, GroupView, LogRecord } from '../engine.ts';
+import type { GroupPowers } from './group.ts';
 import type { GroupEntry, LogEntry } from './log/entry.ts';
 import type { Riders } from './log/log.ts';
 import type { Partition } from './partition.ts';
-import type { LogRecord } from './record.ts';
 
 export type GroupsOptions = Omit<GroupPowers, 'changed'> & {
   /** Asks the log to write what rides along. */
   readonly kick: () => void;
 };
-
-export type GroupView = { readonly name: string; readonly instances: readonly InstanceView[] };
 
 export class Groups implements Riders {
   readonly #options: GroupsOptions;

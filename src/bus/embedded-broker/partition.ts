@@ -5,7 +5,8 @@
  */
 import { BusError } from '../bus.ts';
 import type { Retention } from '../../messages/grammar/wire.ts';
-import type { LogRecord, Location } from './record.ts';
+import type { LogRecord } from '../engine.ts';
+import type { Location } from './record.ts';
 import { segmentOf } from './record.ts';
 import type { Cursor } from './reader.ts';
 

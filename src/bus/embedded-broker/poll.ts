@@ -2,7 +2,8 @@
 import type { Clock } from '../../host/clock.ts';
 import type { ColdFrames } from './cold-frames.ts';
 import type { Budget, Reader, Taken } from './reader.ts';
-import type { LogRecord, Location } from './record.ts';
+import type { LogRecord } from '../engine.ts';
+import type { Location } from './record.ts';
 
 export type Poll = {
   readonly budget: Budget;

@@ -5,7 +5,8 @@
  */
 import type { Partition } from './partition.ts';
 import { charsOf } from './record.ts';
-import type { LogRecord, Location } from './record.ts';
+import type { LogRecord } from '../engine.ts';
+import type { Location } from './record.ts';
 
 export type Cursor = { readonly partition: Partition; position: number; readonly reader: Reader };
 export type Budget = { readonly recordsMax: number; readonly charsMax: number };

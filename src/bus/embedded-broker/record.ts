@@ -1,9 +1,4 @@
-/** Records as the broker keeps them: what the port promises, and the headers that only HTTP clients see. */
-import type { InRecord } from '../../messages/grammar/record.ts';
-
-export type RecordHeader = { readonly key: string; readonly value: string };
-export type LogRecord = InRecord & { readonly headers?: readonly RecordHeader[] };
-
+/** What a record costs in memory, and where it stands in the log. */
 /** What a record costs beside its text, in the same unit, so that many empty records are no free ride. */
 const overheadChars = 64;
 /** A record's share of any bound on text. */

@@ -15,7 +15,8 @@ import type { Groups } from './groups.ts';
 import type { LogEntry, Snapshot } from './log/entry.ts';
 import type { Log, SegmentInfo } from './log/log.ts';
 import type { CompactedPartition, LogPartition, Partition } from './partition.ts';
-import type { LogRecord, Location } from './record.ts';
+import type { LogRecord } from '../engine.ts';
+import type { Location } from './record.ts';
 import type { TopicTable } from './topic-table.ts';
 
 /** For each segment, the last offset of each log partition in it. */

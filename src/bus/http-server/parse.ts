@@ -1,6 +1,6 @@
 /** Reads what clients of the HTTP protocol send. Everything here is outside input: what cannot be read is a `Refused`. */
 import type { TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
-import type { NewRecord, RecordHeader } from '../embedded-broker/embedded-broker.ts';
+import type { NewRecord, RecordHeader } from '../engine.ts';
 
 /** The protocol's error: answered as `{ error, status }` with that status. */
 export class Refused extends Error {

@@ -1,8 +1,8 @@
 /**
- * The Upstash Kafka REST protocol over an embedded broker, apart from any HTTP server: a request comes as a value and ends in
+ * The Upstash Kafka REST protocol over an engine (the embedded broker, or the bridge to Kafka), apart from any HTTP server: a request comes as a value and ends in
  * one. The hosted service is gone, so the protocol is frozen; what Cordage adds is in further routes and headers only:
  *
- * - `GET /health` without credentials; `POST /cancel/{poll}` ends the poll that carries that name in `Cordage-Poll`;
+ * - `GET /health` without credentials (503 while the engine cannot serve); `POST /cancel/{poll}` ends the poll that carries that name in `Cordage-Poll`;
  * - `Cordage-Member` names one life of an instance: another name takes the instance over (B4 when an answer was lost, too);
  * - `Cordage-Records-Max` bounds the records of one poll;
  * - `Cordage-Produce: <producer>/<number>` names a produce request, so that a repeat of the producer's last one is not a second.
@@ -12,7 +12,7 @@ import type { BusErrorCode } from '../bus.ts';
 import type { Log } from '../../observability/log.ts';
 import { parseBasic } from '../http-server-access.ts';
 import type { BusAccess, Grant } from '../http-server-access.ts';
-import type { EmbeddedBroker } from '../embedded-broker/embedded-broker.ts';
+import type { BusEngine } from '../engine.ts';
 import type { BusAnswer, BusRequest, Call } from './call.ts';
 import { headerOf } from './call.ts';
 import { Refused } from './parse.ts';
@@ -25,7 +25,7 @@ export type BusProtocol = {
   answer(request: BusRequest): Promise<BusAnswer>;
 };
 
-export type BusProtocolOptions = { readonly broker: EmbeddedBroker; readonly access: BusAccess; readonly log: Log };
+export type BusProtocolOptions = { readonly broker: BusEngine; readonly access: BusAccess; readonly log: Log };
 
 type Route = { readonly methods: readonly string[]; readonly answer: (call: Call) => string | Promise<string> };
 
@@ -50,7 +50,7 @@ export const createBusProtocol = (options: BusProtocolOptions): BusProtocol => {
     try {
       const { names, query } = parseTarget(request.target);
       const [name = '', ...rest] = names;
-      if (name === 'health' && rest.length === 0 && request.method === 'GET') return { status: 200, body: '{"status":"UP"}' };
+      if (name === 'health' && rest.length === 0 && request.method === 'GET') return healthOf(await broker.ailment());
       const route = Object.hasOwn(routes, name) ? routes[name] : undefined;
       if (route === undefined) throw new Refused(404, 'no such route');
       const grant = authenticate(access, request, name === 'webhook' ? query : undefined);
@@ -62,6 +62,10 @@ export const createBusProtocol = (options: BusProtocolOptions): BusProtocol => {
   };
   return { answer };
 };
+
+/** A probe needs no more than the status; the reason is for who reads it. */
+const healthOf = (reason: string | undefined): BusAnswer =>
+  reason === undefined ? { status: 200, body: '{"status":"UP"}' } : { status: 503, body: JSON.stringify({ status: 'DOWN', reason }) };
 
 const parseTarget = (target: string): { names: string[]; query: URLSearchParams } => {
   const mark = target.indexOf('?');

@@ -1,6 +1,6 @@
 /** What each route of the protocol does. Bodies, answers and defaults are Upstash's. */
 import { BusError } from '../bus.ts';
-import type { EmbeddedBroker, LogRecord, NewRecord } from '../embedded-broker/embedded-broker.ts';
+import type { BusEngine, LogRecord, NewRecord } from '../engine.ts';
 import type { Grant } from '../http-server-access.ts';
 import { headerOf, success } from './call.ts';
 import type { BusRequest, Call } from './call.ts';
@@ -13,7 +13,7 @@ const forbid = (what: string): Refused => new Refused(403, `this credential may 
 
 // ── Producing ──
 
-export const produce = async (broker: EmbeddedBroker, { request, names, query, grant }: Call): Promise<string> => {
+export const produce = async (broker: BusEngine, { request, names, query, grant }: Call): Promise<string> => {
   const [topic, message] = names;
   if (names.length > 2) throw new Refused(404, 'no such route');
   if (message !== undefined) {
@@ -25,11 +25,11 @@ export const produce = async (broker: EmbeddedBroker, { request, names, query, g
   return `[${(await append(broker, grant, records)).map(metadataOf).join(',')}]`;
 };
 
-const append = async (broker: EmbeddedBroker, grant: Grant, records: readonly NewRecord[]): Promise<readonly LogRecord[]> => {
+const append = async (broker: BusEngine, grant: Grant, records: readonly NewRecord[]): Promise<readonly LogRecord[]> => {
   let checked: string | undefined;
   for (const { topic } of records) {
     if (topic === checked) continue;
-    requireTopic(broker, topic);
+    await requireTopic(broker, topic);
     if (!grant.mayProduce(topic)) throw forbid(`produce to ${topic}`);
     checked = topic;
   }
@@ -44,7 +44,7 @@ const standardHeaders = new Set([
   'origin', 'pragma', 'proxy-authorization', 'range', 'referer', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'user-agent', 'via', 'warning',
 ]);
 
-export const webhook = async (broker: EmbeddedBroker, { request, names, query, grant }: Call): Promise<string> => {
+export const webhook = async (broker: BusEngine, { request, names, query, grant }: Call): Promise<string> => {
   if (names.length > 0) throw new Refused(404, 'no such route');
   const topic = nameOf(query.get('topic') ?? undefined, 'topic');
   const headers = Object.entries(request.headers).flatMap(([key, value]) =>
@@ -67,13 +67,13 @@ const encodeRecords = (records: readonly LogRecord[]): string =>
     records.map(({ topic, partition, offset, timestamp, key, value, headers = noHeaders }) => ({ topic, partition, offset, timestamp, key, value, headers })),
   );
 
-const requireTopic = (broker: EmbeddedBroker, topic: string): void => {
-  if (!broker.hasTopic(topic)) throw new BusError('BUS_UNKNOWN_TOPIC', `the broker has no topic "${topic}"`);
+const requireTopic = async (broker: BusEngine, topic: string): Promise<void> => {
+  if (!(await broker.hasTopic(topic))) throw new BusError('BUS_UNKNOWN_TOPIC', `the broker has no topic "${topic}"`);
 };
 
-const requireReadable = (broker: EmbeddedBroker, grant: Grant, topicNames: Iterable<string>): void => {
+const requireReadable = async (broker: BusEngine, grant: Grant, topicNames: Iterable<string>): Promise<void> => {
   for (const topic of new Set(topicNames)) {
-    requireTopic(broker, topic);
+    await requireTopic(broker, topic);
     if (!grant.mayRead(topic)) throw forbid(`read ${topic}`);
   }
 };
@@ -83,10 +83,10 @@ const recordsMaxOf = (request: BusRequest): { recordsMax?: number } => {
   return recordsMax === undefined || recordsMax === 0 ? {} : { recordsMax };
 };
 
-export const fetchRecords = async (broker: EmbeddedBroker, { request, names, grant }: Call, signal: AbortSignal): Promise<string> => {
+export const fetchRecords = async (broker: BusEngine, { request, names, grant }: Call, signal: AbortSignal): Promise<string> => {
   if (names.length > 0) throw new Refused(404, 'no such route');
   const { positions, timeoutMs = defaults.fetchTimeoutMs } = parseFetch(parseJson(request.body));
-  requireReadable(broker, grant, positions.map(({ topic }) => topic));
+  await requireReadable(broker, grant, positions.map(({ topic }) => topic));
   return encodeRecords(await broker.fetch({ positions, timeoutMs: Math.min(timeoutMs, broker.limits.pollTimeoutMsMax), signal, ...recordsMaxOf(request) }));
 };
 
@@ -99,12 +99,12 @@ const memberOf = ({ request, names, grant }: Call, namesMax = 2): { group: strin
   return { group, instance, member: member === undefined ? undefined : nameOf(member, 'Cordage-Member') };
 };
 
-export const consume = async (broker: EmbeddedBroker, call: Call, signal: AbortSignal): Promise<string> => {
+export const consume = async (broker: BusEngine, call: Call, signal: AbortSignal): Promise<string> => {
   const { request, names, query, grant } = call;
   const member = memberOf(call, 3);
   const inPath = { topic: names[2], timeout: parseCount(query.get('timeout'), 'timeout') };
   const { topics: topicNames, timeoutMs = defaults.consumeTimeoutMs } = parseConsume(names.length === 3 ? inPath : parseJson(request.body));
-  requireReadable(broker, grant, topicNames);
+  await requireReadable(broker, grant, topicNames);
   const { limits } = broker;
   const autoCommit = parseChoice(headerOf(request, 'kafka-enable-auto-commit'), ['true', 'false'], 'Kafka-Enable-Auto-Commit') ?? 'true';
   const autoCommitMs = parseCount(headerOf(request, 'kafka-auto-commit-interval'), 'Kafka-Auto-Commit-Interval') ?? defaults.autoCommitMs;
@@ -124,41 +124,41 @@ export const consume = async (broker: EmbeddedBroker, call: Call, signal: AbortS
   return encodeRecords(records);
 };
 
-export const commit = (broker: EmbeddedBroker, call: Call): string => {
+export const commit = async (broker: BusEngine, call: Call): Promise<string> => {
   const member = memberOf(call);
   const { body } = call.request;
-  broker.commit(member, body.trim() === '' ? 'consumed' : parsePositions(parseJson(body)));
+  await broker.commit(member, body.trim() === '' ? 'consumed' : parsePositions(parseJson(body)));
   return success;
 };
 
-export const committed = (broker: EmbeddedBroker, call: Call): string => {
+export const committed = async (broker: BusEngine, call: Call): Promise<string> => {
   const { group } = memberOf(call);
-  return JSON.stringify(broker.committed(group, parsePartitions(parseJson(call.request.body))));
+  return JSON.stringify(await broker.committed(group, parsePartitions(parseJson(call.request.body))));
 };
 
-export const deleteConsumer = (broker: EmbeddedBroker, call: Call): string => {
-  broker.leave(memberOf(call));
+export const deleteConsumer = async (broker: BusEngine, call: Call): Promise<string> => {
+  await broker.leave(memberOf(call));
   return success;
 };
 
-export const offsets = async (broker: EmbeddedBroker, { request, names, grant }: Call): Promise<string> => {
+export const offsets = async (broker: BusEngine, { request, names, grant }: Call): Promise<string> => {
   if (names.length !== 1) throw new Refused(404, 'no such route');
   const at = names[0] === 'earliest' || names[0] === 'latest' ? names[0] : parseCount(names[0], 'the time');
   if (at === undefined) throw new Refused(400, 'offsets are asked for by a time, earliest, or latest');
   const partitions = parsePartitions(parseJson(request.body));
-  requireReadable(broker, grant, partitions.map(({ topic }) => topic));
+  await requireReadable(broker, grant, partitions.map(({ topic }) => topic));
   return JSON.stringify(await broker.offsets(at, partitions));
 };
 
 // ── Listing: what the credential may touch ──
 
-export const topics = (broker: EmbeddedBroker, { names, grant }: Call): string => {
+export const topics = async (broker: BusEngine, { names, grant }: Call): Promise<string> => {
   if (names.length > 0) throw new Refused(404, 'no such route');
-  const visible = broker.topics().filter(({ topic }) => grant.mayProduce(topic) || grant.mayRead(topic));
+  const visible = (await broker.topics()).filter(({ topic }) => grant.mayProduce(topic) || grant.mayRead(topic));
   return JSON.stringify(Object.fromEntries(visible.map(({ topic, partitions }) => [topic, partitions])));
 };
 
-export const consumers = (broker: EmbeddedBroker, { names, grant }: Call): string => {
+export const consumers = (broker: BusEngine, { names, grant }: Call): string => {
   if (names.length > 0) throw new Refused(404, 'no such route');
   return JSON.stringify(broker.groups().filter(({ name }) => grant.mayUseGroup(name)));
 };

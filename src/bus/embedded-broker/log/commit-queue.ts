@@ -3,7 +3,8 @@
  * grow with the number of publishers. One write is under way at a time; that order is what recovery rests on.
  */
 import { BusError } from '../../bus.ts';
-import type { LogRecord, Location } from '../record.ts';
+import type { LogRecord } from '../../engine.ts';
+import type { Location } from '../record.ts';
 import type { LogEntry } from './entry.ts';
 
 export type Submission = {

@@ -1,6 +1,6 @@
 /** What a frame of the log holds. */
 import * as z from 'zod';
-import type { LogRecord } from '../record.ts';
+import type { LogRecord } from '../../engine.ts';
 
 /** `copy` marks a live record of a compacted topic, written again so that its old segment could go. */
 export type RecordEntry = { readonly type: 'record'; readonly topic: number; readonly copy: boolean; readonly record: LogRecord };

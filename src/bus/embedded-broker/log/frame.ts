@@ -12,7 +12,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { BusError } from '../../bus.ts';
-import type { LogRecord } from '../record.ts';
+import type { LogRecord } from '../../engine.ts';
 import { groupText, headersText, snapshotText } from './entry.ts';
 import type { GroupEntry, LogEntry, SnapshotEntry } from './entry.ts';
 
