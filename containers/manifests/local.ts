@@ -141,7 +141,7 @@ const databaseUrl = `postgres://cordage:${trialPassword}@${postgresName}:${ports
 /** Literals that everybody can read here: nothing of this overlay is secret. By Secret, key and value. */
 export const localSecrets: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'cordage-postgres': { password: trialPassword },
-  'cordage-database': Object.fromEntries(rooms.map((room) => [room, databaseUrl])),
+  'cordage-database': Object.fromEntries([...rooms, 'migrate'].map((kind) => [kind, databaseUrl])),
   'cordage-bus': {
     ...Object.fromEntries(rooms.map((room) => [room, trialPassword])),
     credentials: rooms.map((room) => `${room}:${trialPassword}:${room}`).join(','),

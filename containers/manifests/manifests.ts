@@ -4,9 +4,10 @@
  */
 import { stringify } from 'yaml';
 import { rooms } from '../../src/messages/grammar/wire.ts';
+import { jobOf } from './jobs.ts';
 import { broker, localPolicies, localSecrets, localServices, postgres } from './local.ts';
 import { configName, imageOf, nameOf, partOf, ports, version } from './names.ts';
-import { denyAll, networkPolicyOf } from './network-policies.ts';
+import { denyAll, jobPolicyOf, networkPolicyOf } from './network-policies.ts';
 import { configured } from './pods.ts';
 import { accountOf, deploymentOf, disruptionBudgetOf, ingressOf, serviceOf } from './rooms.ts';
 import { autoscalerOf, podMonitor, scaledObjectOf, scaledRooms } from './scaling.ts';
@@ -22,7 +23,10 @@ const kustomization = (kind: 'Kustomization' | 'Component', body: Kustomization)
 const literalsOf = (values: Readonly<Record<string, string>>): string[] => Object.entries(values).map(([key, value]) => `${key}=${value}`);
 
 const baseFiles = (): Record<string, string> => {
-  const files: Record<string, string> = { 'network-deny-all.yaml': documents(denyAll) };
+  const files: Record<string, string> = {
+    'network-deny-all.yaml': documents(denyAll),
+    'migrate.yaml': documents(accountOf('migrate'), jobOf('migrate'), jobPolicyOf('migrate', [ports.postgres])),
+  };
   for (const room of rooms) {
     const doors = room === 'rest' || room === 'gateway' ? [serviceOf(room), ingressOf(room)] : [];
     files[`${room}.yaml`] = documents(accountOf(room), deploymentOf(room, []), disruptionBudgetOf(room), networkPolicyOf(room), ...doors);
@@ -32,13 +36,14 @@ const baseFiles = (): Record<string, string> => {
     'kustomization.yaml': kustomization('Kustomization', {
       resources: Object.keys(files).sort(),
       configMapGenerator: [{ name: configName, literals: literalsOf(configured) }],
-      images: rooms.map((room) => ({ name: imageOf(room), newTag: version })),
+      images: [...rooms, 'migrate' as const].map((kind) => ({ name: imageOf(kind), newTag: version })),
     }),
   };
 };
 
 /** A patch for each of the resources of a kind, whatever their names. */
 const patchAll = (kind: string, patch: readonly object[]) => ({ target: { kind, labelSelector: `app.kubernetes.io/part-of=${partOf}` }, patch: stringify(patch) });
+const databaseAuthority = '/etc/cordage/database';
 const withoutReplicas = [{ op: 'remove', path: '/spec/replicas' }];
 
 const components: Readonly<Record<string, Record<string, string>>> = {
@@ -52,6 +57,18 @@ const components: Readonly<Record<string, Record<string, string>>> = {
     'kustomization.yaml': kustomization('Component', {
       resources: ['scaled-objects.yaml'],
       patches: scaledRooms.map((room) => ({ target: { kind: 'HorizontalPodAutoscaler', name: nameOf(room) }, patch: stringify({ $patch: 'delete', apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', metadata: { name: nameOf(room) } }) })),
+    }),
+  },
+  // PostgreSQL's authority from a Secret, so that its certificate is verified.
+  'database-tls': {
+    'kustomization.yaml': kustomization('Component', {
+      configMapGenerator: [{ name: configName, behavior: 'merge', literals: [`CORDAGE_DATABASE_CA_FILE=${databaseAuthority}/ca.crt`] }],
+      patches: ['Deployment', 'Job'].map((kind) =>
+        patchAll(kind, [
+          { op: 'add', path: '/spec/template/spec/volumes/-', value: { name: 'database-authority', secret: { secretName: 'cordage-database-authority' } } },
+          { op: 'add', path: '/spec/template/spec/containers/0/volumeMounts/-', value: { name: 'database-authority', mountPath: databaseAuthority, readOnly: true } },
+        ]),
+      ),
     }),
   },
   monitoring: {
@@ -83,7 +100,7 @@ const productionFiles = (): Record<string, string> => ({
   'kustomization.yaml': kustomization('Kustomization', {
     namespace: 'cordage',
     resources: ['../../base', 'namespace.yaml'],
-    components: ['../../components/autoscaling', '../../components/monitoring'],
+    components: ['../../components/autoscaling', '../../components/database-tls', '../../components/monitoring'],
   }),
 });
 

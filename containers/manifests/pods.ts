@@ -1,11 +1,11 @@
 /** What every pod of Cordage is: its containers within the restricted profile of Kubernetes' pod security standards. */
 import type { IContainer, IEnvVar, IPodSpec, IProbe } from 'kubernetes-models/v1';
 import type { Room } from '../../src/messages/grammar/wire.ts';
-import { requiredBy, type ProcessKind, type Settings } from '../settings.ts';
+import { requiredBy, settingsShape, type ProcessKind, type Settings } from '../settings.ts';
 import { configName, imageOf, labelsOf, nameOf, ports, resourcesOf, secretOf, selectorOf, version, type Resources } from './names.ts';
 
-/** Seconds that a process has after SIGTERM to finish what it took; ten times what it uses. */
-const graceSeconds = 30;
+/** Seconds between SIGTERM and SIGKILL: longer than a process gives itself to finish what it took. */
+const graceSeconds = settingsShape.parse({}).CORDAGE_STOP_TIMEOUT_MS / 1_000 + 5;
 const startSecondsMax = 120;
 
 export const user = 65_532;
@@ -23,6 +23,19 @@ export const configured: Partial<Record<keyof Settings, string>> = {
   CORDAGE_LOG_LEVEL: 'info',
   CORDAGE_BUS_URL: `http://127.0.0.1:${ports.bus}`,
   CORDAGE_GATEWAY_NAMES: 'localhost',
+  // A Job does it.
+  CORDAGE_MIGRATE: 'wait',
+};
+
+const extrasOf = (kind: ProcessKind): IEnvVar[] => {
+  switch (kind) {
+    case 'flow':
+      return [{ name: 'CORDAGE_FLOW_SANDBOXES', value: '2' }];
+    case 'migrate':
+      return [{ name: 'CORDAGE_DATABASE_LOGINS', valueFrom: { secretKeyRef: { name: 'cordage-database', key: 'logins', optional: true } } }];
+    default:
+      return [];
+  }
 };
 
 const environmentOf = (kind: ProcessKind): IEnvVar[] => [
@@ -31,7 +44,7 @@ const environmentOf = (kind: ProcessKind): IEnvVar[] => [
   ...requiredBy(kind)
     .filter((name) => !(name in configured))
     .map((name) => valueOf(name, kind)),
-  ...(kind === 'flow' ? [{ name: 'CORDAGE_FLOW_SANDBOXES', value: '2' }] : []),
+  ...extrasOf(kind),
 ];
 
 const get = (path: string, port: string): Pick<IProbe, 'httpGet'> => ({ httpGet: { path, port } });

@@ -129,7 +129,7 @@ describe.skipIf(why !== undefined)('what Kubernetes asks', () => {
 
   test('every Secret that a pod refers to is made by the overlay local, key by key; production makes none', () => {
     const secrets = new Map(ofKind<Named<ISecret>>('overlays/local', 'Secret').map(({ metadata, data }) => [metadata.name, Object.keys(data!)]));
-    const referred = workloadsOf('overlays/local').flatMap(({ pod }) => pod.containers.flatMap(({ env }) => (env ?? []).flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? [])));
+    const referred = workloadsOf('overlays/local').flatMap(({ pod }) => pod.containers.flatMap(({ env }) => (env ?? []).flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? []).filter(({ optional }) => optional !== true)));
     expect(referred.length).toBeGreaterThan(rooms.length);
     for (const { name, key } of referred) expect(secrets.get(name!) ?? [], name).toContain(key);
     expect(ofKind('overlays/production', 'Secret')).toEqual([]);
