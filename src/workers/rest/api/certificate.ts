@@ -31,7 +31,7 @@ const chainOf = (files: readonly FormFile[]): string | Refusal => {
 };
 
 const signingRequest = z
-  .object({ contextMap: z.record(z.string(), z.string()).nullable().optional(), subjectAlternativeNames: z.array(z.string().max(253)).max(alternativeNamesMax).nullable().optional(), x500Name: z.string().max(600) })
+  .object({ contextMap: z.record(z.string(), z.string()).nullable().optional(), subjectAlternativeNames: z.array(z.string().min(1).max(253)).max(alternativeNamesMax).nullable().optional(), x500Name: z.string().min(1).max(600) })
   .meta({ id: 'GenerateCsrWrapperRequest' });
 
 /** What Corda's context of a signing request may name. */
