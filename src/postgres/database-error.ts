@@ -52,6 +52,7 @@ const states: readonly (readonly [string, DatabaseErrorCode])[] = [
   ['55P03', 'DATABASE_CONFLICT'],
   ['53', 'DATABASE_EXHAUSTED'],
   ['28', 'DATABASE_REFUSED'],
+  ['42501 permission denied for database', 'DATABASE_REFUSED'],
   ['3D000', 'DATABASE_REFUSED'],
 ];
 

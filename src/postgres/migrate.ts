@@ -3,6 +3,9 @@
  *
  *     migrations.applied (name, checksum, applied_at)
  *
+ * Repeatable ones (who may touch what) come last, each time. An older program leaves a newer schema as it is, and works with it: what is
+ * new in one release may only be relied upon, and what is old taken away, in the next.
+ *
  * All that are missing are applied in one transaction, so that a start that fails leaves the schema as it was. A room that does
  * not own the schema waits for it (`waitForMigrations`).
  */
@@ -11,12 +14,14 @@ import { utf8, toHex } from '../cipher/bytes.ts';
 import { sha256 } from '../cipher/digest.ts';
 import type { Log } from '../observability/log.ts';
 import type { Database, TransactionSql } from './database.ts';
-import { DatabaseError, translated } from './database-error.ts';
+import { DatabaseError, remedyOf, translated } from './database-error.ts';
 
 export type Migration = {
   /** Begins with its number: `0001-state`. */
   readonly name: string;
   readonly sql: string;
+  /** Applied after all others, and again whenever one of them or it itself is new: it may be edited, and must bear to be run twice. */
+  readonly repeatable?: boolean;
 };
 
 export type MigrationErrorCode = 'MIGRATION_CHANGED' | 'MIGRATION_OUT_OF_ORDER' | 'MIGRATION_FAILED' | 'MIGRATION_MISSING';
@@ -34,10 +39,11 @@ export class MigrationError extends Error {
 const lockId = 7_215_400_118;
 /** A change of a large table takes minutes. */
 const migrateMsMax = 3_600_000;
-/** How long a room waits for another to bring the schema up to date, and how often it looks. */
+/** How long a room waits for another to bring the schema up to date, how often it looks, and how often it says why it waits. */
 const waitMsMaxDefault = 300_000;
 const lookMsMin = 25;
 const lookMsMax = 1_000;
+const sayMsMin = 10_000;
 
 const journal = `create schema if not exists migrations;
 create table if not exists migrations.applied (name text primary key, checksum text not null, applied_at timestamptz not null default now());`;
@@ -55,7 +61,8 @@ const readApplied = async (sql: TransactionSql): Promise<Applied> => {
 };
 
 /** Those still to be applied. Throws when history was rewritten. */
-const findMissing = (migrations: readonly Migration[], applied: Applied): readonly Migration[] => {
+const findNumbered = (all: readonly Migration[], applied: Applied): readonly Migration[] => {
+  const migrations = all.filter(({ repeatable }) => repeatable !== true);
   for (const migration of migrations) {
     const checksum = applied.get(migration.name);
     if (checksum !== undefined && checksum !== checksumOf(migration)) {
@@ -77,13 +84,32 @@ const findMissing = (migrations: readonly Migration[], applied: Applied): readon
   return missing;
 };
 
+const isOlderThan = (applied: Applied, migrations: readonly Migration[]): boolean => {
+  const known = new Set(migrations.map(({ name }) => name));
+  return [...applied.keys()].some((name) => !known.has(name));
+};
+
+/** What is to be applied, in order. */
+const findMissing = (migrations: readonly Migration[], applied: Applied): readonly Migration[] => {
+  const numbered = findNumbered(migrations, applied);
+  const repeatable = migrations.filter((one) => one.repeatable === true && (numbered.length > 0 || applied.get(one.name) !== checksumOf(one)));
+  return [...numbered, ...(isOlderThan(applied, migrations) ? [] : repeatable)];
+};
+
+/** Whether a room can work: another release's repeatable ones serve as well. */
+const isComplete = (migrations: readonly Migration[], applied: Applied): boolean =>
+  findNumbered(migrations, applied).length === 0 && migrations.every(({ name }) => applied.has(name));
+
 const apply = async (sql: TransactionSql, { name, sql: text }: Migration, checksum: string): Promise<void> => {
   try {
     await sql.unsafe(text);
   } catch (cause) {
-    throw new MigrationError('MIGRATION_FAILED', `migration ${name}: ${cause instanceof Error ? cause.message : String(cause)}; nothing was changed`, { cause });
+    const remedy = remedyOf(cause);
+    throw new MigrationError('MIGRATION_FAILED', `migration ${name}: ${cause instanceof Error ? cause.message : String(cause)}; nothing was changed${remedy === '' ? '' : `; ${remedy}`}`, { cause });
   }
-  await sql`insert into migrations.applied (name, checksum) values (${name}, ${checksum})`;
+  await sql`
+    insert into migrations.applied (name, checksum) values (${name}, ${checksum})
+    on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`;
 };
 
 export type MigrateOptions = { readonly database: Database; readonly migrations: readonly Migration[]; readonly log: Log };
@@ -113,25 +139,33 @@ export type WaitOptions = {
   readonly signal?: AbortSignal;
 };
 
-const isThere = async ({ database, migrations }: WaitOptions): Promise<boolean> => {
+/** Why the room cannot work yet; `undefined` when it can. */
+const findLack = async ({ database, migrations }: WaitOptions): Promise<string | undefined> => {
   try {
-    return findMissing(migrations, await translated(() => readApplied(database.sql))).length === 0;
+    const applied = await translated(() => readApplied(database.sql));
+    if (isComplete(migrations, applied)) return undefined;
+    const lacking = migrations.filter(({ name }) => !applied.has(name)).map(({ name }) => name);
+    return `the schema lacks ${lacking.join(', ')}; the process kind migrate applies it, or the db room with CORDAGE_MIGRATE=apply`;
   } catch (error) {
-    if (error instanceof DatabaseError) return false;
+    // The login may be made by the very job that is awaited.
+    if (error instanceof DatabaseError) return error.message;
     throw error;
   }
 };
 
-/** Resolves when the room that owns the schema has brought it this far. */
+/** Resolves when whoever owns the schema has brought it this far. */
 export const waitForMigrations = async (options: WaitOptions): Promise<void> => {
-  const { migrations, log, clock = systemClock, waitMsMax = waitMsMaxDefault, signal } = options;
-  const last = migrations.at(-1)?.name;
+  const { log, clock = systemClock, waitMsMax = waitMsMaxDefault, signal } = options;
   const until = clock.now() + waitMsMax;
-  for (let delayMs = lookMsMin; !(await isThere(options)); delayMs = Math.min(delayMs * 2, lookMsMax)) {
-    if (signal?.aborted === true || clock.now() >= until) {
-      throw new MigrationError('MIGRATION_MISSING', `migration ${last} was not applied within ${waitMsMax} ms; start the db room, which applies it, or look why it did not`);
+  let said: { readonly why: string; readonly at: number } | undefined;
+  for (let delayMs = lookMsMin; ; delayMs = Math.min(delayMs * 2, lookMsMax)) {
+    const why = await findLack(options);
+    if (why === undefined) return;
+    if (signal?.aborted === true || clock.now() >= until) throw new MigrationError('MIGRATION_MISSING', `the database was not ready within ${waitMsMax} ms: ${why}`);
+    if (said === undefined || said.why !== why || clock.now() - said.at >= sayMsMin) {
+      log.warn('migrations-awaited', { why });
+      said = { why, at: clock.now() };
     }
-    if (delayMs === lookMsMin) log.info('migrations-awaited', { last });
     await pause(clock, delayMs, signal);
   }
 };

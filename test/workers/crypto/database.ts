@@ -1,15 +1,15 @@
-/** A real PostgreSQL for these tests: one server a file, crypto's migration applied. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+/** A real PostgreSQL for these tests: one server a file, migrations applied. Transactions are those of the crypto room's own login; `sql` looks on. */
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { makeLogins } from '../../../containers/database-logins.ts';
 import { startEmbeddedPostgres } from '../../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import { createPostgresKeys } from '../../../src/workers/crypto/postgres-keys.ts';
 import type { CryptoTx } from '../../../src/workers/crypto/crypto-tx.ts';
-
-const migration = new URL('../../../src/workers/db/migrations/0002-crypto.sql', import.meta.url);
+import { applyMigrations } from '../../../src/workers/db/worker.ts';
 
 export type Sql = postgres.Sql;
 export type TestDatabase = {
@@ -70,10 +70,14 @@ export const startTestServer = async (): Promise<TestServer> => {
     const name = `test_${++count}`;
     await cluster.unsafe(`create database ${name}`);
     const sql = connect(name);
-    await sql.unsafe(await readFile(migration, 'utf8'));
     const url = new URL(server.url);
     url.pathname = name;
-    const database = openDatabase({ url: url.href, log: silentLog });
+    const owner = openDatabase({ url: url.href, connectionsMax: 4, log: silentLog });
+    await applyMigrations(owner, silentLog);
+    const login = { user: `crypto_of_${name}`, password: 'crypto-password', room: 'crypto' } as const;
+    await makeLogins(owner, [login]);
+    await owner.close();
+    const database = openDatabase({ url: Object.assign(url, { username: login.user, password: login.password }).href, log: silentLog });
     opened.push(database);
     return { sql, database, connect: (user, password) => connect(name, { user, password }), transact: (work) => database.transact((tx) => work(createPostgresKeys(tx))) };
   };

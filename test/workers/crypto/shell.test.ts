@@ -17,7 +17,6 @@ import { wires } from '../../../src/messages/messages.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import { createPostgresAnswerStore } from '../../../src/postgres/answer-store.ts';
-import { answerTablesSql } from '../../../src/postgres/tables.ts';
 import { createMemoryAnswerStore, createMemoryParkingLot } from '../../../src/shell/memory-store.ts';
 import { runWorker, type RunningWorker } from '../../../src/shell/run-worker.ts';
 import type { Probe } from '../../../src/shell/operational.ts';
@@ -49,8 +48,7 @@ const memoryAnswers = async (): Promise<AnswerStore<CryptoTx>> => {
 };
 
 const postgresAnswers = async (): Promise<AnswerStore<CryptoTx>> => {
-  const { sql, database } = await server.create();
-  await sql.unsafe(answerTablesSql('crypto'));
+  const { database } = await server.create();
   return createPostgresAnswerStore({ database, schema: 'crypto', makeTx: createPostgresKeys });
 };
 

@@ -17,10 +17,12 @@ let users = 0;
 
 const workerRoleOf = async (sql: Sql): Promise<string> => (await sql<{ role: string }[]>`select crypto.role_of('crypto', 'worker') as role`)[0]!.role;
 
-/** A user who may do nothing but log in, and what is granted here. */
+/** A user who may do nothing but come in, and what is granted here. */
 const addUser = async (sql: Sql, ...grants: string[]): Promise<string> => {
   const name = `user_${++users}_${Date.now()}`;
   await sql.unsafe(`create role ${name} login password 'secret'`);
+  const [row] = await sql<{ database: string }[]>`select current_database() as database`;
+  await sql.unsafe(`grant connect on database ${row!.database} to ${name}`);
   for (const role of grants) await sql.unsafe(`grant "${role}" to ${name}`);
   return name;
 };

@@ -2,14 +2,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeLogins } from '../../../containers/database-logins.ts';
 import { startEmbeddedPostgres } from '../../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { openDatabase, type Database } from '../../../src/postgres/database.ts';
 import { applyMigrations, createPostgresDbTx, type DbTx } from '../../../src/workers/db/worker.ts';
 
 export type TestServer = {
-  /** A database of its own with the cluster's schema; with `plain`, owned by a role that is no superuser but may make roles. */
-  database(owner?: 'superuser' | 'plain'): Promise<Database>;
+  /**
+   * A database of its own with the cluster's schema. Transactions are those of the db room's own login, so that what these tests do, the room
+   * may do; `sql` looks on from outside. Or all is done by its owner, a superuser, or with `plain` a role that is none but may make roles.
+   */
+  database(as?: 'room' | 'superuser' | 'plain'): Promise<Database>;
   stop(): Promise<void>;
 };
 
@@ -22,11 +26,11 @@ export const startTestServer = async (): Promise<TestServer> => {
   await cluster.sql`select pg_reload_conf()`;
   const open: Database[] = [cluster];
   return {
-    database: async (owner = 'superuser') => {
+    database: async (as = 'room') => {
       const name = `test_${open.length}`;
       const url = new URL(server.url);
       url.pathname = `/${name}`;
-      if (owner === 'superuser') await cluster.sql.unsafe(`create database ${name}`);
+      if (as !== 'plain') await cluster.sql.unsafe(`create database ${name}`);
       else {
         await cluster.sql.unsafe(`create role owner_of_${name} login createrole password 'secret'`);
         await cluster.sql.unsafe(`create database ${name} owner owner_of_${name}`);
@@ -35,7 +39,12 @@ export const startTestServer = async (): Promise<TestServer> => {
       const database = openDatabase({ url: url.href, connectionsMax: 8, log: silentLog });
       open.push(database);
       await applyMigrations(database, silentLog);
-      return database;
+      if (as !== 'room') return database;
+      const login = { user: `db_of_${name}`, password: 'db-password', room: 'db' } as const;
+      await makeLogins(database, [login]);
+      const room = openDatabase({ url: Object.assign(url, { username: login.user, password: login.password }).href, connectionsMax: 8, log: silentLog });
+      open.push(room);
+      return { ...database, transact: room.transact, byKey: room.byKey };
     },
     stop: async () => {
       await Promise.all(open.map((database) => database.close()));

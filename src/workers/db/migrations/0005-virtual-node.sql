@@ -1,7 +1,8 @@
 -- Schemas of a virtual node: `vnode_vault_<id>` for its entities, `vnode_uniq_<id>` for a notary's states. Each has a role that
--- owns it (`ddl`) and a role that may only read and write rows (`dml`). Neither can log in: the cluster's role is a member of
+-- owns it (`ddl`) and a role that may only read and write rows (`dml`). Neither can log in: the db room's role is a member of
 -- both and takes one on inside a transaction (SET LOCAL ROLE), so that a statement for one virtual node cannot reach another's
--- rows, nor the cluster's own tables.
+-- rows, nor the cluster's own tables. What makes schemas and roles runs with the rights of whoever applied the migrations
+-- (security definer), so that the db room needs neither right.
 
 -- Roles belong to the whole server, schemas to one database: the digest keeps two clusters on one server apart.
 create function config.role_of(schema_name text, kind text) returns text
@@ -16,6 +17,8 @@ begin
     execute format('create role %I nologin', role_name);
   end if;
   execute format('grant %I to current_user', role_name);
+  -- Of repeatable-roles.sql, which comes after all migrations.
+  execute format('grant %I to %I', role_name, migrations.role_of('db'));
 end
 $$;
 
@@ -42,7 +45,6 @@ declare
   schema_name text := 'vnode_vault_' || lower(short_hash);
 begin
   perform config.create_virtual_node_schema(schema_name);
-  execute format('set local role %I', config.role_of(schema_name, 'ddl'));
   execute format('create table if not exists %I.entity (
     entity text collate "C" not null,
     id text collate "C" not null,
@@ -52,12 +54,14 @@ begin
     primary key (entity, id)
   )', schema_name);
   execute format('create index if not exists entity_fields on %I.entity using gin ((value::jsonb) jsonb_path_ops) with (fastupdate = off)', schema_name);
-  set local role none;
+  -- The defaults above are for what `ddl` makes.
+  execute format('grant select, insert, update, delete on %I.entity to %I', schema_name, config.role_of(schema_name, 'dml'));
+  execute format('alter table %I.entity owner to %I', schema_name, config.role_of(schema_name, 'ddl'));
 end
 $$;
 
 create function config.create_virtual_node_schemas(short_hash text) returns void
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if short_hash !~ '^[0-9A-F]{12}$' then
     raise exception 'a short hash is 12 hex digits, not "%"', short_hash using errcode = 'invalid_parameter_value';

@@ -2,7 +2,7 @@
 -- its `dml` role, under which applications' queries run. Whoever opens it holds the vault's migrations until its transaction ends.
 
 create function config.open_app_migrations(short_hash text) returns void
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   schema_name text := 'vnode_vault_' || lower(short_hash);
   ddl text := config.role_of(schema_name, 'ddl');
@@ -12,8 +12,10 @@ begin
     raise exception 'a short hash is 12 hex digits, not "%"', short_hash using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('config.open_app_migrations/' || short_hash, 0));
-  execute format('set local role %I', ddl);
-  execute format('create table if not exists %I.cordage_migration (
+  if to_regclass(format('%I.cordage_migration', schema_name)) is not null then
+    return;
+  end if;
+  execute format('create table %I.cordage_migration (
     cpk_name text collate "C" not null,
     name text collate "C" not null,
     position integer not null,
@@ -22,6 +24,6 @@ begin
     primary key (cpk_name, name)
   )', schema_name);
   execute format('revoke all on %I.cordage_migration from %I', schema_name, dml);
-  set local role none;
+  execute format('alter table %I.cordage_migration owner to %I', schema_name, ddl);
 end
 $$;
