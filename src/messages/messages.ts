@@ -21,6 +21,7 @@ import { dbToMemberDeparture } from './db-to-member.departure.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
 import { flowToDbQuery } from './flow-to-db.query.ts';
+import { flowToFlowEviction } from './flow-to-flow.eviction.ts';
 import { flowToFlowSession } from './flow-to-flow.session.ts';
 import { flowToFlowWake } from './flow-to-flow.wake.ts';
 import { flowToRestStatus } from './flow-to-rest.status.ts';
@@ -70,6 +71,7 @@ export const wires: readonly Wire<any, any>[] = [
   dbToRestUser,
   flowToDbEntity,
   flowToDbQuery,
+  flowToFlowEviction,
   flowToFlowWake,
   flowToRestStatus,
   gatewayToCryptoTlsKey,

@@ -26,6 +26,7 @@ import type { ViewedFacts } from './facts.ts';
 import { createMemory } from './memory.ts';
 import type { Memory } from './memory.ts';
 import { onAnswer, takeAnswered } from './on-answer.ts';
+import { onFlowEviction } from './on-eviction.ts';
 import { onKill } from './on-kill.ts';
 import { onReceive, takeReceived, takeUndelivered } from './on-receive.ts';
 import { onRedrive } from './on-redrive.ts';
@@ -48,7 +49,7 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
   const memory = createMemory(sandbox, limits.flowsLiveMax);
   const report = createReport(log, metrics);
   return {
-    hearings: [onStart, onReceive, onAnswer, onKill, onRedrive],
+    hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
     wake: onWake,
     prepare: facts.prepare,
     isBirth: ({ type }) => type === 'start',
@@ -120,6 +121,8 @@ const takeEvent = (draft: Draft, event: FlowEvent, facts: Facts): void => {
       return obey(draft, event);
     case 'wake':
       return note(draft, 'debug', 'flow-woken', { flowId: draft.key });
+    case 'eviction':
+      return note(draft, 'debug', 'flow-evicted', { flowId: draft.key });
   }
 };
 

@@ -1,7 +1,7 @@
 /**
  * The flow room: runs flow code and checkpoints it.
  *
- * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake; answers rest-to-flow.query, db-to-flow.eviction;
+ * - **hears** rest-to-flow.start, .kill, .redrive, link-manager-to-flow.receive, all-to-flow.answer, flow-to-flow.wake, .eviction; answers rest-to-flow.query, db-to-flow.eviction;
  *   views of virtual nodes, CPIs, CPK code, members and group parameters
  * - **says** flow-to-rest.status, flow-to-db.entity, flow-to-db.query, all-to-crypto.sign, all-to-crypto.key, all-to-link-manager.send, and answers to rest
  * - **owns** checkpoints: a head and a journal for each flow

@@ -61,15 +61,33 @@ export const textOr = <Value>(fallback: Value, schema: z.ZodType<Value, string>)
   read: (texts) => readOne<Value>(texts, { type: 'value', value: fallback }, (given) => parseWith(schema, given)),
 });
 
+const readInteger = (given: string, { min, max }: { readonly min: number; readonly max: number }): ReadParameter<number> => {
+  const value = /^-?\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
+  return value >= min && value <= max ? { type: 'value', value } : unreadable(`it must be an integer from ${min} to ${max}`);
+};
+
+export const optionalInteger = (bounds: { readonly min: number; readonly max: number }): Parameter<number | undefined, false> => ({
+  required: false,
+  schema: { type: 'integer', format: 'int32', nullable: true },
+  read: (texts) => readOne<number | undefined>(texts, { type: 'value', value: undefined }, (given) => readInteger(given, bounds)),
+});
+
 export const integerOr = (fallback: number, bounds: { readonly min: number; readonly max: number }): Parameter<number, false> => ({
   required: false,
   schema: { type: 'integer', format: 'int32', nullable: false },
-  read: (texts) =>
-    readOne(texts, { type: 'value', value: fallback }, (given) => {
-      const value = /^-?\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
-      return value >= bounds.min && value <= bounds.max ? { type: 'value', value } : unreadable(`it must be an integer from ${bounds.min} to ${bounds.max}`);
-    }),
+  read: (texts) => readOne(texts, { type: 'value', value: fallback }, (given) => readInteger(given, bounds)),
 });
+
+/** `true` or `false` in either case; left out it is false. */
+export const flag: Parameter<boolean, false> = {
+  required: false,
+  schema: { type: 'boolean', nullable: false },
+  read: (texts) =>
+    readOne(texts, { type: 'value', value: false }, (given) => {
+      const word = given.toLowerCase();
+      return word === 'true' || word === 'false' ? { type: 'value', value: word === 'true' } : unreadable('it must be true or false');
+    }),
+};
 
 const readAll = <Value>(given: readonly string[], schema: z.ZodType<Value, string>, countMax: number): ReadParameter<readonly Value[]> => {
   if (given.length > countMax) return unreadable(`it is given more than ${countMax} times`);

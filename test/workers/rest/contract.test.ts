@@ -14,6 +14,7 @@ const ours = createOpenApi(routes) as unknown as { paths: Record<string, Json>; 
 /** Everything in which our document says more than the contract. This list grows only with features Corda lacks. */
 const additions = {
   operations: [
+    'delete /virtualnode/{holdingidentityshorthash}',
     'get /cpk/{cpkhash}/{part}/{index}',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/journal',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/events',
@@ -22,6 +23,8 @@ const additions = {
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
   ],
   parameters: [
+    'get /virtualnode query limit',
+    'get /virtualnode query after',
     'post /flow/{holdingidentityshorthash} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',

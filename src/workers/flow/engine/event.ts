@@ -40,4 +40,6 @@ export type FlowEvent =
   | CommandEvent
   | { readonly type: 'undelivered'; readonly messageId: string; readonly reason: string }
   | { readonly type: 'answer'; readonly requestId: string; readonly outcome: Outcome }
+  /** Its virtual node is being deleted. */
+  | { readonly type: 'eviction' }
   | { readonly type: 'wake'; /** Milliseconds since the epoch: the time that has come. */ readonly dueAt: number };

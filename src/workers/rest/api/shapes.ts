@@ -14,6 +14,15 @@ export const holdingIdentity = z
   .object({ fullHash: z.string(), groupId: z.string(), shortHash: z.string(), x500Name: z.string() })
   .meta({ id: 'HoldingIdentity' });
 
+/** What begins an operation answers; how it fares is asked for by this id. */
+export const asyncResponse = z.object({ requestId: z.string() }).meta({ id: 'AsyncResponse' });
+
+/** 12 hex digits or more in either case; the value is upper-case, as everywhere inside. */
+export const cpiChecksum: z.ZodType<string, string> = z
+  .string()
+  .regex(/^[0-9a-fA-F]{12,64}$/, 'a CPI checksum has 12 hex digits')
+  .transform((given) => given.toUpperCase());
+
 /** A CPI is shown and named by the first digits of its file's checksum. */
 export const cpiChecksumDigits = 12;
 export const shortChecksum = (fullChecksum: string): string => fullChecksum.slice(0, cpiChecksumDigits);

@@ -1,16 +1,18 @@
-/** Virtual nodes: creation, its status, and what there is. */
+/** Virtual nodes: creation, how operations fare, and what there is. */
 import * as z from 'zod';
 import { parseX500 } from '../../../identity/x500.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
-import { restToDbVirtualNode } from '../../../messages/rest-to-db.virtual-node.ts';
+import { restToDbVirtualNode, virtualNodesPageMax } from '../../../messages/rest-to-db.virtual-node.ts';
 import { isoTime } from '../flow-body.ts';
-import { shortHash, text } from '../parameter.ts';
+import { optionalInteger, optionalText, shortHash, shortHashText, text } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, type RestRoom } from '../room.ts';
 import { done, jsonBody, route } from '../routing/routing.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
-import { cpiIdentifier, cpiIdentifierBody, dateTime, holdingIdentity } from './shapes.ts';
+import { asyncResponse, cpiIdentifier, cpiIdentifierBody, dateTime, holdingIdentity } from './shapes.ts';
+import { askDb, virtualNodeOperationRoutes } from './virtual-node-operation.ts';
+import { virtualNodeSqlRoutes } from './virtual-node-sql.ts';
 
 const tag = 'Virtual Node';
 
@@ -43,7 +45,6 @@ const virtualNodeInfo = z
   .meta({ id: 'VirtualNodeInfo' });
 
 const virtualNodeList = z.object({ virtualNodes: z.array(virtualNodeInfo) }).meta({ id: 'VirtualNodes' });
-const asyncResponse = z.object({ requestId: z.string() }).meta({ id: 'AsyncResponse' });
 
 const asyncStatus = z
   .object({
@@ -82,7 +83,7 @@ const virtualNodeBody = (node: VirtualNode): z.infer<typeof virtualNodeInfo> => 
   flowStartOperationalStatus: node.flowStartOperationalStatus,
   holdingIdentity: node.holdingIdentity,
   hsmConnectionId: null,
-  operationInProgress: null,
+  operationInProgress: node.operationInProgress ?? null,
   uniquenessDdlConnectionId: node.uniquenessDdlConnectionId,
   uniquenessDmlConnectionId: node.uniquenessDmlConnectionId,
   vaultDbOperationalStatus: node.vaultDbOperationalStatus,
@@ -107,7 +108,20 @@ const create = async ({ requests, limits }: RestRoom, body: z.infer<typeof creat
   return outcome.type === 'refused' ? outcome : { requestId: outcome.value.requestId ?? '' };
 };
 
+const readAll = async ({ views: { virtualNodes } }: RestRoom): Promise<VirtualNode[]> => {
+  await virtualNodes.refresh();
+  return [...virtualNodes.entries()].map(([, node]) => node);
+};
+
+/** In order of short hash: the last of a page is the `after` of the next. */
+const readPage = async (room: RestRoom, { limit, after }: { readonly limit: number | undefined; readonly after: string | undefined }): Promise<readonly VirtualNode[] | Refusal> => {
+  const page = await askDb(room, after ?? 'first', { type: 'page', countMax: limit ?? virtualNodesPageMax, ...(after === undefined ? {} : { after }) });
+  return isRefusal(page) ? page : (page.virtualNodes ?? []);
+};
+
 export const virtualNodeRoutes = [
+  ...virtualNodeOperationRoutes,
+  ...virtualNodeSqlRoutes,
   route({
     method: 'POST',
     path: '/virtualnode',
@@ -126,11 +140,11 @@ export const virtualNodeRoutes = [
     path: '/virtualnode',
     tag,
     summary: 'Lists the virtual nodes of the cluster',
+    queryParameters: { limit: optionalInteger({ min: 1, max: virtualNodesPageMax }), after: optionalText(shortHashText) },
     reply: virtualNodeList,
-    handle: async ({ room }) => {
-      const { virtualNodes } = room.views;
-      await virtualNodes.refresh();
-      return done({ virtualNodes: [...virtualNodes.entries()].map(([, node]) => virtualNodeBody(node)) });
+    handle: async ({ room, query }) => {
+      const nodes = query.limit === undefined && query.after === undefined ? await readAll(room) : await readPage(room, query);
+      return isRefusal(nodes) ? nodes : done({ virtualNodes: nodes.map(virtualNodeBody) });
     },
   }),
   route({
