@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../src/host/embedded-postgres.ts';
 import { writeDurably } from '../src/host/files.ts';
-import type { Room } from '../src/messages/grammar/wire.ts';
-import { openDatabase } from '../src/postgres/database.ts';
+import { rooms as roomNames, type Room } from '../src/messages/grammar/wire.ts';
 import { applyMigrations } from '../src/workers/db/worker.ts';
 import { openBroker, pushToEdge, serveBroker, type BrokerPowers } from './broker.ts';
-import { serveHealth } from './health.ts';
+import { openSettledDatabase } from './database.ts';
+import { createStage, serveHealth } from './health.ts';
 import { createViews, type Closing, type Platform } from './platform.ts';
 import { startRoom, type RunningRoom } from './running-room.ts';
 import type { Settings } from './settings.ts';
@@ -48,7 +48,8 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   const [postgres, broker] = await Promise.all([startEmbeddedPostgres({ directory: join(directory, 'postgres'), log }), openBroker(join(directory, 'broker'), powers)]);
   closing.add(() => postgres.stop());
   closing.add(() => broker.close());
-  const database = openDatabase({ url: postgres.url, socketDirectory: postgres.socketDirectory, connectionsMax, log });
+  const own = { url: postgres.url, socketDirectory: postgres.socketDirectory, pooler: 'none', tls: {}, connectionsMax } as const;
+  const database = openSettledDatabase(settings, log, own);
   closing.add(() => database.close());
   await applyMigrations(database, log);
   const bus = broker.connect();
@@ -68,12 +69,15 @@ const order: readonly (readonly Room[])[] = [['db', 'crypto'], ['flow', 'member'
 export const startCombined = async (settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
   const directory = settings.CORDAGE_STATE_DIR!;
   mkdirSync(directory, { recursive: true });
+  const stages = roomNames.map(createStage);
+  const health = await serveHealth(stages, powers.metrics, settings);
+  closing.add(() => health.close());
   const { busUrl, ...platform } = await openPlatform(settings, directory, powers, closing);
   const rooms: RunningRoom[] = [];
   closing.add(() => Promise.all(rooms.map((room) => room.stop())));
   for (const together of order) rooms.push(...(await Promise.all(together.map((room) => startRoom(room, platform)))));
-  const health = await serveHealth(rooms, powers.metrics, settings);
-  closing.add(() => health.close());
+  closing.add(async () => stages.forEach((stage) => stage.leaves()));
+  for (const stage of stages) stage.runs(rooms.find(({ room }) => room === stage.room)!.running);
   const urlOf = (room: Room): string | undefined => rooms.find((one) => one.room === room)?.url;
   const gatewayPort = new URL(urlOf('gateway')!).port;
   powers.log.info('combined.ready', {

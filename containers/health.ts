@@ -1,13 +1,48 @@
-/** `/status`, `/isHealthy`, `/metrics` (Corda's words and port) and the parked records of every room of this process. */
+/**
+ * `/status`, `/isHealthy`, `/metrics` (Corda's words and port) and the parked records of every room of this process.
+ *
+ * `/status` is readiness: 200 once the room's views are open and its loops run, and 503 while the bus or the database is away, while it starts
+ * and from the moment it is told to end. `/isHealthy` is liveness: 503 only where nothing gets better by itself.
+ */
 import { Hono } from 'hono';
 import { listen, type Listener } from '../src/host/http-server.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
 import { createWorkerServer } from '../src/shell/worker-server.ts';
-import type { RunningRoom } from './running-room.ts';
+import type { Room } from '../src/messages/grammar/wire.ts';
+import type { Health, RunningWorker } from '../src/shell/run-worker.ts';
 import type { Settings } from './settings.ts';
 
+export type RoomHealth = { readonly room: Room; readonly running: Pick<RunningWorker, 'health' | 'parked' | 'redrive'> };
+
+export type Stage = RoomHealth & {
+  /** The room runs: from now on its own health is told. */
+  runs(running: RunningWorker): void;
+  /** The room is about to end, and takes nothing new. */
+  leaves(): void;
+};
+
+/** A room before it runs, while it runs, and while it leaves. */
+export const createStage = (room: Room): Stage => {
+  let current: RunningWorker | undefined;
+  let detail = `${room} starts`;
+  let ready = false;
+  const health = (): Health => (ready && current !== undefined ? current.health() : { status: 'DOWN', detail });
+  return {
+    room,
+    running: { health, parked: async () => (await current?.parked()) ?? [], redrive: async (ids) => (await current?.redrive(ids)) ?? 0 },
+    runs: (running) => {
+      current = running;
+      ready = true;
+    },
+    leaves: () => {
+      ready = false;
+      detail = `${room} leaves`;
+    },
+  };
+};
+
 /** One room answers at the root, as a worker does; several answer together there and each under its name. */
-const healthApp = (rooms: readonly RunningRoom[], metrics: Metrics): Hono => {
+const healthApp = (rooms: readonly RoomHealth[], metrics: Metrics): Hono => {
   const [only] = rooms;
   if (only !== undefined && rooms.length === 1) return createWorkerServer({ running: only.running, worker: only, metrics });
   const app = new Hono();
@@ -15,7 +50,7 @@ const healthApp = (rooms: readonly RunningRoom[], metrics: Metrics): Hono => {
     await next();
     context.header('Cache-Control', 'no-cache');
   });
-  const healths = (): Record<string, ReturnType<RunningRoom['running']['health']>> => Object.fromEntries(rooms.map(({ room, running }) => [room, running.health()]));
+  const healths = (): Record<string, Health> => Object.fromEntries(rooms.map(({ room, running }) => [room, running.health()]));
   app.get('/status', (context) => {
     const all = healths();
     return context.json(all, Object.values(all).every(({ status }) => status === 'UP') ? 200 : 503);
@@ -29,7 +64,7 @@ const healthApp = (rooms: readonly RunningRoom[], metrics: Metrics): Hono => {
   return app;
 };
 
-export const serveHealth = (rooms: readonly RunningRoom[], metrics: Metrics, settings: Settings): Promise<Listener> => {
+export const serveHealth = (rooms: readonly RoomHealth[], metrics: Metrics, settings: Settings): Promise<Listener> => {
   const app = healthApp(rooms, metrics);
   return listen({ fetch: (request) => app.fetch(request), hostname: settings.CORDAGE_HEALTH_HOST, port: settings.CORDAGE_HEALTH_PORT });
 };

@@ -1,16 +1,19 @@
 /**
- * The entry of every process: `node containers/main.ts <rest|flow|db|crypto|member|link-manager|gateway|broker|combined>`.
- * It reads the environment (settings.ts), starts, and on SIGTERM or SIGINT finishes what is in work before it leaves.
+ * The entry of every process: `node containers/main.ts <rest|flow|db|crypto|member|link-manager|gateway|broker|combined|migrate>`.
+ * It reads the environment (settings.ts), starts, and on SIGTERM or SIGINT finishes what is in work before it leaves; a second signal ends it
+ * at once. `migrate` leaves by itself when it is done.
  */
 import { join } from 'node:path';
 import { systemClock } from '../src/host/clock.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
-import { createLog } from '../src/observability/log.ts';
+import { createLog, type Log } from '../src/observability/log.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
 import type { BrokerPowers } from './broker.ts';
 import { createClosing, type Closing } from './platform.ts';
 import { processKinds, readSettings, type ProcessKind, type Settings } from './settings.ts';
 
+/** A terminal and a parent may both tell the same: what comes so soon after the first signal is no second one. Milliseconds. */
+const echoMs = 1_000;
 /** How often a process looks whether its parent is still there. */
 const parentWatchMs = 1_000;
 
@@ -27,10 +30,37 @@ const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Cl
 
 /** Loads no more than the kind needs: a gateway does not read the code of the db room. */
 const startKind = async (kind: ProcessKind, settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
+  if (kind === 'migrate') return (await import('./migrate.ts')).startMigrate(settings, powers, closing);
   if (kind === 'broker') return startBroker(settings, powers, closing);
   if (kind === 'combined') return (await import('./combined.ts')).startCombined(settings, powers, closing);
   const room = rooms.find((one) => one === kind)!;
   return (await import('./separate.ts')).startSeparate(room, settings, powers, closing);
+};
+
+/** Ends the process in order, once, and in time. */
+const createLeaving = (kind: ProcessKind, settings: Settings, log: Log, closing: Closing) => {
+  const { CORDAGE_STOP_TIMEOUT_MS: timeoutMs } = settings;
+  let leavingSince: number | undefined;
+  const leave = async (why: string, code: number): Promise<void> => {
+    if (leavingSince !== undefined) return;
+    leavingSince = systemClock.now();
+    log.info(`${kind}.stopping`, { why });
+    systemClock.after(timeoutMs, () => {
+      log.error(`${kind}.stop-late`, { timeoutMs, next: 'what is not done yet is done by another replica, or at the next start' });
+      process.exit(1);
+    });
+    await closing.run().catch((error: unknown) => log.error(`${kind}.stop-failed`, { error }));
+    log.info(`${kind}.stopped`, { tookMs: systemClock.now() - leavingSince });
+    process.exit(code);
+  };
+  const hear = (signal: NodeJS.Signals): void => {
+    if (leavingSince !== undefined && systemClock.now() - leavingSince >= echoMs) {
+      log.warn(`${kind}.stopped-at-once`, { why: `a second signal, ${signal}` });
+      process.exit(1);
+    }
+    void leave(signal, 0);
+  };
+  return { leave, hear };
 };
 
 const isAlive = (pid: number): boolean => {
@@ -56,15 +86,8 @@ const main = async (): Promise<void> => {
   const { settings } = read;
   const log = createLog({ level: settings.CORDAGE_LOG_LEVEL, fields: { cluster: settings.CORDAGE_CLUSTER } });
   const closing = createClosing();
-  let leaving = false;
-  const leave = async (why: string, code: number): Promise<void> => {
-    if (leaving) return;
-    leaving = true;
-    log.info(`${kind}.stopping`, { why });
-    await closing.run().catch((error: unknown) => log.error(`${kind}.stop-failed`, { error }));
-    process.exit(code);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void leave(signal, 0));
+  const { leave, hear } = createLeaving(kind, settings, log, closing);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, hear);
   const parent = settings.CORDAGE_PARENT_PID;
   if (parent !== undefined) setInterval(() => isAlive(parent) || void leave('the process that started this one is gone', 0), parentWatchMs).unref();
   try {
@@ -73,6 +96,7 @@ const main = async (): Promise<void> => {
     log.error(`${kind}.start-failed`, { error, stack: error instanceof Error ? error.stack : undefined });
     await leave('it could not start', 1);
   }
+  if (kind === 'migrate') await leave('it is done', 0);
 };
 
 await main();

@@ -9,4 +9,6 @@ export type OpenRoom = {
   readonly answers?: AnswerStore<any>;
   /** Serves the room's own HTTP once its loops run; gives its URL and how to end it. */
   readonly serve?: () => Promise<{ readonly url: string; close(): Promise<void> }>;
+  /** Called first when the process is to end: whoever waits here is let go. */
+  readonly leave?: () => void;
 };

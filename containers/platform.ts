@@ -1,11 +1,12 @@
 /** What a room stands on: its bus, its database, time, log and metrics, and views shared by the rooms of one process. */
 import type { Bus } from '../src/bus/bus.ts';
-import type { Clock } from '../src/host/clock.ts';
+import { systemClock, type Clock } from '../src/host/clock.ts';
 import type { Wire } from '../src/messages/grammar/wire.ts';
 import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
 import type { Database } from '../src/postgres/database.ts';
 import { openView, type OpenView } from '../src/shell/open-view.ts';
+import { patiently } from './patience.ts';
 import type { Settings } from './settings.ts';
 
 export type Views = {
@@ -19,7 +20,7 @@ export const createViews = (bus: Bus, log: Log): Views => {
   return {
     open: (wire) => {
       let view = opened.get(wire.topic);
-      if (view === undefined) opened.set(wire.topic, (view = openView({ bus, wire, log })));
+      if (view === undefined) opened.set(wire.topic, (view = patiently(`the bus, for ${wire.topic}`, { clock: systemClock, log }, () => openView({ bus, wire, log }))));
       return view;
     },
     close: async () => {

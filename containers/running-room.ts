@@ -16,7 +16,7 @@ export type RunningRoom = {
 export const startRoom = async (room: Room, platform: Platform): Promise<RunningRoom> => {
   const { bus, instance, clock, metrics } = platform;
   const log = platform.log.with({ room });
-  const { serve, ...opened } = await openRoom(room, { ...platform, log });
+  const { serve, leave, ...opened } = await openRoom(room, { ...platform, log });
   const running = runWorker({ ...opened, bus, instance, clock, log, metrics });
   const server = await serve?.();
   return {
@@ -24,6 +24,7 @@ export const startRoom = async (room: Room, platform: Platform): Promise<Running
     running,
     url: server?.url,
     stop: async () => {
+      leave?.();
       await server?.close();
       await running.stop();
     },

@@ -3,7 +3,7 @@ import { createHttpBus } from '../src/bus/http-bus.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import type { Database } from '../src/postgres/database.ts';
 import type { BrokerPowers } from './broker.ts';
-import { serveHealth } from './health.ts';
+import { createStage, serveHealth } from './health.ts';
 import { createViews, type Closing } from './platform.ts';
 import { startRoom } from './running-room.ts';
 import type { Settings } from './settings.ts';
@@ -14,14 +14,19 @@ const databaseFor = async (room: Room, settings: Settings, powers: BrokerPowers,
 
 export const startSeparate = async (room: Room, settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
   const { log, metrics } = powers;
-  const bus = createHttpBus({ url: settings.CORDAGE_BUS_URL!, username: settings.CORDAGE_BUS_USERNAME!, password: settings.CORDAGE_BUS_PASSWORD!, log });
+  const stage = createStage(room);
+  // First, so that probes are answered from the beginning to the end.
+  const health = await serveHealth([stage], metrics, settings);
+  closing.add(() => health.close());
+  const { CORDAGE_BUS_URL: url, CORDAGE_BUS_USERNAME: username, CORDAGE_BUS_PASSWORD: password, CORDAGE_BUS_SESSION_TIMEOUT_MS: sessionTimeoutMs } = settings;
+  const bus = createHttpBus({ url: url!, username: username!, password: password!, sessionTimeoutMs, log });
   closing.add(() => bus.close());
   const views = createViews(bus, log);
   closing.add(() => views.close());
   const database = await databaseFor(room, settings, powers, closing);
   const running = await startRoom(room, { ...powers, settings, instance: settings.CORDAGE_INSTANCE, bus, views, database });
   closing.add(() => running.stop());
-  const health = await serveHealth([running], metrics, settings);
-  closing.add(() => health.close());
+  closing.add(async () => stage.leaves());
+  stage.runs(running.running);
   log.info(`${room}.ready`, { url: running.url, healthUrl: health.url });
 };

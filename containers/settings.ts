@@ -44,8 +44,11 @@ export const settingsShape = z.object({
   CORDAGE_BUS_URL: z.url().optional(),
   CORDAGE_BUS_USERNAME: z.string().min(1).optional(),
   CORDAGE_BUS_PASSWORD: secret.optional(),
-  /** Milliseconds after which the keys of a replica that was killed are served by another. A live one says so several times within them. */
-  CORDAGE_BUS_SESSION_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(300_000).default(3_000),
+  /**
+   * Milliseconds after which the keys of a replica that was killed are served by another; a live one says several times within them that it
+   * lives. A real Kafka takes no less than its `group.min.session.timeout.ms`, 6 s by default.
+   */
+  CORDAGE_BUS_SESSION_TIMEOUT_MS: z.coerce.number().int().min(500).max(300_000).default(2_500),
   /** Broker: where it listens, and `user:password:room` separated by commas (`admin` as a room may do everything). */
   CORDAGE_BUS_HOST: z.string().default('127.0.0.1'),
   CORDAGE_BUS_PORT: port.default(7070),

@@ -3,14 +3,17 @@ import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createDbWorker, createPostgresDbTx, ensureBootstrapAdmin, publishSnapshot } from '../../src/workers/db/worker.ts';
 import type { OpenRoom } from '../open-room.ts';
+import { patiently } from '../patience.ts';
 import { databaseOf, settingOf, type Platform } from '../platform.ts';
 
 export const openDb = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, clock, log } = platform;
   const database = databaseOf(platform);
   await Promise.all([
-    publishSnapshot({ database, bus, log }),
-    ensureBootstrapAdmin({ database, bus, clock, log, login: 'admin', password: settingOf(platform, 'CORDAGE_ADMIN_PASSWORD') }),
+    patiently('the database and the bus', platform, () => publishSnapshot({ database, bus, log })),
+    patiently('the database and the bus', platform, () =>
+      ensureBootstrapAdmin({ database, bus, clock, log, login: 'admin', password: settingOf(platform, 'CORDAGE_ADMIN_PASSWORD') }),
+    ),
   ]);
   return {
     worker: createDbWorker({ configPassphrase: platform.settings.CORDAGE_CONFIG_PASSPHRASE, log }),

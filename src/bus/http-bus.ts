@@ -7,6 +7,7 @@ import type { Bus } from './bus.ts';
 import { systemClock } from '../host/clock.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Log } from '../observability/log.ts';
+import { httpBusLimits } from './http-bus/config.ts';
 import { createHttpConsumer } from './http-bus/consumer.ts';
 import { createHttpFollower } from './http-bus/follower.ts';
 import { Publisher } from './http-bus/publisher.ts';
@@ -18,6 +19,8 @@ export type HttpBusOptions = {
   readonly password: string;
   readonly clock?: Clock;
   readonly log: Log;
+  /** How soon the partitions of a process that was killed go to another; 10 s by default. */
+  readonly sessionTimeoutMs?: number;
   /**
    * Whether publishes of several callers share requests. Default `true`; `false` on runtimes where one request's work ends
    * with it (Cloudflare Workers), as another's records may then not be sent.
@@ -26,7 +29,7 @@ export type HttpBusOptions = {
 };
 
 export const createHttpBus = (options: HttpBusOptions): Bus => {
-  const powers = { clock: systemClock, ...options };
+  const powers = { clock: systemClock, sessionTimeoutMs: httpBusLimits.sessionTimeoutMs, ...options };
   const publisher = new Publisher(powers, options.gathersPublishes ?? true);
   const open = new Set<{ close(): Promise<void> }>();
   let closed = false;

@@ -9,7 +9,7 @@ import type { RunningWorker } from './run-worker.ts';
 import type { Worker } from './worker.ts';
 
 export type WorkerServerOptions = {
-  readonly running: RunningWorker;
+  readonly running: Pick<RunningWorker, 'health' | 'parked' | 'redrive'>;
   readonly worker: Pick<Worker, 'room'>;
   readonly metrics: Metrics;
 };

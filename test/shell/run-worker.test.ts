@@ -179,7 +179,7 @@ describe('a running worker', () => {
 describe('the worker’s server', () => {
   const serve = (health: { status: 'UP' | 'DOWN' | 'ERROR'; detail: string }) =>
     createWorkerServer({
-      running: { health: () => health, stop: async () => {}, parked: async () => [], redrive: async (ids) => ids.length },
+      running: { health: () => health, parked: async () => [], redrive: async (ids) => ids.length },
       worker: { room: 'flow' },
       metrics,
     });

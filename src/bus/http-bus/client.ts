@@ -17,6 +17,8 @@ export type HttpBusPowers = {
   readonly password: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** A consumer silent for this long loses its partitions. */
+  readonly sessionTimeoutMs: number;
 };
 
 type InnerRequest = { readonly path: string[]; readonly body?: unknown; readonly headers?: Record<string, string>; readonly retries?: number };

@@ -16,8 +16,12 @@ export const httpBusLimits = {
   pollGraceMs: 10_000,
   /** The server's own bound on one poll. */
   pollTimeoutMsMax: 60_000,
-  /** A consumer silent for this long loses its partitions. */
+  /** A consumer silent for this long loses its partitions, unless its owner says otherwise. */
   sessionTimeoutMs: 10_000,
+  /** Between two polls a consumer says that it lives, this many times within a session: one that is lost does no harm. */
+  beatsPerSession: 3,
+  /** A batch that takes longer than this is stuck: then another may have the partitions. */
+  batchMsMax: 60_000,
   /** Leaving a group is a courtesy: the session time-out does it, too. */
   leaveTimeoutMs: 2_000,
 } as const;

@@ -7,6 +7,35 @@ import type { HttpBusPowers } from './client.ts';
 import { httpBusLimits as limits } from './config.ts';
 import { createPoll } from './poll.ts';
 
+/** Says now and then that we live, while a batch takes longer than a session; a poll says so by itself. */
+const startBeats = ({ clock, sessionTimeoutMs }: HttpBusPowers, beat: () => Promise<void>) => {
+  let polling = false;
+  let polledAt = 0;
+  let cancel: (() => void) | undefined;
+  const next = (): void => {
+    cancel = clock.after(sessionTimeoutMs / limits.beatsPerSession, () => {
+      const isDue = !polling && clock.now() - polledAt < limits.batchMsMax;
+      void (isDue ? beat() : Promise.resolve()).then(() => cancel !== undefined && next());
+    });
+  };
+  return {
+    during: async <Result>(poll: Promise<Result>): Promise<Result> => {
+      polling = true;
+      if (cancel === undefined) next();
+      try {
+        return await poll;
+      } finally {
+        polling = false;
+        polledAt = clock.now();
+      }
+    },
+    stop: (): void => {
+      cancel?.();
+      cancel = undefined;
+    },
+  };
+};
+
 type ConsumerPoll = PollOptions & { readonly recordsMax: number };
 
 export const createHttpConsumer = (powers: HttpBusPowers, options: ConsumeOptions, forget: (consumer: Consumer) => void): Consumer => {
@@ -16,7 +45,7 @@ export const createHttpConsumer = (powers: HttpBusPowers, options: ConsumeOption
   let member: string = crypto.randomUUID();
   /** The life that the server knows: commits count under it. */
   let joined = member;
-  const membership = () => ({ 'cordage-member': joined, 'kafka-session-timeout-ms': String(limits.sessionTimeoutMs) });
+  const membership = () => ({ 'cordage-member': joined, 'kafka-session-timeout-ms': String(powers.sessionTimeoutMs) });
 
   const request = async (name: string, { recordsMax, timeoutMs }: ConsumerPoll): Promise<readonly InRecord[]> => {
     const timeout = Math.min(timeoutMs, limits.pollTimeoutMsMax);
@@ -33,6 +62,14 @@ export const createHttpConsumer = (powers: HttpBusPowers, options: ConsumeOption
     }
   };
   const poll = createPoll<ConsumerPoll>(powers, request);
+  const beats = startBeats(powers, async () => {
+    try {
+      // A commit of nothing counts as a sign of life.
+      await attempt(powers, powers.sessionTimeoutMs, () => openClient(powers, membership()).consumer().commit({ ...named, offset: [] }));
+    } catch (error) {
+      powers.log.debug('bus.beat_failed', { group: options.group, instance: options.instance, error });
+    }
+  });
 
   const leave = async (): Promise<void> => {
     const admin = openClient(powers, membership()).admin();
@@ -45,7 +82,7 @@ export const createHttpConsumer = (powers: HttpBusPowers, options: ConsumeOption
 
   let closed: Promise<void> | undefined;
   const consumer: Consumer = {
-    poll: (pollOptions) => poll.next(pollOptions),
+    poll: (pollOptions) => beats.during(poll.next(pollOptions)),
     commit: async (positions) => {
       if (closed !== undefined) throw new BusError('BUS_CLOSED', 'this consumer is closed');
       if (positions.length === 0) return;
@@ -54,6 +91,7 @@ export const createHttpConsumer = (powers: HttpBusPowers, options: ConsumeOption
     },
     close: () => {
       closing.abort();
+      beats.stop();
       forget(consumer);
       closed ??= Promise.all([poll.close('consumer'), leave()]).then(() => {});
       return closed;

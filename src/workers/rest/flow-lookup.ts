@@ -49,7 +49,7 @@ const hearEnd = ({ statuses, clock }: RestRoom, key: FlowKey, delayMs: number): 
  */
 export const hearEndIfFollowed = async (room: RestRoom, key: FlowKey, waitMs: number): Promise<FlowStatus | undefined> => {
   const { statuses, limits } = room;
-  if (waitMs <= 0 || !statuses.isTracking || statuses.listenerCount >= limits.listenersMax) return undefined;
+  if (waitMs <= 0 || statuses.isLeaving || !statuses.isTracking || statuses.listenerCount >= limits.listenersMax) return undefined;
   const known = statuses.known(key);
   return known !== undefined && hasEnded(known) ? known : hearEnd(room, key, waitMs).heard;
 };
@@ -87,7 +87,7 @@ export const findFlow = async (room: RestRoom, key: FlowKey, waitMs: number): Pr
     const known = statuses.known(key);
     if (known !== undefined && hasEnded(known)) return found(known);
     const leftMs = until - clock.now();
-    if (leftMs <= 0 || statuses.listenerCount >= limits.listenersMax) return queryFlow(room, key);
+    if (leftMs <= 0 || statuses.isLeaving || statuses.listenerCount >= limits.listenersMax) return queryFlow(room, key);
     if (statuses.isTracking) {
       const ended = await awaitEnd(room, key, leftMs);
       if (ended !== undefined) return ended;

@@ -29,6 +29,9 @@ export type FlowStatuses = {
   /** The follower stands: from here on nothing is missed. */
   followed(): void;
   lost(): void;
+  /** From now on nobody is to wait: this room is about to end. */
+  leave(): void;
+  readonly isLeaving: boolean;
 };
 
 const ranks: Record<FlowStatusName, number> = { START_REQUESTED: 0, RUNNING: 1, COMPLETED: 2, FAILED: 2, KILLED: 2 };
@@ -86,8 +89,9 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
   let epoch = 0;
   let isTracking = false;
   let tracking = Promise.withResolvers<void>();
+  let isLeaving = false;
 
-  return {
+  const statuses: FlowStatuses = {
     tracking: () => tracking.promise,
     get isTracking() {
       return isTracking;
@@ -131,5 +135,13 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       kept.dropUnsettled();
       for (const hearing of listeners.values()) for (const listener of hearing) listener(undefined);
     },
+    leave: () => {
+      isLeaving = true;
+      statuses.lost();
+    },
+    get isLeaving() {
+      return isLeaving;
+    },
   };
+  return statuses;
 };
