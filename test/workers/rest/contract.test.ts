@@ -23,6 +23,8 @@ const additions = {
     'post /flow/{holdingidentityshorthash}/{clientrequestid}/redrive',
   ],
   parameters: [
+    'get /cpi query limit',
+    'get /cpi query after',
     'get /virtualnode query limit',
     'get /virtualnode query after',
     'post /flow/{holdingidentityshorthash} query wait',

@@ -5,12 +5,12 @@ import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { restToDbCpi } from '../../../messages/rest-to-db.cpi.ts';
 import { isoTime } from '../flow-body.ts';
-import { text } from '../parameter.ts';
+import { optionalInteger, optionalText, text } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
 import type { RestRoom } from '../room.ts';
 import { done, formBody, route, type FormFile } from '../routing/routing.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
-import { cpiIdentifier, cpiIdentifierBody, dateTime, shortChecksum } from './shapes.ts';
+import { cpiChecksum, cpiIdentifier, cpiIdentifierBody, dateTime, shortChecksum } from './shapes.ts';
 
 const tag = 'CPI';
 const maintenanceTag = 'Virtual Node Maintenance';
@@ -105,6 +105,16 @@ const uploadRoute = <const Path extends '/cpi' | '/maintenance/virtualnode/force
     },
   });
 
+/** CPIs of one page. */
+const cpisPageMax = 500;
+
+/** In order of checksum: the last of a page is the `after` of the next. A cluster has few, so they are sorted as they are asked for. */
+const pageOf = (cpis: readonly CpiMetadata[], { limit = cpisPageMax, after = '' }: { readonly limit?: number | undefined; readonly after?: string | undefined }): CpiMetadata[] =>
+  cpis
+    .filter(({ fullChecksum }) => fullChecksum > after)
+    .sort((one, other) => (one.fullChecksum < other.fullChecksum ? -1 : 1))
+    .slice(0, limit);
+
 /** The request id that an upload was given. Any other text names no upload. */
 const uploadIdText = z.string().max(100);
 
@@ -116,11 +126,13 @@ export const cpiRoutes = [
     path: '/cpi',
     tag,
     summary: 'Lists the CPIs of the cluster',
+    queryParameters: { limit: optionalInteger({ min: 1, max: cpisPageMax }), after: optionalText(cpiChecksum) },
     reply: cpiList,
-    handle: async ({ room }) => {
+    handle: async ({ room, query }) => {
       const { cpis } = room.views;
       await cpis.refresh();
-      return done({ cpis: [...cpis.entries()].map(([, cpi]) => cpiBody(cpi)) });
+      const all = [...cpis.entries()].map(([, cpi]) => cpi);
+      return done({ cpis: (query.limit === undefined && query.after === undefined ? all : pageOf(all, query)).map(cpiBody) });
     },
   }),
   route({
