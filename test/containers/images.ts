@@ -15,11 +15,25 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
 const outputBytesMax = 64 * 1024 * 1024;
 
+/** Builds at a time: they wait for the disk more than for the processor. */
+const buildersMax = 3;
+
 export const imageOf = (target: string): string => `localhost/cordage/${target}`;
 
+const dockerfile = (): string => readFileSync(join(root, 'containers/Dockerfile'), 'utf8');
+
 /** The targets that the Dockerfile gives an image to, in its order. */
-export const imageTargets = (): string[] =>
-  [...readFileSync(join(root, 'containers/Dockerfile'), 'utf8').matchAll(/^FROM (?:process|room) AS (\S+)$/gm)].map(([, target]) => target!).filter((target) => target !== 'room');
+export const imageTargets = (): string[] => [...dockerfile().matchAll(/^FROM (?:process|room) AS (\S+)$/gm)].map(([, target]) => target!).filter((target) => target !== 'room');
+
+/** The stages that an image stands on, and its own: buildah of Debian 12 would build all that come before. */
+const stagesOf = (target: string): string =>
+  dockerfile()
+    .split(/^(?=FROM )/m)
+    .filter((stage) => {
+      const name = /^FROM \S+ AS (\S+)/.exec(stage)?.[1];
+      return name === undefined || name === target || !imageTargets().includes(name);
+    })
+    .join('');
 
 const succeeds = (command: string, ...args: readonly string[]): boolean => {
   try {
@@ -81,34 +95,43 @@ const buildScratch = async (name: string, folder: string, environment: Readonly<
   await buildah('bud', '--layers', '--timestamp', '0', '-t', name, folder);
 };
 
-const buildBases = async (): Promise<void> => {
-  const folder = mkdtempSync(join(tmpdir(), 'cordage-base-'));
-  try {
-    layBase(join(folder, 'root'));
-    await buildScratch(imageOf('scratch-base'), folder);
-    const npm = join(execFileSync('npm', ['root', '-g'], { encoding: 'utf8' }).trim(), 'npm');
-    cpSync(npm, join(folder, 'root/usr/local/lib/node_modules/npm'), { recursive: true, dereference: true });
-    await buildScratch(imageOf('scratch-build'), folder, { npm_config_cafile: authorities, npm_config_cache: '/npm-cache', npm_config_prefer_offline: 'true' });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+const buildBases = async (folder: string): Promise<void> => {
+  layBase(join(folder, 'root'));
+  await buildScratch(imageOf('scratch-base'), folder);
+  const npm = join(execFileSync('npm', ['root', '-g'], { encoding: 'utf8' }).trim(), 'npm');
+  cpSync(npm, join(folder, 'root/usr/local/lib/node_modules/npm'), { recursive: true, dereference: true });
+  await buildScratch(imageOf('scratch-build'), folder, { npm_config_cafile: authorities, npm_config_cache: '/npm-cache', npm_config_prefer_offline: 'true' });
 };
 
 const npmCache = (): string => execFileSync('npm', ['config', 'get', 'cache'], { encoding: 'utf8' }).trim();
 
 /** Docker's image format, since OCI's knows no health check. */
-const buildTarget = (target: string): Promise<unknown> =>
-  buildah(
+const buildTarget = async (target: string, folder: string): Promise<void> => {
+  const file = join(folder, `Dockerfile.${target}`);
+  writeFileSync(file, stagesOf(target));
+  await buildah(
     'bud', '--layers', '--format', 'docker', '--isolation', 'chroot', '--network', 'host', '--timestamp', '0',
     '--volume', `${npmCache()}:/npm-cache:rw`,
     '--build-arg', `BASE=${imageOf('scratch-base')}`, '--build-arg', `BUILD=${imageOf('scratch-build')}`,
-    '--ignorefile', 'containers/Dockerfile.dockerignore', '-f', 'containers/Dockerfile', '--target', target, '-t', imageOf(target), '.',
+    '--ignorefile', 'containers/Dockerfile.dockerignore', '-f', file, '-t', imageOf(target), '.',
   );
+};
 
 export const buildImages = async (targets: readonly string[] = imageTargets()): Promise<void> => {
-  await buildBases();
-  // One after the other: the layers of the first serve the rest.
-  for (const target of targets) await buildTarget(target);
+  const folder = mkdtempSync(join(tmpdir(), 'cordage-images-'));
+  try {
+    await buildBases(folder);
+    // The first makes the layers that serve the rest.
+    const [first, ...rest] = targets;
+    if (first !== undefined) await buildTarget(first, folder);
+    const next = rest.values();
+    const builder = async (): Promise<void> => {
+      for (const target of next) await buildTarget(target, folder);
+    };
+    await Promise.all(Array.from({ length: buildersMax }, builder));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 };
 
 /** In bytes, everything unpacked. */
