@@ -9,7 +9,8 @@ begin
   execute format('drop schema if exists %I cascade', schema_name);
   foreach role_name in array array[config.role_of(schema_name, 'dml'), config.role_of(schema_name, 'ddl')] loop
     if exists (select from pg_catalog.pg_roles where rolname = role_name) then
-      -- What is left of it are privileges by default and memberships.
+      -- What is left of it are privileges by default and memberships; to take them away one must be it.
+      execute format('grant %I to current_user with inherit true', role_name);
       execute format('drop owned by %I', role_name);
       execute format('drop role %I', role_name);
     end if;
