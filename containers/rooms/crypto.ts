@@ -1,4 +1,5 @@
 /** crypto: its root key, its answers. */
+import { dbToAllCertificate } from '../../src/messages/db-to-all.certificate.ts';
 import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createPostgresKeys } from '../../src/workers/crypto/postgres-keys.ts';
@@ -8,11 +9,12 @@ import type { OpenRoom } from '../open-room.ts';
 import { databaseOf, settingOf, type Platform } from '../platform.ts';
 
 export const openCrypto = async (platform: Platform): Promise<OpenRoom> => {
-  const { clock, log, metrics } = platform;
+  const { views, clock, log, metrics } = platform;
   const database = databaseOf(platform);
+  const certificates = await views.open(dbToAllCertificate);
   const rootKey = await deriveRootKey({ passphrase: settingOf(platform, 'CORDAGE_CRYPTO_PASSPHRASE'), salt: settingOf(platform, 'CORDAGE_CRYPTO_SALT') });
   return {
-    worker: createCryptoWorker({ rootKey, clock, log, metrics }),
+    worker: createCryptoWorker({ rootKey, certificates, clock, log, metrics }),
     parking: createPostgresParkingLot({ database, schema: 'crypto' }),
     answers: createPostgresAnswerStore({ database, schema: 'crypto', makeTx: createPostgresKeys }),
   };

@@ -1,22 +1,22 @@
 /** gateway: its requests, its views, TLS, its door. */
 import { listen, type Listener } from '../../src/host/http-server.ts';
 import { allToGatewayAnswer } from '../../src/messages/all-to-gateway.answer.ts';
-import { dbToGatewayCertificate } from '../../src/messages/db-to-gateway.certificate.ts';
+import { dbToAllCertificate } from '../../src/messages/db-to-all.certificate.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
-import { createGatewayWorker, openTlsKeys, type GatewayWorker, type TlsKeysOptions } from '../../src/workers/gateway/worker.ts';
+import { createGatewayWorker, openGatewayTlsKeys, type GatewayWorker, type GatewayTlsKeysOptions } from '../../src/workers/gateway/worker.ts';
 import { createGatewayTls, type GatewayTls } from '../gateway-tls.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
 
-type GatewayDoor = Pick<TlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use'> & { worker: GatewayWorker; settings: Settings };
+type GatewayDoor = Pick<GatewayTlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use'> & { worker: GatewayWorker; settings: Settings };
 
 /** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
 const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
-  const keys = await openTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
+  const keys = await openGatewayTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
   use(keys.current());
   const listener = await listen({
     fetch: worker.fetch,
@@ -45,7 +45,7 @@ export const openGateway = async (platform: Platform): Promise<OpenRoom> => {
   const [requests, groupParameters, certificates] = await Promise.all([
     patiently('the bus', platform, () => createRequests({ bus, room: 'gateway', answerWire: allToGatewayAnswer, instance, log })),
     views.open(memberToAllGroupParameters),
-    views.open(dbToGatewayCertificate),
+    views.open(dbToAllCertificate),
   ]);
   const { httpClient, admit, use } = createGatewayTls({ settings, groupParameters, clock });
   const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });

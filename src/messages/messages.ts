@@ -11,12 +11,12 @@ import { allToMemberAnswer } from './all-to-member.answer.ts';
 import { allToRestAnswer } from './all-to-rest.answer.ts';
 import { clientToRestApi } from './client-to-rest.api.ts';
 import { cryptoToDbCertificate } from './crypto-to-db.certificate.ts';
+import { dbToAllCertificate } from './db-to-all.certificate.ts';
 import { dbToAllConfig } from './db-to-all.config.ts';
 import { dbToAllCpi } from './db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from './db-to-flow.cpk.ts';
 import { dbToFlowEviction } from './db-to-flow.eviction.ts';
-import { dbToGatewayCertificate } from './db-to-gateway.certificate.ts';
 import { dbToMemberDeparture } from './db-to-member.departure.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
@@ -38,6 +38,7 @@ import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
 import { restToCryptoCsr } from './rest-to-crypto.csr.ts';
+import { restToCryptoTlsKey } from './rest-to-crypto.tls-key.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbConfig } from './rest-to-db.config.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
@@ -61,12 +62,12 @@ export const wires: readonly Wire<any, any>[] = [
   allToMemberAnswer,
   allToRestAnswer,
   cryptoToDbCertificate,
+  dbToAllCertificate,
   dbToAllConfig,
   dbToAllCpi,
   dbToAllVirtualNode,
   dbToFlowCpk,
   dbToFlowEviction,
-  dbToGatewayCertificate,
   dbToMemberDeparture,
   dbToRestUser,
   flowToDbEntity,
@@ -85,6 +86,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToLinkManagerHostedIdentity,
   memberToMemberGroup,
   restToCryptoCsr,
+  restToCryptoTlsKey,
   restToDbCertificate,
   restToDbConfig,
   restToDbCpi,

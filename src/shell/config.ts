@@ -64,6 +64,21 @@ export type ShellLimits = { readonly [Name in keyof ShellConfig]: number };
 
 export const shellLimits = (changes: Partial<ShellLimits> = {}): ShellLimits => ({ ...shellConfigDefault, ...changes });
 
+/** Of the TLS keys that a process is given by crypto. */
+const tlsKeyLimitsDefault = {
+  /** Wait for crypto to answer with a TLS key, each time, and in all. */
+  tlsKeyAskMs: 5 * second,
+  tlsKeyMsMax: 2 * minute,
+  tlsKeyPauseMs: 250,
+  /** Between two looks at whether the cluster's own certificate has to be renewed; an import is noticed at once. */
+  tlsKeyLookMs: 6 * hour,
+  /** Imported certificates that are served with. */
+  tlsCertificatesMax: 100,
+} as const satisfies Record<string, number>;
+
+export type TlsKeyLimits = { readonly [Name in keyof typeof tlsKeyLimitsDefault]: number };
+export const tlsKeyLimits: TlsKeyLimits = tlsKeyLimitsDefault;
+
 /** Doubles from the least to the most, less up to half of it by chance, so that replicas do not come back in step. */
 export const backOffMs = (tries: number, least: number, most: number, random: () => number): number =>
   Math.min(most, least * 2 ** Math.min(tries, 30)) * (1 - random() / 2);

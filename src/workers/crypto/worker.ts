@@ -2,17 +2,19 @@
  * crypto: keys and signatures.
  *
  * - **hears** all-to-crypto.key (HSMs, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
- *   member-to-crypto.seal, rest-to-crypto.csr
+ *   rest-to-crypto.tls-key, rest-to-crypto.csr, member-to-crypto.seal; the view db-to-all.certificate
  * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
- * - **never** lets an identity's private key out of its process: no answer, record or log line holds one. The TLS key leaves,
- *   sealed to the gateway that asks
+ * - **never** lets an identity's private key out of its process: no answer, record or log line holds one. TLS keys leave,
+ *   sealed to the gateway or REST server that asks
  */
 import { randomBytes, type Chance } from '../../cipher/bytes.ts';
 import { systemClock, type Clock } from '../../host/clock.ts';
+import type { TlsCertificate } from '../../messages/db-to-all.certificate.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
+import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyMaking } from './obtain-keys.ts';
@@ -26,6 +28,8 @@ import type { RootKey } from './root-key.ts';
 export type CryptoDeps = {
   /** Of `deriveRootKey`. */
   readonly rootKey: RootKey;
+  /** TLS certificates that were imported: their keys may leave. Without it, none of those does. */
+  readonly certificates?: View<TlsCertificate>;
   readonly log: Log;
   readonly metrics?: Metrics;
   /** Decides when unwrapped keys are wiped. Default: the system's. */
@@ -34,14 +38,14 @@ export type CryptoDeps = {
   readonly chance?: Chance;
 };
 
-export const createCryptoWorker = ({ rootKey, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
+export const createCryptoWorker = ({ rootKey, certificates, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
   const ring = createKeyRing({ root: rootKey, clock });
   const making: KeyMaking = { root: rootKey, ring, chance };
   const signatures = metrics?.counter('cordage_crypto_signatures_total', 'Signatures made, by key scheme.');
   log.info('crypto.ready', { rootKey: rootKey.alias });
   return {
     room: 'crypto',
-    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTlsKey(making)],
+    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), ...createOnTlsKey(making, certificates)],
     close: async () => ring.close(),
   };
 };

@@ -4,6 +4,8 @@ import * as x509 from '@peculiar/x509';
 import { toBase64url } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
 import { decodePem, type PemBlock } from '../../cipher/pem.ts';
+import { extendedKeyUsages, keyUsageNames, nameOf } from '../../cipher/certificates.ts';
+import type { CertificateUsage } from '../../messages/rest-to-db.certificate.ts';
 import { certificateChainMax } from './config.ts';
 
 export type CertificateChain = { readonly type: 'chain'; readonly certificates: readonly x509.X509Certificate[]; /** SubjectPublicKeyInfo of the leaf, base64url. */ readonly publicKey: string } | { readonly type: 'invalid'; readonly reason: string };
@@ -58,4 +60,32 @@ export const readCertificateChain = async (pem: string): Promise<CertificateChai
   }
   // There is a block, and so a certificate.
   return { type: 'chain', certificates, publicKey: toBase64url(new Uint8Array(certificates[0]!.publicKey.rawData)) };
+};
+
+// ── Fitness ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const serverAuth = '1.3.6.1.5.5.7.3.1';
+
+/** Why the leaf may not be used so (RFC 5280, 4.2.1.3 and 4.2.1.12: what a certificate does not restrict is allowed). */
+const checkLeaf = (leaf: x509.X509Certificate, usage: CertificateUsage): string | undefined => {
+  switch (usage) {
+    case 'code-signer':
+      // Imported is whom packages' signers must chain to: an authority, or a signer itself.
+      return undefined;
+    case 'p2p-session':
+      // Counterparties demand that it be said.
+      return keyUsageNames(leaf, 'digitalSignature') === true ? undefined : `${nameOf(leaf)} is not for digital signatures (key usage)`;
+    case 'p2p-tls':
+    case 'rest-tls':
+      if (keyUsageNames(leaf, 'digitalSignature') === false) return `${nameOf(leaf)} is not for digital signatures (key usage)`;
+      return extendedKeyUsages(leaf)?.includes(serverAuth) === false ? `${nameOf(leaf)} is not for TLS servers (extended key usage)` : undefined;
+  }
+};
+
+/** Why a chain that could be read is not good for this usage now. One that begins later may be imported ahead. */
+export const checkFitness = (certificates: readonly x509.X509Certificate[], usage: CertificateUsage, now: number): string | undefined => {
+  const expired = certificates.find(({ notAfter }) => now > notAfter.getTime());
+  if (expired !== undefined) return `${nameOf(expired)} expired on ${expired.notAfter.toISOString()}`;
+  const [leaf] = certificates;
+  return leaf === undefined ? 'it is empty' : checkLeaf(leaf, usage);
 };

@@ -8,7 +8,7 @@ import type { User } from '../../messages/db-to-rest.user.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
 import type { flowToDbQuery } from '../../messages/flow-to-db.query.ts';
-import type { CertificateUsage } from '../../messages/rest-to-db.certificate.ts';
+import type { CertificateHolder, CertificateUsage } from '../../messages/rest-to-db.certificate.ts';
 import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { PackageSchema, QueryStatement } from '../../packaging/schema.ts';
@@ -28,12 +28,18 @@ export type DbTx = {
 
 // ── Certificates ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+export type CertificatePlace = { readonly usage: CertificateUsage; /** Default: the cluster. */ readonly holder?: CertificateHolder | undefined };
+
 export type CertificateRepository = {
-  /** Replaces the chain of the same usage and alias. */
-  put(certificate: { readonly usage: CertificateUsage; readonly alias: string; readonly pem: string }, now: number): Promise<void>;
-  find(usage: CertificateUsage, alias: string): Promise<string | undefined>;
+  /** Replaces the chain of the same usage, holder and alias. */
+  put(certificate: CertificatePlace & { readonly alias: string; readonly pem: string }, now: number): Promise<void>;
+  find(place: CertificatePlace & { readonly alias: string }): Promise<string | undefined>;
   /** In order of alias. */
-  list(usage: CertificateUsage): Promise<readonly { readonly alias: string; readonly pem: string }[]>;
+  list(place: CertificatePlace): Promise<readonly { readonly alias: string; readonly pem: string }[]>;
+  /** Of every holder. */
+  listOfAll(usage: CertificateUsage): Promise<readonly { readonly holder: CertificateHolder; readonly alias: string; readonly pem: string }[]>;
+  /** All chains of a virtual node; gives what they were. */
+  removeOf(shortHash: string): Promise<readonly { readonly usage: CertificateUsage; readonly alias: string }[]>;
 };
 
 // ── Uploads and CPIs ─────────────────────────────────────────────────────────────────────────────────────────────────

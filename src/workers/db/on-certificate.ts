@@ -1,10 +1,11 @@
-/** rest-to-db.certificate and crypto-to-db.certificate: the cluster's certificate chains, by usage and alias. */
+/** rest-to-db.certificate and crypto-to-db.certificate: certificate chains of the cluster and of virtual nodes, by usage and alias. */
 import { cryptoToDbCertificate } from '../../messages/crypto-to-db.certificate.ts';
+import { tlsUsage } from '../../messages/db-to-all.certificate.ts';
 import type { Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import { restToDbCertificate } from '../../messages/rest-to-db.certificate.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
-import { readCertificateChain } from './certificate-chain.ts';
+import { checkFitness, readCertificateChain } from './certificate-chain.ts';
 import type { DbTx } from './db-tx.ts';
 import { certificateRecord } from './publication.ts';
 import { boundedReply } from './reply.ts';
@@ -17,19 +18,22 @@ const invalid = (message: string): Refusal => ({ type: 'refused', code: 'DB_CERT
 /** What PostgreSQL can keep as text and a path of REST can carry. */
 const isAlias = (alias: string): boolean => /^[^\p{Cc}\p{Cs}/\\]{1,255}$/u.test(alias);
 
-const importChain = async (tx: DbTx, { usage, alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Answered<Reply>> => {
+const importChain = async (tx: DbTx, { usage, holder = 'cluster', alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Answered<Reply>> => {
   if (!isAlias(alias)) return { outcome: invalid('the alias holds a control character or a slash') };
   const chain = await readCertificateChain(pem);
   if (chain.type === 'invalid') return { outcome: invalid(`the certificate chain "${alias}" cannot be read: ${chain.reason}`) };
-  await tx.certificates.put({ usage, alias, pem }, now);
-  const effects = usage === 'p2p-tls' ? [certificateRecord({ alias, pem, publicKey: chain.publicKey })] : [];
+  const unfit = checkFitness(chain.certificates, usage, now);
+  if (unfit !== undefined) return { outcome: invalid(`the certificate chain "${alias}" is not one for ${usage}: ${unfit}`) };
+  await tx.certificates.put({ usage, holder, alias, pem }, now);
+  const tls = tlsUsage.safeParse(usage);
+  const effects = tls.success ? [certificateRecord({ usage: tls.data, holder, alias, pem, publicKey: chain.publicKey })] : [];
   return { outcome: { type: 'done', value: {} }, effects };
 };
 
-const get = async (tx: DbTx, { usage, alias }: Extract<Body, { type: 'get' }>): Promise<Outcome<Reply>> => {
-  const pem = isAlias(alias) ? await tx.certificates.find(usage, alias) : undefined;
+const get = async (tx: DbTx, { usage, holder = 'cluster', alias }: Extract<Body, { type: 'get' }>): Promise<Outcome<Reply>> => {
+  const pem = isAlias(alias) ? await tx.certificates.find({ usage, holder, alias }) : undefined;
   if (pem !== undefined) return { type: 'done', value: { pem } };
-  return { type: 'refused', code: 'DB_CERTIFICATE_NOT_FOUND', message: `there is no certificate "${alias}" for ${usage}` };
+  return { type: 'refused', code: 'DB_CERTIFICATE_NOT_FOUND', message: `there is no certificate "${alias}" for ${usage} of ${holder === 'cluster' ? 'the cluster' : `virtual node ${holder}`}` };
 };
 
 const answerOne = async (tx: DbTx, body: Body, now: number): Promise<Answered<Reply>> => {
@@ -37,7 +41,7 @@ const answerOne = async (tx: DbTx, body: Body, now: number): Promise<Answered<Re
     case 'import':
       return importChain(tx, body, now);
     case 'list': {
-      const certificates = await tx.certificates.list(body.usage);
+      const certificates = await tx.certificates.list(body);
       return { outcome: boundedReply({ aliases: certificates.map(({ alias }) => alias) }) };
     }
     case 'get':

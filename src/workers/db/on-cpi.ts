@@ -60,7 +60,7 @@ const uploadOf = async (tx: DbTx, { uploadId, index, count, force }: Chunk, now:
 
 /** Verifies and stores the whole file; the outcome is kept either way. */
 const complete = async (tx: DbTx, { id, force }: Upload, log: Log, now: number): Promise<{ end: UploadEnd; stored: StoredCpi | undefined }> => {
-  const trusted = await tx.certificates.list('code-signer');
+  const trusted = await tx.certificates.list({ usage: 'code-signer' });
   const opened = await openUpload(await tx.uploads.assemble(id), { trustedSigners: trusted.map(({ pem }) => pem), now });
   const result = opened.type === 'opened' ? await storeCpi(tx, { ...opened, force, now }) : opened;
   if (result.type === 'refused') {

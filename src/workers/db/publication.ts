@@ -5,7 +5,7 @@ import { dbToAllConfig, type StoredSection } from '../../messages/db-to-all.conf
 import { dbToAllCpi, type CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { cpkChunkBytesMax, dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
-import { dbToGatewayCertificate, type TlsCertificate } from '../../messages/db-to-gateway.certificate.ts';
+import { dbToAllCertificate, type TlsCertificate } from '../../messages/db-to-all.certificate.ts';
 import { dbToRestUser, type User } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -49,8 +49,10 @@ export const cpkRecords = ({ hash, code, sourceMap }: CpkCode): OutRecord[] => {
 };
 
 /** A certificate is drawn anew with each issue, so its text names the version. */
-export const certificateRecord = (certificate: TlsCertificate): OutRecord =>
-  say(dbToGatewayCertificate, certificate.alias, `certificate/${certificate.alias}/${toHex(sha256(utf8(certificate.pem)))}`, certificate);
+export const certificateRecord = (certificate: TlsCertificate): OutRecord => {
+  const key = `${certificate.usage}/${certificate.holder}/${certificate.alias}`;
+  return say(dbToAllCertificate, key, `certificate/${key}/${toHex(sha256(utf8(certificate.pem)))}`, certificate);
+};
 
 /** The salt is drawn anew with each password, so it names the version of the user. */
 export const userRecord = (user: User): OutRecord => say(dbToRestUser, user.login, `user/${user.login}/${user.password.salt}`, user);

@@ -7,7 +7,7 @@ import { dbToAllConfig } from '../../messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
-import { dbToGatewayCertificate, type TlsCertificate } from '../../messages/db-to-gateway.certificate.ts';
+import { dbToAllCertificate, tlsUsage, type TlsCertificate } from '../../messages/db-to-all.certificate.ts';
 import { dbToRestUser } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -22,7 +22,7 @@ import { certificateRecord, configRecord, cpiRecord, cpkRecords, userRecord, vir
 export type SnapshotOptions = { readonly database: Database; readonly bus: Bus; readonly log: Log };
 
 /** Each with a body of its own, of which only the key matters here. */
-const wires: readonly Wire<any, any>[] = [dbToAllConfig, dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToGatewayCertificate];
+const wires: readonly Wire<any, any>[] = [dbToAllConfig, dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToAllCertificate];
 
 type Place = Pick<OutRecord, 'topic' | 'key'>;
 const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
@@ -56,10 +56,12 @@ const isComplete = (hash: string, latest: ReadonlyMap<string, string>): boolean 
 
 const readTlsCertificates = async (tx: DbTx): Promise<TlsCertificate[]> => {
   const certificates: TlsCertificate[] = [];
-  for (const { alias, pem } of await tx.certificates.list('p2p-tls')) {
-    const chain = await readCertificateChain(pem);
-    // It could be read when it was imported.
-    if (chain.type === 'chain') certificates.push({ alias, pem, publicKey: chain.publicKey });
+  for (const usage of tlsUsage.options) {
+    for (const { holder, alias, pem } of await tx.certificates.listOfAll(usage)) {
+      const chain = await readCertificateChain(pem);
+      // It could be read when it was imported.
+      if (chain.type === 'chain') certificates.push({ usage, holder, alias, pem, publicKey: chain.publicKey });
+    }
   }
   return certificates;
 };

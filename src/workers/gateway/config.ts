@@ -29,13 +29,4 @@ export const gatewayLimits = {
   retryAfterMsMax: 10_000,
   /** What waits when the worker ends may take so long to leave. */
   closeMsMax: 2_000,
-
-  /** Wait for crypto to answer with the TLS key, each time, and in all. */
-  tlsKeyAskMs: 5_000,
-  tlsKeyMsMax: 120_000,
-  tlsKeyPauseMs: 250,
-  /** Between two looks at whether the cluster's own certificate has to be renewed; an import is noticed at once. */
-  tlsKeyLookMs: 6 * 60 * 60 * 1_000,
-  /** Imported certificates that a gateway serves with, in order of alias. */
-  tlsCertificatesMax: 100,
 } as const satisfies Record<string, number>;

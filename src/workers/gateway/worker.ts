@@ -3,7 +3,7 @@
  *
  * - **hears** link-manager-to-gateway.link-out (packets to send), gateway-to-gateway.packet over HTTPS (packets that come),
  *   all-to-gateway.answer through its requests; the views member-to-all.group-parameters for what each group trusts and
- *   db-to-gateway.certificate for what it serves with
+ *   db-to-all.certificate for what it serves with
  * - **says** gateway-to-link-manager.link-in, gateway-to-crypto.tls-key, gateway-to-gateway.packet over HTTPS
  * - **owns** nothing: what waits in memory is repeated by the link manager
  * - **never** reads what a session has sealed; waits for a destination that does not answer; runs only on Node: `fetch` is the same
@@ -22,8 +22,7 @@ import { createInbound, type Admit } from './inbound.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
 import { createTakePush, pushPath } from './push.ts';
 
-export { openTlsKeys, type TlsKeys, type TlsKeysOptions } from './tls-keys.ts';
-export { GatewayError } from './gateway-error.ts';
+export { openGatewayTlsKeys, type GatewayTlsKeysOptions } from './tls-keys.ts';
 
 /** The way out; left away where another gateway of the cluster sends. */
 export type GatewayOutboundDeps = {

@@ -6,16 +6,19 @@ import 'reflect-metadata';
 import { BasicConstraintsExtension, X509Certificate as ParsedCertificate } from '@peculiar/x509';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { generateX25519 } from '../../../src/cipher/agreement.ts';
-import { toBase64url } from '../../../src/cipher/bytes.ts';
+import { generateX25519, type X25519KeyPair } from '../../../src/cipher/agreement.ts';
+import { toBase64url, toHex } from '../../../src/cipher/bytes.ts';
 import { encodePem } from '../../../src/cipher/pem.ts';
 import { openSealed } from '../../../src/cipher/sealed.ts';
 import { generateKeyPair, keyIdOf } from '../../../src/cipher/signature.ts';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { cryptoToDbCertificate } from '../../../src/messages/crypto-to-db.certificate.ts';
+import type { TlsCertificate } from '../../../src/messages/db-to-all.certificate.ts';
 import { gatewayToCryptoTlsKey } from '../../../src/messages/gateway-to-crypto.tls-key.ts';
 import { decode } from '../../../src/messages/grammar/envelope.ts';
+import { restToCryptoTlsKey } from '../../../src/messages/rest-to-crypto.tls-key.ts';
 import { createMemoryAnswerStore } from '../../../src/shell/memory-store.ts';
+import type { View } from '../../../src/shell/view.ts';
 import { certificateAgeMs, certificateRenewalMs } from '../../../src/workers/crypto/config.ts';
 import { createMemoryKeys } from '../../../src/workers/crypto/memory-keys.ts';
 import { normalHost } from '../../../src/workers/crypto/tls-certificate.ts';
@@ -106,24 +109,84 @@ describe.each([
   });
 });
 
-test('the key of an imported certificate is given by its public key, and only keys made for TLS leave', async () => {
-  const room = await openRoom({ keys: await memoryKeys() });
-  const tenants = [['p2p', 'TLS'], ['p2p', 'SESSION_INIT'], ['A11CE0000001', 'TLS']] as const;
-  const made: string[] = [];
-  for (const [tenant, category] of tenants) {
-    await room.ask(allToCryptoKey, [{ type: 'assign-hsm', tenant, category }]);
-    const { keys } = await room.value(allToCryptoKey, { type: 'generate', tenant, alias: `${category}-imported`, category, scheme: 'CORDA.ECDSA.SECP256R1' });
-    made.push(keys[0]!.publicKey);
-  }
-  const asker = await generateX25519();
+/** The view of TLS certificates; only whose they are, for what and of which key matters here. */
+const certificatesView = (...imported: Pick<TlsCertificate, 'usage' | 'holder' | 'publicKey'>[]) => {
+  const bodies = new Map<string, TlsCertificate>();
+  const later = imported.map((one, i): [string, TlsCertificate] => [String(i), { alias: String(i), pem: '', ...one }]);
+  const view: View<TlsCertificate> = {
+    get: (key) => bodies.get(key),
+    entries: () => bodies.entries(),
+    // What was published is seen once it is looked for.
+    refresh: async () => later.forEach(([key, body]) => bodies.set(key, body)),
+  };
+  return view;
+};
+
+describe('the key of an imported certificate', () => {
+  const alice = 'A11CE0000001';
+  const makeKeys = async (keys: Keys) => {
+    const room = await openRoom({ keys });
+    const make = async (tenant: string, category: 'TLS' | 'SESSION_INIT'): Promise<string> => {
+      await room.ask(allToCryptoKey, [{ type: 'assign-hsm', tenant, category }]);
+      return (await room.value(allToCryptoKey, { type: 'generate', tenant, alias: `${category}-imported`, category, scheme: 'CORDA.ECDSA.SECP256R1' })).keys[0]!.publicKey;
+    };
+    const made = { p2p: await make('p2p', 'TLS'), session: await make('p2p', 'SESSION_INIT'), alice: await make(alice, 'TLS') };
+    await room.close();
+    return made;
+  };
+  let asker: X25519KeyPair;
+  beforeAll(async () => {
+    asker = await generateX25519();
+  });
   const ask = (publicKey: string) => ({ ephemeralPublicKey: toBase64url(asker.publicKey), wanted: { type: 'of-certificate' as const, publicKey } });
-  const reply = await room.value(gatewayToCryptoTlsKey, ask(made[0]!));
-  expect(reply.certificateChainPem).toBeUndefined();
-  const pkcs8 = await openSealed(asker.privateKey, reply.sealed, gatewayToCryptoTlsKey.topic);
-  const publicKey = createPublicKey(createPrivateKey(encodePem('PRIVATE KEY', pkcs8))).export({ format: 'der', type: 'spki' });
-  expect(publicKey.toString('base64url')).toBe(made[0]);
-  const unknown = toBase64url((await generateKeyPair('CORDA.ECDSA.SECP256R1')).publicKey);
-  for (const other of [made[1]!, made[2]!, unknown, 'AAAA']) expect(await room.refusal(gatewayToCryptoTlsKey, ask(other)), other).toBe('CRYPTO_KEY_NOT_FOUND');
+
+  test('is given by its public key, of the cluster and of virtual nodes, once the certificate is imported', async () => {
+    const keys = await memoryKeys();
+    const made = await makeKeys(keys);
+    const certificates = certificatesView({ usage: 'p2p-tls', holder: 'cluster', publicKey: made.p2p }, { usage: 'p2p-tls', holder: alice, publicKey: made.alice });
+    const room = await openRoom({ keys, certificates });
+    for (const wanted of [made.p2p, made.alice]) {
+      const reply = await room.value(gatewayToCryptoTlsKey, ask(wanted));
+      expect(reply.certificateChainPem).toBeUndefined();
+      const pkcs8 = await openSealed(asker.privateKey, reply.sealed, gatewayToCryptoTlsKey.topic);
+      const publicKey = createPublicKey(createPrivateKey(encodePem('PRIVATE KEY', pkcs8))).export({ format: 'der', type: 'spki' });
+      expect(publicKey.toString('base64url')).toBe(wanted);
+    }
+    await room.close();
+  });
+
+  test('stays where the certificate is another room’s, names another holder, or is of a key that was not made for TLS', async () => {
+    const keys = await memoryKeys();
+    const made = await makeKeys(keys);
+    const unknown = toBase64url((await generateKeyPair('CORDA.ECDSA.SECP256R1')).publicKey);
+    const certificates = certificatesView(
+      { usage: 'rest-tls', holder: 'cluster', publicKey: made.p2p },
+      { usage: 'p2p-tls', holder: 'cluster', publicKey: made.session },
+      { usage: 'p2p-tls', holder: 'cluster', publicKey: made.alice },
+      { usage: 'p2p-tls', holder: 'cluster', publicKey: unknown },
+    );
+    const room = await openRoom({ keys, certificates });
+    for (const other of [made.p2p, made.session, made.alice, unknown, 'AAAA']) expect(await room.refusal(gatewayToCryptoTlsKey, ask(other)), other).toBe('CRYPTO_KEY_NOT_FOUND');
+    expect(await room.refusal(restToCryptoTlsKey, ask(made.p2p))).toBe('done');
+    await room.close();
+    // Without the view nothing was imported.
+    const blind = await openRoom({ keys });
+    expect(await blind.refusal(restToCryptoTlsKey, ask(made.p2p))).toBe('CRYPTO_KEY_NOT_FOUND');
+    await blind.close();
+  });
+});
+
+test('gateway and REST have keys and certificates of their own, and neither opens what was sealed for the other', async () => {
+  const room = await openRoom({ keys: await memoryKeys() });
+  const own = await generateX25519();
+  const body = { ephemeralPublicKey: toBase64url(own.publicKey), wanted: { type: 'own' as const, hostNames: ['localhost'] } };
+  const [p2p, rest] = [await room.value(gatewayToCryptoTlsKey, body), await room.value(restToCryptoTlsKey, body)];
+  const keyOf = async (sealed: typeof p2p.sealed, topic: string) => toHex(await openSealed(own.privateKey, sealed, topic));
+  expect(await keyOf(rest.sealed, restToCryptoTlsKey.topic)).not.toBe(await keyOf(p2p.sealed, gatewayToCryptoTlsKey.topic));
+  await expect(keyOf(rest.sealed, gatewayToCryptoTlsKey.topic)).rejects.toMatchObject({ code: 'CIPHER_OPEN_FAILED' });
+  expect(rest.certificateChainPem).not.toBe(p2p.certificateChainPem);
+  const told = room.effects.map((record) => (JSON.parse(record.value) as { body: { usage: string; alias: string } }).body);
+  expect(told).toMatchObject([{ usage: 'p2p-tls', alias: 'p2p-tls-cert' }, { usage: 'rest-tls', alias: 'rest-tls-cert' }]);
   await room.close();
 });
 

@@ -91,7 +91,7 @@ describe.each([
     expect(await transact((tx) => tx.users.list())).toEqual([{ ...user, enabled: false }]);
     expect(await transact((tx) => tx.users.find('nobody'))).toBeUndefined();
     for (const [alias, pem] of [['b', '1'], ['a', '2'], ['b', '3']] as const) await transact((tx) => tx.certificates.put({ usage: 'code-signer', alias, pem }, 1));
-    expect(await transact((tx) => tx.certificates.list('code-signer'))).toEqual([{ alias: 'a', pem: '2' }, { alias: 'b', pem: '3' }]);
+    expect(await transact((tx) => tx.certificates.list({ usage: 'code-signer' }))).toEqual([{ alias: 'a', pem: '2' }, { alias: 'b', pem: '3' }]);
     const operation = { requestId: 'r', operation: 'CREATE', status: 'FAILED' as const, lastUpdatedTimestamp: 5, resourceId: null, errorReason: 'x' };
     await transact((tx) => tx.virtualNodes.putOperation({ operation, messageId: 'm' }));
     expect(await transact((tx) => tx.virtualNodes.findOperation('r'))).toEqual({ operation, messageId: 'm', stage: undefined, awaited: undefined });
@@ -106,6 +106,6 @@ describe.each([
     });
     await expect(failing).rejects.toThrow('no');
     expect(await transact((tx) => tx.cpis.findById(cpi.id))).toBeUndefined();
-    expect(await transact((tx) => tx.certificates.find('rest-tls', 'a'))).toBeUndefined();
+    expect(await transact((tx) => tx.certificates.find({ usage: 'rest-tls', alias: 'a' }))).toBeUndefined();
   });
 });

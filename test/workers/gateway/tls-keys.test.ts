@@ -4,13 +4,14 @@ import { decodePem } from '../../../src/cipher/pem.ts';
 import { sealTo } from '../../../src/cipher/sealed.ts';
 import { systemClock } from '../../../src/host/clock.ts';
 import type { TlsKey } from '../../../src/host/http-server.ts';
-import type { TlsCertificate } from '../../../src/messages/db-to-gateway.certificate.ts';
+import type { TlsCertificate } from '../../../src/messages/db-to-all.certificate.ts';
 import { gatewayToCryptoTlsKey } from '../../../src/messages/gateway-to-crypto.tls-key.ts';
 import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { RequestTimeout, type Requests } from '../../../src/shell/requests.ts';
 import type { ChangingView } from '../../../src/shell/view.ts';
-import { openTlsKeys, type TlsKeys, type TlsKeysOptions } from '../../../src/workers/gateway/worker.ts';
+import type { TlsKeys } from '../../../src/shell/tls-keys.ts';
+import { openGatewayTlsKeys, type GatewayTlsKeysOptions } from '../../../src/workers/gateway/worker.ts';
 import { makeTlsKey } from './gateway-fixture.ts';
 
 type Body = BodyOf<typeof gatewayToCryptoTlsKey>;
@@ -31,7 +32,7 @@ const requestsBy = (answer: (body: Body) => Promise<unknown>): Requests => ({ as
 const sealed = async (key: TlsKey, ephemeralPublicKey: string) => await sealTo(fromBase64url(ephemeralPublicKey), decodePem(key.privateKeyPem)[0]!.der, gatewayToCryptoTlsKey.topic);
 
 /** The public key stands for the certificate here: the gateway takes it from db's record and reads no certificate itself. */
-const certificateOf = (alias: string, key: TlsKey, publicKey = toBase64url(new TextEncoder().encode(alias))): TlsCertificate => ({ alias, pem: key.certificateChainPem, publicKey });
+const certificateOf = (alias: string, key: TlsKey, publicKey = toBase64url(new TextEncoder().encode(alias))): TlsCertificate => ({ usage: 'p2p-tls', holder: 'cluster', alias, pem: key.certificateChainPem, publicKey });
 
 const changingView = (...certificates: TlsCertificate[]) => {
   const bodies = new Map(certificates.map((one) => [one.alias, one]));
@@ -52,8 +53,8 @@ const changingView = (...certificates: TlsCertificate[]) => {
   return { view, put };
 };
 
-const open = async (requests: Requests, certificates: ChangingView<TlsCertificate> = changingView().view, limits: TlsKeysOptions['limits'] = {}): Promise<TlsKeys> => {
-  const keys = await openTlsKeys({ hostNames: ['localhost'], clock: systemClock, log: silentLog, requests, certificates, limits: { tlsKeyPauseMs: 1, ...limits } });
+const open = async (requests: Requests, certificates: ChangingView<TlsCertificate> = changingView().view, limits: GatewayTlsKeysOptions['limits'] = {}): Promise<TlsKeys> => {
+  const keys = await openGatewayTlsKeys({ hostNames: ['localhost'], clock: systemClock, log: silentLog, requests, certificates, limits: { tlsKeyPauseMs: 1, ...limits } });
   opened.push(keys);
   return keys;
 };
@@ -82,12 +83,12 @@ describe("the cluster's own TLS key", () => {
 
   test('that crypto refuses ends the start with the reason', async () => {
     const requests = requestsBy(async () => ({ type: 'refused', code: 'CRYPTO_HOST_NAME', message: 'no host' }));
-    await expect(open(requests)).rejects.toMatchObject({ code: 'GATEWAY_TLS_KEY_REFUSED', message: expect.stringContaining('no host') });
+    await expect(open(requests)).rejects.toMatchObject({ code: 'TLS_KEY_REFUSED', message: expect.stringContaining('no host') });
   });
 
   test('that never comes ends the start within its bound', async () => {
     const requests = requestsBy(async () => { throw new RequestTimeout('gateway-to-crypto.tls-key', 1); });
-    await expect(open(requests, changingView().view, { tlsKeyMsMax: 30 })).rejects.toMatchObject({ code: 'GATEWAY_TLS_KEY_TIMEOUT' });
+    await expect(open(requests, changingView().view, { tlsKeyMsMax: 30 })).rejects.toMatchObject({ code: 'TLS_KEY_TIMEOUT' });
   });
 
   test('is looked at again after a time, and a renewed certificate is told', async () => {

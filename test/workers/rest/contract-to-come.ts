@@ -1,8 +1,5 @@
 /** Operations of the contract that are not served yet. Strike off what you add; nothing is ever added here. */
 export const operationsToCome: readonly string[] = [
-  'get /certificate/vnode/{holdingidentityid}/{usage}',
-  'put /certificate/vnode/{holdingidentityid}/{usage}',
-  'get /certificate/vnode/{holdingidentityid}/{usage}/{alias}',
   'get /mgm/getprotocolversion',
   'post /mgm/{holdingidentityshorthash}/activate',
   'get /mgm/{holdingidentityshorthash}/approval/rules',

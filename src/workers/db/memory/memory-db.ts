@@ -2,7 +2,8 @@
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { User } from '../../../messages/db-to-rest.user.ts';
-import type { CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, KeptOperation, Upload, UploadRepository, UserRepository, VirtualNodeRepository } from '../db-tx.ts';
+import type { CertificateHolder, CertificateUsage } from '../../../messages/rest-to-db.certificate.ts';
+import type { CertificatePlace, CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, KeptOperation, Upload, UploadRepository, UserRepository, VirtualNodeRepository } from '../db-tx.ts';
 import { createMemoryAudit, createMemorySections } from './administration.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
@@ -13,11 +14,20 @@ export type MemoryDb = { makeTx(): DbTx; rollback(): void };
 const sorted = <Value>(map: ReadonlyMap<string, Value>): [string, Value][] => [...map].sort(([one], [other]) => (one < other ? -1 : 1));
 
 const createCertificates = (undo: Undo): CertificateRepository => {
-  const pems = new Map<string, string>();
+  type Row = { readonly usage: CertificateUsage; readonly holder: CertificateHolder; readonly alias: string; readonly pem: string };
+  const rows = new Map<string, Row>();
+  const keyOf = ({ usage, holder = 'cluster' }: CertificatePlace, alias: string): string => `${usage}/${holder}/${alias}`;
+  const of = (usage: CertificateUsage): Row[] => sorted(rows).flatMap(([, row]) => (row.usage === usage ? [row] : []));
   return {
-    put: async ({ usage, alias, pem }) => undo.set(pems, `${usage}/${alias}`, pem),
-    find: async (usage, alias) => pems.get(`${usage}/${alias}`),
-    list: async (usage) => sorted(pems).flatMap(([key, pem]) => (key.startsWith(`${usage}/`) ? [{ alias: key.slice(usage.length + 1), pem }] : [])),
+    put: async ({ usage, holder = 'cluster', alias, pem }) => undo.set(rows, keyOf({ usage, holder }, alias), { usage, holder, alias, pem }),
+    find: async ({ alias, ...place }) => rows.get(keyOf(place, alias))?.pem,
+    list: async ({ usage, holder = 'cluster' }) => of(usage).flatMap((row) => (row.holder === holder ? [{ alias: row.alias, pem: row.pem }] : [])),
+    listOfAll: async (usage) => of(usage).map(({ holder, alias, pem }) => ({ holder, alias, pem })),
+    removeOf: async (shortHash) => {
+      const gone = [...rows].filter(([, { holder }]) => holder === shortHash);
+      for (const [key] of gone) undo.delete(rows, key);
+      return gone.map(([, { usage, alias }]) => ({ usage, alias }));
+    },
   };
 };
 

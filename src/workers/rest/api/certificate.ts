@@ -1,15 +1,16 @@
-/** Certificate chains of the cluster. */
+/** Certificate chains of the cluster and of virtual nodes, and requests to have keys certified. */
 import * as z from 'zod';
 import { textOf, concat } from '../../../cipher/bytes.ts';
 import { CipherError } from '../../../cipher/cipher-error.ts';
 import { decodePem } from '../../../cipher/pem.ts';
 import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
 import { alternativeNamesMax, restToCryptoCsr } from '../../../messages/rest-to-crypto.csr.ts';
-import { certificateUsage, restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
+import { certificateUsage, restToDbCertificate, type CertificateUsage } from '../../../messages/rest-to-db.certificate.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
-import { text, wordOf } from '../parameter.ts';
+import { shortHashText, text, wordOf, type Parameter } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
-import { done, doneSilently, formBody, jsonBody, route, type FormFile } from '../routing/routing.ts';
+import { findVirtualNode, type RestRoom } from '../room.ts';
+import { done, doneSilently, formBody, jsonBody, route, type FormFile, type ValueOfBody } from '../routing/routing.ts';
 import { tenantId } from './hsm.ts';
 import { keyIdParameter } from './key.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
@@ -17,6 +18,9 @@ import { protocolVersionRoute } from './protocol-version.ts';
 const tag = 'Certificate';
 const usage = text(wordOf(certificateUsage, certificateUsage.options));
 const alias = text(z.string().regex(/^[-._A-Za-z0-9]{1,255}$/, 'an alias has 1 to 255 letters, digits, ".", "-" and "_"'));
+
+/** The contract says that it may be null, which a path cannot be. */
+const holder: Parameter<string> = { ...text(shortHashText), schema: { type: 'string', nullable: true } };
 
 /** The chain as one PEM text: the files in the order in which they were given. */
 const chainOf = (files: readonly FormFile[]): string | Refusal => {
@@ -29,6 +33,40 @@ const chainOf = (files: readonly FormFile[]): string | Refusal => {
   }
   return refuse('REST_PARAMETER_INVALID', "Unable to parse parameter 'certificate': it must hold X.509 certificates in PEM, and nothing else", { parameter: 'certificate' });
 };
+
+// ── Chains, of whomever ──────────────────────────────────────────────────────────────────────────────────────────────
+
+const chainBody = formBody({ alias: 'text', certificate: 'files' }, 'certificateBytesMax');
+
+/** Without a holder: the cluster's. */
+type Place = { readonly usage: CertificateUsage; readonly holder?: string };
+
+const importChain = async ({ requests, limits }: RestRoom, place: Place, body: ValueOfBody<typeof chainBody>) => {
+  const named = alias.read([body.alias]);
+  if (named.type === 'unreadable') return refuse('REST_PARAMETER_INVALID', `Unable to parse parameter 'alias': ${named.reason}`, { parameter: 'alias' });
+  const pem = chainOf(body.certificate);
+  if (typeof pem !== 'string') return pem;
+  const outcome = await requests.ask(restToDbCertificate, { key: place.usage, body: { type: 'import', ...place, alias: named.value, pem }, timeoutMs: limits.askTimeoutMs });
+  return outcome.type === 'refused' ? outcome : doneSilently;
+};
+
+const listChains = async ({ requests, limits }: RestRoom, place: Place) => {
+  const outcome = await requests.ask(restToDbCertificate, { key: place.usage, body: { type: 'list', ...place }, timeoutMs: limits.askTimeoutMs });
+  return outcome.type === 'refused' ? outcome : done(outcome.value.aliases ?? []);
+};
+
+const readChain = async ({ requests, limits }: RestRoom, place: Place & { readonly alias: string }) => {
+  const outcome = await requests.ask(restToDbCertificate, { key: place.usage, body: { type: 'get', ...place }, timeoutMs: limits.askTimeoutMs });
+  return outcome.type === 'refused' ? outcome : done(outcome.value.pem ?? '');
+};
+
+/** 404 where the virtual node is not there. */
+const forVirtualNode = async <Value>(room: RestRoom, { usage: used, holdingidentityid }: { readonly usage: CertificateUsage; readonly holdingidentityid: string }, work: (place: Place) => Promise<Value>): Promise<Value | Refusal> => {
+  const node = await findVirtualNode(room, holdingidentityid);
+  return 'type' in node ? node : work({ usage: used, holder: holdingidentityid });
+};
+
+// ── Signing requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 const signingRequest = z
   .object({ contextMap: z.record(z.string(), z.string()).nullable().optional(), subjectAlternativeNames: z.array(z.string().min(1).max(253)).max(alternativeNamesMax).nullable().optional(), x500Name: z.string().min(1).max(600) })
@@ -65,20 +103,8 @@ export const certificateRoutes = [
     tag,
     summary: 'Imports a certificate chain of the cluster',
     pathParameters: { usage },
-    body: formBody({ alias: 'text', certificate: 'files' }, 'certificateBytesMax'),
-    handle: async ({ room, path, body }) => {
-      const named = alias.read([body.alias]);
-      if (named.type === 'unreadable') return refuse('REST_PARAMETER_INVALID', `Unable to parse parameter 'alias': ${named.reason}`, { parameter: 'alias' });
-      const pem = chainOf(body.certificate);
-      if (typeof pem !== 'string') return pem;
-      const { requests, limits } = room;
-      const outcome = await requests.ask(restToDbCertificate, {
-        key: path.usage,
-        body: { type: 'import', usage: path.usage, alias: named.value, pem },
-        timeoutMs: limits.askTimeoutMs,
-      });
-      return outcome.type === 'refused' ? outcome : doneSilently;
-    },
+    body: chainBody,
+    handle: async ({ room, path, body }) => importChain(room, path, body),
   }),
   route({
     method: 'GET',
@@ -88,11 +114,7 @@ export const certificateRoutes = [
     summary: 'Lists the aliases of certificate chains of the cluster',
     pathParameters: { usage },
     reply: z.array(z.string()),
-    handle: async ({ room, path }) => {
-      const { requests, limits } = room;
-      const outcome = await requests.ask(restToDbCertificate, { key: path.usage, body: { type: 'list', usage: path.usage }, timeoutMs: limits.askTimeoutMs });
-      return outcome.type === 'refused' ? outcome : done(outcome.value.aliases ?? []);
-    },
+    handle: async ({ room, path }) => listChains(room, path),
   }),
   route({
     method: 'GET',
@@ -102,11 +124,37 @@ export const certificateRoutes = [
     summary: 'Reads a certificate chain of the cluster, in PEM',
     pathParameters: { usage, alias },
     reply: z.string(),
-    handle: async ({ room, path }) => {
-      const { requests, limits } = room;
-      const outcome = await requests.ask(restToDbCertificate, { key: path.usage, body: { type: 'get', ...path }, timeoutMs: limits.askTimeoutMs });
-      return outcome.type === 'refused' ? outcome : done(outcome.value.pem ?? '');
-    },
+    handle: async ({ room, path }) => readChain(room, path),
+  }),
+  route({
+    method: 'PUT',
+    path: '/certificate/vnode/{holdingidentityid}/{usage}',
+    pathInV1: '/certificates/vnode/{holdingidentityid}/{usage}',
+    tag,
+    summary: 'Imports a certificate chain of a virtual node',
+    pathParameters: { usage, holdingidentityid: holder },
+    body: chainBody,
+    handle: async ({ room, path, body }) => forVirtualNode(room, path, (place) => importChain(room, place, body)),
+  }),
+  route({
+    method: 'GET',
+    path: '/certificate/vnode/{holdingidentityid}/{usage}',
+    pathInV1: '/certificates/vnode/{holdingidentityid}/{usage}',
+    tag,
+    summary: 'Lists the aliases of certificate chains of a virtual node',
+    pathParameters: { usage, holdingidentityid: holder },
+    reply: z.array(z.string()),
+    handle: async ({ room, path }) => forVirtualNode(room, path, (place) => listChains(room, place)),
+  }),
+  route({
+    method: 'GET',
+    path: '/certificate/vnode/{holdingidentityid}/{usage}/{alias}',
+    pathInV1: '/certificates/vnode/{holdingidentityid}/{usage}/{alias}',
+    tag,
+    summary: 'Reads a certificate chain of a virtual node, in PEM',
+    pathParameters: { usage, holdingidentityid: holder, alias },
+    reply: z.string(),
+    handle: async ({ room, path }) => forVirtualNode(room, path, (place) => readChain(room, { ...place, alias: path.alias })),
   }),
   protocolVersionRoute('certificate', tag, 'certificates'),
 ];
