@@ -28,6 +28,9 @@ import type { ReadSwaggerFile } from './swagger.ts';
 
 export type { VerifyPassword } from './auth/auth.ts';
 export { restLimits, type RestLimits } from './config.ts';
+/** For what is made from the declarations: the CLI, the typed client, tests. */
+export { routes, type Operations } from './api/api.ts';
+export { createOpenApi } from './openapi/openapi.ts';
 
 export type RestDeps = {
   readonly requests: Requests;
