@@ -7,7 +7,7 @@
  * An operation is named as the contract names it. What it takes and gives is read off the declarations of the routes, as types alone:
  * nothing of the server is loaded, and there is no second list.
  */
-import type { Operations } from '../workers/rest/api/api.ts';
+import type { Operations } from '../workers/rest/worker.ts';
 import { errorOf, RestUnreachable } from './rest-error.ts';
 
 export { RestError, RestUnreachable } from './rest-error.ts';

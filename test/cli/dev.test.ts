@@ -136,6 +136,6 @@ describe('at the end', () => {
   test('dev stops both clusters, and the flow commands say that nobody answers', async () => {
     dev.kill('SIGINT');
     await said(/Both clusters stopped/);
-    expect(await cordage('flow', 'inspect', shortHash, 'under-way')).toMatchObject({ code: 1, text: expect.stringContaining('the cluster does not answer; is it running?') });
+    expect(await cordage('flow', 'inspect', shortHash, 'under-way')).toMatchObject({ code: 3, text: expect.stringContaining('the cluster does not answer; is it running?') });
   }, 30_000);
 });

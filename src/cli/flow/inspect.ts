@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { renderTimeline, timelineOf } from '../../testing/timeline.ts';
 import { usageError } from '../arguments.ts';
-import { connect, connectionOptions, connectionUsage, explained } from './connection.ts';
+import { connect, connectionOptions, connectionUsage } from '../rest/connection.ts';
 import { fetchJournal } from './journal.ts';
 
 export const inspectUsage = `cordage flow inspect <shortHash> <clientRequestId|flowId> [--json] [--url <url> --password <text>] [--state <folder>]
@@ -23,7 +23,7 @@ export const flowOf = (command: string, positionals: readonly string[]): { reado
 export const inspect = async (args: readonly string[]): Promise<number> => {
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: { ...connectionOptions, json: { type: 'boolean', default: false } } });
   const { shortHash, name } = flowOf('flow inspect', positionals);
-  const journal = await fetchJournal(connect(values, shortHash), shortHash, name).catch((error: unknown) => Promise.reject(explained(error)));
+  const journal = await fetchJournal(await connect(values, { shortHash, hostedThere: true }), shortHash, name);
   const entries = timelineOf(journal);
   console.log(values.json ? JSON.stringify({ flow: journal.flow, timeline: entries }, null, 2) : renderTimeline(journal.flow, entries));
   return 0;

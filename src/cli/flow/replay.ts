@@ -9,7 +9,7 @@ import { bundleProject } from '../../packaging/build/bundle.ts';
 import { readProject } from '../../packaging/build/project.ts';
 import { bundleFileOf } from '../../testing/evaluate.ts';
 import { portOf, shown } from '../arguments.ts';
-import { connect, connectionOptions, connectionUsage, explained } from './connection.ts';
+import { connect, connectionOptions, connectionUsage } from '../rest/connection.ts';
 import { flowOf } from './inspect.ts';
 import { fetchCode, fetchJournal, type FetchedCode } from './journal.ts';
 import type { ReplayOrder } from './replay-main.ts';
@@ -65,8 +65,8 @@ const runChild = (flag: readonly string[], file: string): Promise<number> =>
 
 export const replay = async (args: readonly string[]): Promise<number> => {
   const { connection, shortHash, name, project, flag } = optionsOf(args);
-  const client = connect(connection, shortHash);
-  const journal = await fetchJournal(client, shortHash, name).catch((error: unknown) => Promise.reject(explained(error)));
+  const client = await connect(connection, { shortHash, hostedThere: true });
+  const journal = await fetchJournal(client, shortHash, name);
   const code = await fetchCode(client, journal.flow.cpkHash);
   await sayWhetherSourcesFit(project, code);
   const { flowClassName, flowId, cpkHash } = journal.flow;
