@@ -6,18 +6,20 @@ export type FlowBatch = {
   readonly client: RestClient;
   readonly shortHash: string;
   readonly flowClassName: string;
-  readonly requestBody: unknown;
+  /** The same for all, unless a function makes it from the number of the flow. */
+  readonly requestBody: object | ((number: number) => object);
   readonly idPrefix: string;
   readonly count: number;
   readonly concurrency: number;
   /** Called after each start that REST accepted. */
   readonly onStarted?: (started: number) => void;
+  readonly onEnded?: () => void;
 };
 
 const retryUntilMs = 120_000;
 
 /** Starts one flow, again and again while the cluster cannot: an answer of 409 then means that an earlier try was taken. */
-const startOne = async ({ client, shortHash, flowClassName, requestBody }: FlowBatch, clientRequestId: string): Promise<void> => {
+const startOne = async ({ client, shortHash, flowClassName }: FlowBatch, clientRequestId: string, requestBody: object): Promise<void> => {
   await until(
     `the start of ${clientRequestId}`,
     async () => {
@@ -60,11 +62,13 @@ export const runFlows = async (batch: FlowBatch): Promise<Record<string, number>
   let started = 0;
   const caller = async (): Promise<void> => {
     while (next < batch.count) {
-      const clientRequestId = `${batch.idPrefix}-${next++}`;
-      await startOne(batch, clientRequestId);
+      const number = next++;
+      const clientRequestId = `${batch.idPrefix}-${number}`;
+      await startOne(batch, clientRequestId, typeof batch.requestBody === 'function' ? batch.requestBody(number) : batch.requestBody);
       batch.onStarted?.(++started);
       const end = await endOf(batch, clientRequestId);
       ends[end] = (ends[end] ?? 0) + 1;
+      batch.onEnded?.();
     }
   };
   await Promise.all(Array.from({ length: batch.concurrency }, caller));

@@ -10,15 +10,15 @@ export type ClusterDoor = Pick<MemberPlan, 'client' | 'gatewayUrl'>;
 
 const sample = fileURLToPath(new URL('../apps/ping-pong', import.meta.url));
 
-/** Builds the sample application and the network; gives the short hashes and Bob's name. */
-export const makeNetwork = async (one: ClusterDoor, other: ClusterDoor, directory: string): Promise<{ aliceHash: string; bobHash: string; bobName: string }> => {
+/** Builds an application (the sample, unless told another) and the network; gives the short hashes and Bob's name. */
+export const makeNetwork = async (one: ClusterDoor, other: ClusterDoor, directory: string, project = sample): Promise<{ aliceHash: string; bobHash: string; bobName: string }> => {
   mkdirSync(directory, { recursive: true });
   const groupId = randomUUID();
   const plan = (name: string, { client, gatewayUrl }: ClusterDoor): MemberPlan => ({ name, groupId, client, gatewayUrl });
   const bobName = 'CN=Bob, O=Bob Corp, L=Paris, C=FR';
   const members = await Promise.all([plan('CN=Alice, O=Alice Corp, L=London, C=GB', one), plan(bobName, other)].map(prepareMember));
   const signer = await openSigningKey(directory);
-  const { cpi } = await buildPackage({ project: sample, groupPolicy: staticGroupPolicy(groupId, members), signer });
+  const { cpi } = await buildPackage({ project, groupPolicy: staticGroupPolicy(groupId, members), signer });
   if (cpi === undefined) throw new Error('no CPI was built');
   for (const member of members) {
     const checksum = await uploadCpi(member.client, cpi, signer.certificateChainPem);

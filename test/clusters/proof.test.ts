@@ -1,0 +1,20 @@
+/** The short form of the long proof; `npm run proof` is the long one. */
+import { expect, test } from 'vitest';
+import { runProof } from './proof.ts';
+
+const flows = 300;
+
+test('flows between clusters of two replicas of each room end once and in order while anything is killed', async () => {
+  const { ends, rows, kills } = await runProof({
+    flows,
+    concurrency: 16,
+    portBase: 22_400,
+    print: (line) => console.log(line),
+    kills: { seed: 5, everyMs: [300, 1_500], awayMs: [0, 1_000], awayMax: 2, killsMax: 10 },
+  });
+  expect(ends).toEqual({ COMPLETED: flows });
+  const once = { rows: flows, numbers: flows };
+  expect(rows).toEqual({ alice: once, bob: once });
+  // All ten may fall on a quick machine's last flows, but some must have been in the midst.
+  expect(Object.keys(kills).length).toBeGreaterThan(2);
+}, 180_000);

@@ -1,0 +1,186 @@
+/**
+ * The long proof: two clusters of separate processes, two of each room, exchange thousands of conversations while workers, brokers and
+ * the database are killed with SIGKILL by chance and started again. Every flow ends COMPLETED, and both vaults hold one row for each.
+ *
+ *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40]
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import openSql from 'postgres';
+import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
+import { rooms } from '../../src/messages/grammar/wire.ts';
+import { silentLog } from '../../src/observability/log.ts';
+import { createRestClient, type RestClient } from '../../src/rest-client/rest-client.ts';
+import { openSeparateCluster, startAll, type SeparateCluster, type SeparateKind } from './cluster.ts';
+import { runFlows } from './flows.ts';
+import { makeNetwork } from './network.ts';
+import { startKilling, type Killing, type KillPlan, type Victim } from './proof-victims.ts';
+
+export type ProofOptions = {
+  readonly flows: number;
+  readonly concurrency: number;
+  readonly kills: KillPlan;
+  readonly portBase: number;
+  readonly print: (line: string) => void;
+};
+
+export type ProofResult = {
+  /** Flows by how they ended. */
+  readonly ends: Readonly<Record<string, number>>;
+  /** Rows of the two vaults, and how many flows they are of. */
+  readonly rows: Readonly<Record<'alice' | 'bob', { readonly rows: number; readonly numbers: number }>>;
+  readonly kills: Readonly<Record<string, number>>;
+  readonly seconds: number;
+};
+
+const replicas = [0, 1] as const;
+const progressMs = 10_000;
+const app = fileURLToPath(new URL('./proof-app', import.meta.url));
+
+/** Closed in the reverse of the order in which they were opened. */
+type Closing = (() => Promise<unknown>)[];
+
+const startTwice = async (cluster: SeparateCluster): Promise<void> => {
+  await startAll(cluster);
+  await Promise.all(rooms.map((room) => cluster.start(room, 1)));
+};
+
+const openPostgres = async (directory: string, closing: Closing): Promise<{ url: string; victim: Victim }> => {
+  const server = await startEmbeddedPostgres({ directory, log: silentLog });
+  closing.push(() => server.stop());
+  const pidFile = join(directory, 'data', 'postmaster.pid');
+  const pid = (): number => Number(readFileSync(pidFile, 'utf8').split('\n', 1)[0]);
+  const victim: Victim = {
+    name: 'postgres',
+    kill: async () => void process.kill(pid(), 'SIGKILL'),
+    // It is started again by the one that started it.
+    start: async () => {},
+  };
+  return { url: server.url, victim };
+};
+
+const victimsOf = (cluster: SeparateCluster): Victim[] => {
+  const victim = (kind: SeparateKind, replica: number): Victim => ({
+    name: `${cluster.name} ${kind} ${replica}`,
+    kill: () => cluster.kill(kind, replica),
+    start: () => cluster.start(kind, replica),
+  });
+  return [...rooms.flatMap((room) => replicas.map((replica) => victim(room, replica))), victim('broker', 0)];
+};
+
+/** Calls the replicas of rest in turn: a client behind a balancer. */
+const balanced = (cluster: SeparateCluster): RestClient => {
+  let turn = 0;
+  const urlOf = (): string => {
+    try {
+      return turn++ % 2 === 0 ? cluster.restUrl : cluster.restUrlOf(1);
+    } catch {
+      // The second is away.
+      return cluster.restUrl;
+    }
+  };
+  const clients = new Map<string, RestClient>();
+  const client = (): RestClient => {
+    const url = urlOf();
+    const known = clients.get(url) ?? createRestClient({ url, credentials: cluster.credentials });
+    clients.set(url, known);
+    return known;
+  };
+  const forward = { get: (_target: unknown, name: keyof RestClient) => client()[name] };
+  // Every property is that of the client whose turn it is.
+  return new Proxy({}, forward) as RestClient;
+};
+
+const rowsIn = async (databaseUrl: string, shortHash: string): Promise<{ rows: number; numbers: number }> => {
+  const sql = openSql(databaseUrl, { max: 1 });
+  try {
+    const [row] = await sql<{ rows: number; numbers: number }[]>`
+      select count(*)::int as rows, count(distinct value->>'number')::int as numbers from ${sql(`vnode_vault_${shortHash.toLowerCase()}`)}.entity where value->>'batch' = 'proof'`;
+    return { ...row! };
+  } finally {
+    await sql.end();
+  }
+};
+
+const reportProgress = (killing: Killing, flows: number, print: ProofOptions['print']): { ended(): void; stop(): void } => {
+  const begun = performance.now();
+  let ended = 0;
+  const timer = setInterval(() => {
+    const seconds = (performance.now() - begun) / 1_000;
+    print(`${seconds.toFixed(0)} s: ${ended} of ${flows} flows ended, ${(ended / seconds).toFixed(1)} a second; ${killing.total()} killed`);
+  }, progressMs);
+  return { ended: () => void ended++, stop: () => clearInterval(timer) };
+};
+
+const proveOn = async (options: ProofOptions, directory: string, closing: Closing): Promise<ProofResult> => {
+  const { flows, concurrency, kills, portBase, print } = options;
+  const postgres = await openPostgres(join(directory, 'postgres'), closing);
+  const open = (name: string, port: number): Promise<SeparateCluster> => openSeparateCluster({ name, directory: join(directory, name), postgresUrl: postgres.url, portBase: port });
+  const alice = await open('alice', portBase);
+  const bob = await open('bob', portBase + 100);
+  for (const cluster of [alice, bob]) {
+    closing.push(() => cluster.stop());
+    await startTwice(cluster);
+  }
+  print('two clusters of separate processes run, two of each room');
+  const { aliceHash, bobHash, bobName } = await makeNetwork(alice, bob, join(directory, 'app'), app);
+  const begun = performance.now();
+  const killing = startKilling([...victimsOf(alice), ...victimsOf(bob), postgres.victim], kills, print);
+  const progress = reportProgress(killing, flows, print);
+  const batch = { client: balanced(alice), shortHash: aliceHash, flowClassName: 'com.cordage.proof.Ask', idPrefix: 'proof', count: flows, concurrency };
+  const ends = await runFlows({ ...batch, requestBody: (number) => ({ otherMember: bobName, batch: 'proof', number }), onEnded: progress.ended });
+  const seconds = (performance.now() - begun) / 1_000;
+  progress.stop();
+  await killing.stop();
+  const rows = { alice: await rowsIn(alice.databaseUrl, aliceHash), bob: await rowsIn(bob.databaseUrl, bobHash) };
+  return { ends, rows, kills: killing.counts, seconds };
+};
+
+export const runProof = async (options: ProofOptions): Promise<ProofResult> => {
+  const directory = mkdtempSync(join(tmpdir(), 'cordage-proof-'));
+  const closing: Closing = [];
+  let proven = false;
+  try {
+    const result = await proveOn(options, directory, closing);
+    proven = true;
+    return result;
+  } finally {
+    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+    if (proven) rmSync(directory, { recursive: true, force: true });
+    else options.print(`the logs of all processes are in ${directory}`);
+  }
+};
+
+const main = async (): Promise<void> => {
+  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' } } });
+  const flows = Number(values.flows);
+  const seed = Number(values.seed);
+  const print = (line: string): void => console.log(line);
+  print(`${flows} flows, seed ${seed}`);
+  const late = setTimeout(() => {
+    console.error(`not done in ${values.minutes} minutes`);
+    process.exit(1);
+  }, Number(values.minutes) * 60_000);
+  const result = await runProof({
+    flows,
+    concurrency: 32,
+    portBase: 22_000,
+    print,
+    kills: { seed, everyMs: [500, 6_000], awayMs: [0, 4_000], awayMax: 4, killsMax: Number.POSITIVE_INFINITY },
+  });
+  clearTimeout(late);
+  const { ends, rows, kills, seconds } = result;
+  print(`${seconds.toFixed(0)} s, ${(flows / seconds).toFixed(1)} flows a second`);
+  print(`killed: ${Object.entries(kills).map(([name, count]) => `${name} ${count}`).join(', ')}`);
+  print(`ends: ${JSON.stringify(ends)}; rows: ${JSON.stringify(rows)}`);
+  const whole = Object.values(rows).every((one) => one.rows === flows && one.numbers === flows);
+  if (ends['COMPLETED'] !== flows || !whole) {
+    console.error('NOT PROVEN');
+    process.exitCode = 1;
+  } else print('proven: every flow ended once, in order, nothing was lost');
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
