@@ -5,6 +5,8 @@ import { allToRestAnswer } from '../src/messages/all-to-rest.answer.ts';
 import { dbToAllConfig } from '../src/messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../src/messages/db-to-all.virtual-node.ts';
+import { dbToRestPermission } from '../src/messages/db-to-rest.permission.ts';
+import { dbToRestRole } from '../src/messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../src/messages/db-to-rest.user.ts';
 import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
@@ -27,17 +29,19 @@ export type OpenRestOptions = {
 export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };
 
 export const openRest = async ({ bus, instance, log, metrics, followsStatuses, powers }: OpenRestOptions): Promise<OpenRest> => {
-  const [virtualNodes, cpis, users, stored, requests] = await Promise.all([
+  const [virtualNodes, cpis, users, roles, permissions, stored, requests] = await Promise.all([
     openView({ bus, wire: dbToAllVirtualNode, log }),
     openView({ bus, wire: dbToAllCpi, log }),
     openView({ bus, wire: dbToRestUser, log }),
+    openView({ bus, wire: dbToRestRole, log }),
+    openView({ bus, wire: dbToRestPermission, log }),
     openView({ bus, wire: dbToAllConfig, log }),
     createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log }),
   ]);
   const worker = createRestWorker({
     requests,
     config: createConfig({ view: stored, log }),
-    views: { virtualNodes, cpis, users, config: stored },
+    views: { virtualNodes, cpis, users, roles, permissions, config: stored },
     ...(followsStatuses ? { statusFollower: bus } : {}),
     clock: systemClock,
     log,
@@ -48,7 +52,7 @@ export const openRest = async ({ bus, instance, log, metrics, followsStatuses, p
     worker,
     close: async () => {
       await worker.close();
-      await Promise.all([virtualNodes.close(), cpis.close(), users.close(), stored.close(), requests.close()]);
+      await Promise.all([virtualNodes.close(), cpis.close(), users.close(), roles.close(), permissions.close(), stored.close(), requests.close()]);
       await bus.close();
     },
   };

@@ -1,13 +1,15 @@
 /** rest: its views, its requests, its door, and what only Node can tell it. */
 import type { IncomingMessage } from 'node:http';
 import { listen, type Listener } from '../../src/host/http-server.ts';
-import { verifyScrypt } from '../../src/host/scrypt.ts';
+import { deriveScrypt, verifyScrypt } from '../../src/host/scrypt.ts';
 import { readSwaggerFile } from '../../src/host/swagger-files.ts';
 import { createNodeWebSockets, type NodeWebSockets } from '../../src/host/web-socket.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
 import { dbToAllConfig } from '../../src/messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
+import { dbToRestPermission } from '../../src/messages/db-to-rest.permission.ts';
+import { dbToRestRole } from '../../src/messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
 import { cpiBytesMax } from '../../src/messages/rest-to-db.cpi.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
@@ -42,11 +44,13 @@ const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker; webSo
 
 export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
-  const [requests, virtualNodes, cpis, users, stored, config] = await Promise.all([
+  const [requests, virtualNodes, cpis, users, roles, permissions, stored, config] = await Promise.all([
     patiently('the bus', platform, () => createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance, log })),
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),
     views.open(dbToRestUser),
+    views.open(dbToRestRole),
+    views.open(dbToRestPermission),
     views.open(dbToAllConfig),
     openConfig(platform),
   ]);
@@ -54,12 +58,13 @@ export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const worker = createRestWorker({
     requests,
     config,
-    views: { virtualNodes, cpis, users, config: stored },
+    views: { virtualNodes, cpis, users, roles, permissions, config: stored },
     statusFollower: bus,
     clock,
     log,
     metrics,
     verifyPassword: verifyScrypt,
+    deriveKey: deriveScrypt,
     acceptWebSocket: webSockets.accept,
     readSwaggerFile,
     addressOf: addressOfNode,

@@ -18,6 +18,8 @@ import { dbToAllVirtualNode } from './db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from './db-to-flow.cpk.ts';
 import { dbToFlowEviction } from './db-to-flow.eviction.ts';
 import { dbToMemberDeparture } from './db-to-member.departure.ts';
+import { dbToRestPermission } from './db-to-rest.permission.ts';
+import { dbToRestRole } from './db-to-rest.role.ts';
 import { dbToRestUser } from './db-to-rest.user.ts';
 import { flowToDbEntity } from './flow-to-db.entity.ts';
 import { flowToDbQuery } from './flow-to-db.query.ts';
@@ -42,6 +44,7 @@ import { restToCryptoTlsKey } from './rest-to-crypto.tls-key.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbConfig } from './rest-to-db.config.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
+import { restToDbRbac } from './rest-to-db.rbac.ts';
 import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
 import { restToFlowKill } from './rest-to-flow.kill.ts';
 import { restToFlowQuery } from './rest-to-flow.query.ts';
@@ -69,6 +72,8 @@ export const wires: readonly Wire<any, any>[] = [
   dbToFlowCpk,
   dbToFlowEviction,
   dbToMemberDeparture,
+  dbToRestPermission,
+  dbToRestRole,
   dbToRestUser,
   flowToDbEntity,
   flowToDbQuery,
@@ -90,6 +95,7 @@ export const wires: readonly Wire<any, any>[] = [
   restToDbCertificate,
   restToDbConfig,
   restToDbCpi,
+  restToDbRbac,
   restToDbVirtualNode,
   restToFlowKill,
   restToFlowQuery,

@@ -23,7 +23,7 @@ import { createRequests } from '../../src/shell/create-requests.ts';
 import { createRestWorker } from '../../src/workers/rest/worker.ts';
 import { benchSeconds, runFor } from './load.ts';
 import { ms } from './machine.ts';
-import { admin, alice, aliceHash, cpi, userOf } from '../workers/rest/rest-under-test.ts';
+import { admin, alice, aliceHash, cpi, everythingRole, userOf } from '../workers/rest/rest-under-test.ts';
 
 const measuredSeconds = benchSeconds(5);
 const warmUpSeconds = measuredSeconds / 2;
@@ -93,6 +93,8 @@ const bareHono = (): Hono => {
   return app;
 };
 
+const nothing = { get: () => undefined, entries: () => new Map().entries(), refresh: async () => {} };
+
 export const run = async (): Promise<void> => {
   const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: topicsOf(wires), clock: systemClock, log: silentLog });
   const bus = broker.connect();
@@ -100,7 +102,7 @@ export const run = async (): Promise<void> => {
   const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'bench', log: silentLog });
   const worker = createRestWorker({
     requests,
-    views: { users: fixedView('admin', userOf('admin', 'admin-password')), cpis: fixedView(cpi.fullChecksum, cpi), virtualNodes: fixedView(aliceHash, alice), config: { get: () => undefined, entries: () => new Map().entries(), refresh: async () => {} } },
+    views: { users: fixedView('admin', userOf('admin', 'admin-password')), cpis: fixedView(cpi.fullChecksum, cpi), virtualNodes: fixedView(aliceHash, alice), roles: fixedView(everythingRole.id, everythingRole), permissions: nothing, config: nothing },
     statusFollower: bus,
     clock: systemClock,
     log: createLog({ level: 'info', write: () => {} }),

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listen } from '../../src/host/http-server.ts';
 import { encode } from '../../src/messages/grammar/envelope.ts';
+import { dbToRestRole } from '../../src/messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
 import { gatewayToLinkManagerLinkIn } from '../../src/messages/gateway-to-link-manager.link-in.ts';
 import { linkManagerToGatewayLinkOut } from '../../src/messages/link-manager-to-gateway.link-out.ts';
 import { groupId, makeTlsKey, readWire, tagOf } from '../workers/gateway/gateway-fixture.ts';
-import { userOf } from '../workers/rest/rest-under-test.ts';
+import { everythingRole, userOf } from '../workers/rest/rest-under-test.ts';
 import { openSite, packForCloudflare, startOnDeno, startOnWorkerd, type Running, type Site } from './edge-fixture.ts';
 
 const runtimes = [
@@ -89,6 +90,7 @@ describe.each(runtimes)('the REST API on $runtime', ({ start }) => {
   beforeAll(async () => {
     site = await openSite();
     const bus = site.broker.connect();
+    await bus.publish([encode(dbToRestRole, { key: everythingRole.id, id: 'role', body: everythingRole })]);
     await bus.publish([encode(dbToRestUser, { key: 'admin', id: 'user', body: userOf('admin', 'admin-password') })]);
     await bus.close();
     rest = await start('rest', site.environmentFor('rest'));

@@ -1,5 +1,8 @@
 /** Repositories of what administrators change; parts of `DbTx`. */
 import type { StoredSection } from '../../messages/db-to-all.config.ts';
+import type { Permission } from '../../messages/db-to-rest.permission.ts';
+import type { Role } from '../../messages/db-to-rest.role.ts';
+import type { PasswordRecord, User } from '../../messages/db-to-rest.user.ts';
 
 export type ConfigRepository = {
   /** Whoever else would change the section waits until this transaction ends. */
@@ -26,4 +29,25 @@ export type AuditRepository = {
   add(entry: AuditEntry): Promise<void>;
   /** Ids grow with time. */
   page(filter: AuditFilter): Promise<readonly (AuditEntry & { readonly id: number })[]>;
+};
+
+/** Users, roles and permissions. */
+export type RbacRepository = {
+  /** Whoever else would change any of them waits until this transaction ends. */
+  lock(): Promise<void>;
+  findUser(login: string): Promise<User | undefined>;
+  /** In order of login. */
+  listUsers(): Promise<readonly User[]>;
+  putUser(user: User): Promise<void>;
+  removeUser(login: string): Promise<void>;
+  findRole(id: string): Promise<Role | undefined>;
+  findRoleByName(name: string, groupVisibility: string | null): Promise<Role | undefined>;
+  listRoles(): Promise<readonly Role[]>;
+  /** Its permissions must be there. */
+  putRole(role: Role): Promise<void>;
+  findPermission(id: string): Promise<Permission | undefined>;
+  listPermissions(): Promise<readonly Permission[]>;
+  addPermissions(permissions: readonly Permission[]): Promise<void>;
+  findBootstrapPassword(login: string): Promise<PasswordRecord | undefined>;
+  putBootstrapPassword(login: string, password: PasswordRecord): Promise<void>;
 };

@@ -46,7 +46,6 @@ export const schemasCachedMax = 200;
 /** Certificates of one chain. */
 export const certificateChainMax = 20;
 
-/** scrypt (RFC 7914): 32 MiB and three passes, the level OWASP names for this memory. */
-export const scryptCost = { n: 2 ** 15, r: 8, p: 3 } as const;
+/** Of scrypt (RFC 7914), in bytes. */
 export const scryptSaltBytes = 16;
 export const scryptHashBytes = 32;

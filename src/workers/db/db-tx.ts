@@ -4,7 +4,6 @@
  */
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
-import type { User } from '../../messages/db-to-rest.user.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
 import type { flowToDbQuery } from '../../messages/flow-to-db.query.ts';
@@ -12,7 +11,7 @@ import type { CertificateHolder, CertificateUsage } from '../../messages/rest-to
 import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { PackageSchema, QueryStatement } from '../../packaging/schema.ts';
-import type { AuditRepository, ConfigRepository } from './administration.ts';
+import type { AuditRepository, ConfigRepository, RbacRepository } from './administration.ts';
 
 export type DbTx = {
   readonly certificates: CertificateRepository;
@@ -21,7 +20,7 @@ export type DbTx = {
   readonly virtualNodes: VirtualNodeRepository;
   readonly entities: EntityRepository;
   readonly tables: TableRepository;
-  readonly users: UserRepository;
+  readonly rbac: RbacRepository;
   readonly config: ConfigRepository;
   readonly audit: AuditRepository;
 };
@@ -188,12 +187,4 @@ export type TableResult = { readonly type: 'done'; readonly reply: TableReply } 
 export type TableRepository = {
   /** Runs the statements one after another, each whole or not at all; results stand in the order of the calls. */
   run(calls: readonly TableCall[]): Promise<readonly TableResult[]>;
-};
-
-// ── Users ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type UserRepository = {
-  find(login: string): Promise<User | undefined>;
-  list(): Promise<readonly User[]>;
-  put(user: User, now: number): Promise<void>;
 };

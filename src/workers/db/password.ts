@@ -1,10 +1,8 @@
 /** Password records: scrypt (RFC 7914) with a salt of its own. */
 import { randomBytes, toBase64url } from '../../cipher/bytes.ts';
 import { deriveScrypt, verifyScrypt } from '../../host/scrypt.ts';
-import type { User } from '../../messages/db-to-rest.user.ts';
-import { scryptCost, scryptHashBytes, scryptSaltBytes } from './config.ts';
-
-type PasswordRecord = User['password'];
+import { passwordCost as scryptCost, type PasswordRecord } from '../../messages/db-to-rest.user.ts';
+import { scryptHashBytes, scryptSaltBytes } from './config.ts';
 
 export const hashPassword = async (password: string): Promise<PasswordRecord> => {
   const salt = randomBytes(scryptSaltBytes);

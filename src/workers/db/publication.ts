@@ -6,6 +6,8 @@ import { dbToAllCpi, type CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { cpkChunkBytesMax, dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
 import { dbToAllCertificate, type TlsCertificate } from '../../messages/db-to-all.certificate.ts';
+import { dbToRestPermission, type Permission } from '../../messages/db-to-rest.permission.ts';
+import { dbToRestRole, type Role } from '../../messages/db-to-rest.role.ts';
 import { dbToRestUser, type User } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -54,5 +56,13 @@ export const certificateRecord = (certificate: TlsCertificate): OutRecord => {
   return say(dbToAllCertificate, key, `certificate/${key}/${toHex(sha256(utf8(certificate.pem)))}`, certificate);
 };
 
-/** The salt is drawn anew with each password, so it names the version of the user. */
-export const userRecord = (user: User): OutRecord => say(dbToRestUser, user.login, `user/${user.login}/${user.password.salt}`, user);
+export const userRecord = (user: User): OutRecord => say(dbToRestUser, user.login, `user/${user.id}/${user.version}`, { ...user, roles: user.roles.toSorted((one, other) => one.since - other.since || (one.id < other.id ? -1 : 1)) });
+
+export const userRemoval = ({ login, id }: User): OutRecord => encode(dbToRestUser, { key: login, id: `user/${id}/removed`, body: null });
+
+export const roleRecord = (role: Role): OutRecord => {
+  const permissions = role.permissions.toSorted((one, other) => one.since - other.since || (one.permission.id < other.permission.id ? -1 : 1));
+  return say(dbToRestRole, role.id, `role/${role.id}/${role.version}`, { ...role, permissions });
+};
+
+export const permissionRecord = (permission: Permission): OutRecord => say(dbToRestPermission, permission.id, `permission/${permission.id}`, permission);

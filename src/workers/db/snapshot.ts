@@ -8,6 +8,8 @@ import { dbToAllCpi } from '../../messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../messages/db-to-flow.cpk.ts';
 import { dbToAllCertificate, tlsUsage, type TlsCertificate } from '../../messages/db-to-all.certificate.ts';
+import { dbToRestPermission } from '../../messages/db-to-rest.permission.ts';
+import { dbToRestRole } from '../../messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../../messages/db-to-rest.user.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
@@ -17,12 +19,12 @@ import type { Database } from '../../postgres/database.ts';
 import type { DbTx } from './db-tx.ts';
 import { createPostgresDbTx } from './postgres/db-tx.ts';
 import { readCertificateChain } from './certificate-chain.ts';
-import { certificateRecord, configRecord, cpiRecord, cpkRecords, userRecord, virtualNodeRecord } from './publication.ts';
+import { certificateRecord, configRecord, cpiRecord, cpkRecords, permissionRecord, roleRecord, userRecord, virtualNodeRecord } from './publication.ts';
 
 export type SnapshotOptions = { readonly database: Database; readonly bus: Bus; readonly log: Log };
 
 /** Each with a body of its own, of which only the key matters here. */
-const wires: readonly Wire<any, any>[] = [dbToAllConfig, dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestUser, dbToAllCertificate];
+const wires: readonly Wire<any, any>[] = [dbToAllConfig, dbToFlowCpk, dbToAllCpi, dbToAllVirtualNode, dbToRestPermission, dbToRestRole, dbToRestUser, dbToAllCertificate];
 
 type Place = Pick<OutRecord, 'topic' | 'key'>;
 const placeOf = ({ topic, key }: Place): string => `${topic}\n${key}`;
@@ -72,10 +74,10 @@ const readDatabase = async (tx: DbTx, latest: ReadonlyMap<string, string>): Prom
   const hashes = [...new Set(cpis.flatMap(({ cpks }) => cpks.map(({ hash }) => hash)))];
   const code = await tx.cpis.findCode(hashes.filter((hash) => !isComplete(hash, latest)));
   const nodes = await tx.virtualNodes.list();
-  const users = await tx.users.list();
+  const access = [...(await tx.rbac.listPermissions()).map(permissionRecord), ...(await tx.rbac.listRoles()).map(roleRecord), ...(await tx.rbac.listUsers()).map(userRecord)];
   const sections = await tx.config.list();
   const certificates = await readTlsCertificates(tx);
-  return [...sections.map(configRecord), ...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...users.map(userRecord), ...certificates.map(certificateRecord)];
+  return [...sections.map(configRecord), ...code.flatMap(cpkRecords), ...cpis.map(cpiRecord), ...nodes.map(virtualNodeRecord), ...access, ...certificates.map(certificateRecord)];
 };
 
 /** Records of keys that the database does not know: of another database, or of a CPI that was replaced. */
@@ -100,7 +102,7 @@ export const publishSnapshot = async ({ database, bus, log }: SnapshotOptions): 
   const follower = bus.follow({ topics: wires.map(({ topic }) => topic), from: 'earliest' });
   try {
     await database.transact(async (sql) => {
-      await sql`lock table config.cpi, config.virtual_node, config.certificate, config.section, rbac.account in share mode`;
+      await sql`lock table config.cpi, config.virtual_node, config.certificate, config.section, rbac.account, rbac.role, rbac.permission in share mode`;
       const latest = await readTopics(follower);
       const current = await readDatabase(createPostgresDbTx(sql), latest);
       const changed = current.filter((record) => latest.get(placeOf(record)) !== record.value);

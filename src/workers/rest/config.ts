@@ -79,4 +79,18 @@ export const restLimits = {
   passwordMemoryBytesMax: 256 * 1024 * 1024,
 } as const;
 
+/** Steps that one decision on permissions may take: a fifth of a second. Corda's roles take some hundreds. */
+export const decisionStepsMax = 20_000_000;
+/** Decisions remembered of one user while neither it nor its roles change. */
+export const decisionsKeptMax = 1_000;
+
+/** Keys of an identity provider: time to fetch them, least time between two fetches, and how long they are good, in ms; their bytes. */
+export const keysTimeoutMs = 5_000;
+export const keysPauseMs = 30_000;
+export const keysAgeMsMax = 600_000;
+export const keysBytesMax = 256 * 1024;
+
+/** Shortest password, in UTF-16 code units, as in Corda; the longest is configuration. */
+export const passwordCharsMin = 5;
+
 export type RestLimits = { readonly [Name in keyof typeof restLimits]: number };

@@ -72,6 +72,13 @@ export const optionalInteger = (bounds: { readonly min: number; readonly max: nu
   read: (texts) => readOne<number | undefined>(texts, { type: 'value', value: undefined }, (given) => readInteger(given, bounds)),
 });
 
+/** An integer that must be given. */
+export const integerIn = (bounds: { readonly min: number; readonly max: number }): Parameter<number> => ({
+  required: true,
+  schema: { type: 'integer', format: 'int32', nullable: false },
+  read: (texts) => readOne<number>(texts, unreadable('it is missing'), (given) => readInteger(given, bounds)),
+});
+
 export const integerOr = (fallback: number, bounds: { readonly min: number; readonly max: number }): Parameter<number, false> => ({
   required: false,
   schema: { type: 'integer', format: 'int32', nullable: false },

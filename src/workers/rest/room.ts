@@ -4,11 +4,14 @@ import type { StoredSection } from '../../messages/db-to-all.config.ts';
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
-import type { User } from '../../messages/db-to-rest.user.ts';
+import type { Permission } from '../../messages/db-to-rest.permission.ts';
+import type { Role } from '../../messages/db-to-rest.role.ts';
+import type { PasswordRecord, User } from '../../messages/db-to-rest.user.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Config } from '../../shell/live-config.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { View } from '../../shell/view.ts';
+import type { Authority } from './auth/authority.ts';
 import type { RestLimits } from './config.ts';
 import type { FlowAdmission } from './flow-admission.ts';
 import type { FlowStatuses } from './flow-statuses.ts';
@@ -18,10 +21,20 @@ export type RestViews = {
   readonly virtualNodes: View<VirtualNode>;
   readonly cpis: View<CpiMetadata>;
   readonly users: View<User>;
+  readonly roles: View<Role>;
+  readonly permissions: View<Permission>;
   readonly config: View<StoredSection>;
 };
 
+export type Passwords = {
+  /** `busy` when too many are being hashed and checked already. */
+  hash(password: string): Promise<PasswordRecord | 'busy'>;
+  fits(password: string, record: PasswordRecord): Promise<boolean | 'busy'>;
+};
+
 export type RestRoom = {
+  readonly authority: Authority;
+  readonly passwords: Passwords;
   readonly config: Config;
   readonly requests: Requests;
   readonly views: RestViews;

@@ -1,7 +1,7 @@
 /**
  * `client-to-rest.api`: one request in, one response out.
  *
- *     path → route → caller → parameters → body → handler → response
+ *     path → caller → route → permission → parameters → body → handler → response
  *
  * Every way out of here is a response of the contract: what a handler throws is answered 503 when the bus or a room does
  * not answer, else 500 with a reference to the log, and no more.
@@ -13,7 +13,9 @@ import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { Counter, Histogram, Metrics } from '../../observability/metrics.ts';
 import { isOperational } from '../../shell/operational.ts';
 import { RequestTimeout } from '../../shell/requests.ts';
-import type { Authenticate } from './auth/auth.ts';
+import type { Authenticate, Caller } from './auth/auth.ts';
+import { needsPermission, operationOf, ownPasswordPath, socketOf } from './auth/operation.ts';
+import { passwordStandingOf } from './auth/password-expiry.ts';
 import { createSocketFeed } from './feed/socket-feed.ts';
 import { createGate, type Gate } from './gate.ts';
 import { createOpenApi, type OpenApi } from './openapi/openapi.ts';
@@ -49,9 +51,14 @@ type Exchange = {
   /** The route's path, for metrics and the log. */
   label: string;
   login?: string;
+  /** What every answer to this caller says beside. */
+  warning?: string;
   /** Why it was refused. */
   code?: string;
 };
+
+const forbidden = refuse('REST_FORBIDDEN', 'User not authorized.');
+const passwordExpired = refuse('REST_PASSWORD_EXPIRED', 'The password has expired; change it with POST /user/selfpassword');
 
 const socketPattern = /^\/api\/(?:v1|v5_1|v5_2)\/flow\/([^/]+)\/([^/]+)\/?$/i;
 /** A request id that a client or a proxy may choose: text that is safe in a header and a log. */
@@ -144,8 +151,10 @@ class Server {
     const caller = await authenticate(request.headers.get('authorization'), addressOf(request, exchange.context.env));
     if (caller.type === 'refused') return this.#refused(exchange, caller);
     exchange.login = caller.login;
+    const standing = passwordStandingOf(caller, room);
+    if (standing.type === 'ending') exchange.warning = standing.warning;
     if (isCrossSite(request, socket !== null)) return this.#refused(exchange, refuse('REST_CROSS_SITE', 'Pages of other sites may not call this API'));
-    if (socket !== null) return this.#upgrade(exchange, socket[1]!, socket[2]!);
+    if (socket !== null) return this.#upgrade(exchange, caller, socket[1]!, socket[2]!);
     const match = this.#table.match(request.method === 'HEAD' ? 'GET' : request.method, path);
     switch (match.type) {
       case 'unknown':
@@ -155,11 +164,22 @@ class Server {
         return this.#refused(exchange, refuse('REST_METHOD_NOT_ALLOWED', `${request.method} is not allowed here`), match.allowed);
       case 'route':
         exchange.label = match.route.path;
-        return this.#run(exchange, match.route, match.segments, caller.login);
+        return (await this.#forbidden(exchange, caller, match.route, match.segments)) ?? this.#run(exchange, match.route, match.segments, caller);
     }
   }
 
-  async #run(exchange: Exchange, route: Route, segments: Readonly<Record<string, string>>, login: string): Promise<Response> {
+  /** The answer to a caller who may not do this; `undefined` for one who may. */
+  async #forbidden(exchange: Exchange, caller: Caller, route: Route, segments: Readonly<Record<string, string>>): Promise<Response | undefined> {
+    const { room } = this.#options;
+    if (route.path === ownPasswordPath) return undefined;
+    if (passwordStandingOf(caller, room).type === 'expired') return this.#refused(exchange, passwordExpired);
+    if (!needsPermission(route)) return undefined;
+    const { request, path, search } = exchange;
+    const operation = operationOf({ method: request.method === 'HEAD' ? 'GET' : request.method, path, search }, segments);
+    return (await room.authority.permits(caller.user, operation)) ? undefined : this.#refused(exchange, forbidden);
+  }
+
+  async #run(exchange: Exchange, route: Route, segments: Readonly<Record<string, string>>, { login, user }: Caller): Promise<Response> {
     const path = readPath(route.pathParameters, segments);
     if (path.type === 'refused') return this.#refused(exchange, path);
     const query = readQuery(route.queryParameters, exchange.search);
@@ -168,7 +188,7 @@ class Server {
       const body = await this.#readBody(exchange, route);
       if (body.type === 'refused') return this.#refused(exchange, body);
       const { room } = this.#options;
-      const ended = await route.handle({ room, path: path.value, query: query.value, body: body.value, login, headers: exchange.request.headers });
+      const ended = await route.handle({ room, path: path.value, query: query.value, body: body.value, login, user, headers: exchange.request.headers });
       if (ended.type === 'refused') return this.#refused(exchange, ended);
       return this.#succeeded(exchange, route, ended.value, ended.status);
     };
@@ -183,14 +203,14 @@ class Server {
     return body.type === 'json' ? readJson(body, request, limits) : readForm(body, request, limits);
   }
 
-  #headers({ id }: Exchange): HeaderMap {
-    return { 'x-request-id': id };
+  #headers({ id, warning }: Exchange): HeaderMap {
+    return { 'x-request-id': id, ...(warning === undefined ? {} : { warning }) };
   }
 
   #succeeded(exchange: Exchange, route: Route, value: unknown, status = 200): Response {
     const { reply } = route;
     const deprecation = isV1(exchange) ? deprecationOf(route) : undefined;
-    const headers = { ...this.#headers(exchange), ...(deprecation === undefined ? {} : { warning: deprecation }) };
+    const headers = { ...this.#headers(exchange), ...(deprecation === undefined ? {} : { warning: exchange.warning === undefined ? deprecation : `${exchange.warning}, ${deprecation}` }) };
     switch (reply.type) {
       case 'nothing':
         return emptyResponse(204, headers);
@@ -253,9 +273,11 @@ class Server {
     return response ?? this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', 'Swagger UI has no such file'));
   }
 
-  async #upgrade(exchange: Exchange, hash: string, clientRequestId: string): Promise<Response> {
+  async #upgrade(exchange: Exchange, caller: Caller, hash: string, clientRequestId: string): Promise<Response> {
     exchange.label = '/flow/{holdingidentityshorthash}/{clientrequestid}';
     const { acceptWebSocket, room } = this.#options;
+    if (passwordStandingOf(caller, room).type === 'expired') return this.#refused(exchange, passwordExpired);
+    if (!(await room.authority.permits(caller.user, socketOf(exchange.path, hash)))) return this.#refused(exchange, forbidden);
     if (acceptWebSocket === undefined) return this.#refused(exchange, refuse('REST_UNSUPPORTED', 'This server has no WebSocket; read the events at /api/v5_2/flow/{hash}/{id}/events'));
     return acceptWebSocket(exchange.context, createSocketFeed(room, hash, clientRequestId));
   }

@@ -2,8 +2,8 @@
  * The rest room: Corda's REST API, and what Cordage adds to it.
  *
  * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it); `all-to-rest.answer` through
- *   its requests; the views `db-to-rest.user`, `db-to-all.config`, `db-to-all.cpi`, `db-to-all.virtual-node`.
- * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.cpi`,
+ *   its requests; the views `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-all.config`, `db-to-all.cpi`, `db-to-all.virtual-node`.
+ * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`,
  *   `rest-to-db.virtual-node`, `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-link-manager.receipt`, `all-to-crypto.key`.
  * - **owns** nothing: what it keeps in memory (verified logins, statuses of flows) can be lost at any moment.
  * - **never** touches a database or a key, and runs on any runtime with web standards.
@@ -17,7 +17,10 @@ import { fixedConfig, type Config } from '../../shell/live-config.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { routes } from './api/api.ts';
-import { createAuth, verifyPasswordPortably, type VerifyPassword } from './auth/auth.ts';
+import { createAuth, deriveKeyPortably, verifyPasswordPortably, type DeriveKey, type VerifyPassword } from './auth/auth.ts';
+import { createAuthority } from './auth/authority.ts';
+import { createPasswords } from './auth/password.ts';
+import { createTokens } from './auth/tokens.ts';
 import { restLimits, type RestLimits } from './config.ts';
 import { createFlowAdmission } from './flow-admission.ts';
 import { createFlowStatuses } from './flow-statuses.ts';
@@ -26,7 +29,7 @@ import type { RestRoom, RestViews } from './room.ts';
 import { createServe, type Serve } from './serve.ts';
 import type { ReadSwaggerFile } from './swagger.ts';
 
-export type { VerifyPassword } from './auth/auth.ts';
+export type { DeriveKey, VerifyPassword } from './auth/auth.ts';
 export { restLimits, type RestLimits } from './config.ts';
 /** For what is made from the declarations: the CLI, the typed client, tests. */
 export { routes, type Operations } from './api/api.ts';
@@ -45,6 +48,8 @@ export type RestDeps = {
   readonly limits?: Partial<RestLimits>;
   /** The host's own scrypt; by default one that runs everywhere, in slices. */
   readonly verifyPassword?: VerifyPassword;
+  /** The same for passwords that are set. */
+  readonly deriveKey?: DeriveKey;
   /** The host's WebSockets; without them the feed is served as events alone. */
   readonly acceptWebSocket?: AcceptWebSocket;
   /** The host's own copy of Swagger UI; without it a plain page stands in its place. */
@@ -65,10 +70,14 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const { requests, views, clock, log, metrics, addressOf, acceptWebSocket, readSwaggerFile } = deps;
   const limits: RestLimits = { ...restLimits, ...deps.limits };
   const statuses = createFlowStatuses(limits);
-  const room: RestRoom = { config: deps.config ?? fixedConfig(), requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
+  const config = deps.config ?? fixedConfig();
+  const verifyPassword = deps.verifyPassword ?? verifyPasswordPortably;
+  const authority = createAuthority({ roles: views.roles, log });
+  const passwords = createPasswords({ derive: deps.deriveKey ?? deriveKeyPortably, verify: verifyPassword, limits });
+  const room: RestRoom = { config, authority, passwords, requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
   const { statusFollower: bus } = deps;
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
-  const authenticate = createAuth({ users: views.users, verifyPassword: deps.verifyPassword ?? verifyPasswordPortably, clock, log, metrics, limits });
+  const authenticate = createAuth({ users: views.users, verifyPassword, tokens: createTokens({ config, clock }), clock, log, metrics, limits });
   const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, readSwaggerFile, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
   return { room: 'rest', fetch, leave: () => statuses.leave(), close: async () => follower?.close() };
 };

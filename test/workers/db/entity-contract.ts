@@ -218,7 +218,7 @@ export const entityContract = (name: string, open: () => Promise<EntityWorld>): 
       const vault = await world.vault();
       const users = await world.transact(async (tx) => {
         await tx.entities.apply([{ flowId: 'f', shortHash: vault, operation: persist('a') }], 0);
-        return tx.users.list();
+        return tx.rbac.listUsers();
       });
       expect(users).toEqual([]);
     });

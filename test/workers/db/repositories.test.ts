@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Database } from '../../../src/postgres/database.ts';
 import type { Upload } from '../../../src/workers/db/db-tx.ts';
 import { createMemoryDb, type DbTx } from '../../../src/workers/db/worker.ts';
+import { defaultRoles } from '../../../src/workers/db/default-roles.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { testCode, testCpi, testVirtualNode } from './virtual-nodes.ts';
 
@@ -85,11 +86,16 @@ describe.each([
   });
 
   test('users, certificates and operations are replaced by their key', async () => {
-    const user = { login: 'admin', fullName: 'A', enabled: true, password: { n: 2, r: 1, p: 1, salt: 'AA', hash: 'BB' } };
-    await transact((tx) => tx.users.put(user, 1));
-    await transact((tx) => tx.users.put({ ...user, enabled: false }, 2));
-    expect(await transact((tx) => tx.users.list())).toEqual([{ ...user, enabled: false }]);
-    expect(await transact((tx) => tx.users.find('nobody'))).toBeUndefined();
+    const [role] = defaultRoles(1);
+    const user = { id: role!.id, login: 'admin', fullName: 'A', enabled: true, password: { n: 2, r: 1, p: 1, salt: 'AA', hash: 'BB' }, passwordExpiry: 5, parentGroup: null, roles: [], version: 1, updatedAt: 1 };
+    await transact((tx) => tx.rbac.putUser(user));
+    await transact((tx) => tx.rbac.addPermissions(role!.permissions.map(({ permission }) => permission)));
+    await transact((tx) => tx.rbac.putRole(role!));
+    const changed = { ...user, enabled: false, password: null, passwordExpiry: null, roles: [{ id: role!.id, since: 7 }], version: 2, updatedAt: 2 };
+    await transact((tx) => tx.rbac.putUser(changed));
+    expect(await transact((tx) => tx.rbac.listUsers())).toEqual([changed]);
+    expect(await transact((tx) => tx.rbac.listRoles())).toEqual([role]);
+    expect(await transact((tx) => tx.rbac.findUser('nobody'))).toBeUndefined();
     for (const [alias, pem] of [['b', '1'], ['a', '2'], ['b', '3']] as const) await transact((tx) => tx.certificates.put({ usage: 'code-signer', alias, pem }, 1));
     expect(await transact((tx) => tx.certificates.list({ usage: 'code-signer' }))).toEqual([{ alias: 'a', pem: '2' }, { alias: 'b', pem: '3' }]);
     const operation = { requestId: 'r', operation: 'CREATE', status: 'FAILED' as const, lastUpdatedTimestamp: 5, resourceId: null, errorReason: 'x' };

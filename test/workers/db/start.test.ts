@@ -94,9 +94,9 @@ describe('the first administrator', () => {
     await admin('correct horse');
     const user = (await viewOf(dbToRestUser)).get('admin')!;
     expect(user).toMatchObject({ login: 'admin', enabled: true });
-    expect(user.password.n).toBeGreaterThanOrEqual(2 ** 15);
-    expect(await verifyScrypt('correct horse', user.password)).toBe(true);
-    expect(await verifyScrypt('correct horses', user.password)).toBe(false);
+    expect(user.password!.n).toBeGreaterThanOrEqual(2 ** 15);
+    expect(await verifyScrypt('correct horse', user.password!)).toBe(true);
+    expect(await verifyScrypt('correct horses', user.password!)).toBe(false);
     expect(JSON.stringify(await database.sql`select * from rbac.account`)).not.toContain('correct');
   });
 
@@ -108,8 +108,8 @@ describe('the first administrator', () => {
     expect((await viewOf(dbToRestUser)).get('admin')).toEqual(before);
     await admin('second password');
     const after = (await viewOf(dbToRestUser)).get('admin')!;
-    expect(await verifyScrypt('second password', after.password)).toBe(true);
-    expect(await verifyScrypt('first password', after.password)).toBe(false);
+    expect(await verifyScrypt('second password', after.password!)).toBe(true);
+    expect(await verifyScrypt('first password', after.password!)).toBe(false);
   });
 
   test('is not made without a password or with a login that REST cannot take', async () => {

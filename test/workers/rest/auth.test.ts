@@ -71,7 +71,7 @@ describe('logging in', () => {
 
   test('is refused to a user whose record asks for too much memory', async () => {
     const bomb = userOf('bomb', 'x');
-    await rest.publishUser({ ...bomb, password: { ...bomb.password, n: 2 ** 24 } });
+    await rest.publishUser({ ...bomb, password: { ...bomb.password!, n: 2 ** 24 } });
     expect(await statusOf(basic('bomb', 'x'))).toBe(401);
     expect(checks).toEqual([]);
     expect(rest.logged.some(({ event }) => event === 'rest.user.uncheckable')).toBe(true);

@@ -15,6 +15,10 @@ const ours = createOpenApi(routes) as unknown as { paths: Record<string, Json>; 
 const additions = {
   operations: [
     'delete /virtualnode/{holdingidentityshorthash}',
+    'delete /user/{loginname}',
+    'get /audit',
+    'get /user',
+    'put /user/{loginname}',
     'get /cpk/{cpkhash}/{part}/{index}',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/journal',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/events',
@@ -31,7 +35,7 @@ const additions = {
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',
   ],
-  schemas: ['ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage', 'LinkReceipt', 'LinkReceipts'],
+  schemas: ['AuditEntries', 'AuditEntry', 'UpdateUserType', 'ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage', 'LinkReceipt', 'LinkReceipts'],
 };
 
 /** Status codes that Corda's server really answers where its document says 200 (rest-behaviour, section 1). */

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
+import { restToDbConfig } from '../../../src/messages/rest-to-db.config.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
+import { restToDbRbac } from '../../../src/messages/rest-to-db.rbac.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
@@ -12,7 +14,7 @@ import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-man
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
 import { routes } from '../../../src/workers/rest/api/api.ts';
-import { admin, aliceHash, openRest, type RestUnderTest } from './rest-under-test.ts';
+import { admin, aliceHash, everythingRole, openRest, userOf, type RestUnderTest } from './rest-under-test.ts';
 import { doneWith } from './rooms.ts';
 
 let rest: RestUnderTest;
@@ -26,6 +28,8 @@ beforeAll(async () => {
   rest.rooms.on(restToDbCpi, () => doneWith({ status: 'OK', cpiFileChecksum: '' }));
   rest.rooms.on(restToDbVirtualNode, () => doneWith({ requestId: 'r' }));
   rest.rooms.on(restToMemberLookup, () => doneWith({ members: [], parameters: {} }));
+  rest.rooms.on(restToDbConfig, ({ section, source, schemaVersion }) => doneWith({ section, source, schemaVersion, version: 1, updatedAt: 1 }));
+  rest.rooms.on(restToDbRbac, () => doneWith({ user: userOf('carol', 'x'), role: everythingRole, permissions: [everythingRole.permissions[0]!.permission], entries: [] }));
   rest.rooms.on(restToFlowKill, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToFlowRedrive, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
@@ -118,7 +122,7 @@ const call = fc.record({
   headers,
 });
 
-const known = [200, 202, 204, 400, 401, 403, 404, 405, 409, 413, 414, 415, 429];
+const known = [200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 413, 414, 415, 429];
 
 test('every request has an answer of the contract', { timeout: 120_000 }, async () => {
   const seen = new Map<number, number>();

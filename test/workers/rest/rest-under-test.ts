@@ -6,12 +6,15 @@ import { openEmbeddedBroker } from '../../../src/bus/embedded-broker/embedded-br
 import { topicsOf } from '../../../src/bus/topics.ts';
 import { toBase64url, utf8 } from '../../../src/cipher/bytes.ts';
 import { systemClock, type Clock } from '../../../src/host/clock.ts';
+import { deriveId } from '../../../src/identity/derive.ts';
 import { holdingIdentityOf } from '../../../src/identity/holding-identity.ts';
 import { parseX500 } from '../../../src/identity/x500.ts';
 import { allToRestAnswer } from '../../../src/messages/all-to-rest.answer.ts';
 import { dbToAllConfig } from '../../../src/messages/db-to-all.config.ts';
 import { dbToAllCpi, type CpiMetadata } from '../../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../../src/messages/db-to-all.virtual-node.ts';
+import { dbToRestPermission } from '../../../src/messages/db-to-rest.permission.ts';
+import { dbToRestRole, type Role } from '../../../src/messages/db-to-rest.role.ts';
 import { dbToRestUser, type User } from '../../../src/messages/db-to-rest.user.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import { wires } from '../../../src/messages/messages.ts';
@@ -31,10 +34,38 @@ import { openRooms, type Rooms } from './rooms.ts';
 /** scrypt at its cheapest: these tests are not about its cost. */
 const cost = { n: 2, r: 8, p: 1 } as const;
 
+/** A role with these permissions: `ALLOW .*`, or `DENY .* at 0123456789AB`. */
+export const roleOf = (name: string, ...texts: readonly string[]): Role => ({
+  id: deriveId('role', name),
+  name,
+  groupVisibility: null,
+  permissions: texts.map((given) => {
+    const [, type, text = '', virtualNode = null] = /^(ALLOW|DENY) (.*?)(?: at ([0-9a-fA-F]{12}))?$/.exec(given) ?? [];
+    return { permission: { id: deriveId('permission', name, given), type: type as 'ALLOW' | 'DENY', text, virtualNode, groupVisibility: null, version: 1, updatedAt: 1_700_000_000_000 }, since: 1_700_000_000_000 };
+  }),
+  version: 1,
+  updatedAt: 1_700_000_000_000,
+});
+
+/** What users may do here unless a test says otherwise. */
+export const everythingRole = roleOf('everything', 'ALLOW .*');
+
 export const userOf = (login: string, password: string, more: Partial<User> = {}): User => {
   const salt = utf8(`salt of ${login}`);
   const hash = scrypt(utf8(password), salt, { N: cost.n, r: cost.r, p: cost.p, dkLen: 32 });
-  return { login, fullName: login, enabled: true, password: { ...cost, salt: toBase64url(salt), hash: toBase64url(hash) }, ...more };
+  return {
+    id: deriveId('user', login),
+    login,
+    fullName: login,
+    enabled: true,
+    password: { ...cost, salt: toBase64url(salt), hash: toBase64url(hash) },
+    passwordExpiry: null,
+    parentGroup: null,
+    roles: [{ id: everythingRole.id, since: 1_700_000_000_000 }],
+    version: 1,
+    updatedAt: 1_700_000_000_000,
+    ...more,
+  };
 };
 
 export const groupId = '7d0d7d9c-8f9f-4a53-a7a6-5c8f5d6b1a11';
@@ -108,6 +139,7 @@ export type RestUnderTest = {
   /** Calls as the administrator, under /api/v5_2 unless the version says otherwise; checks the answer against the route. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   publishUser(user: User): Promise<void>;
+  publishRole(role: Role): Promise<void>;
   publishVirtualNode(node: VirtualNode): Promise<void>;
   removeUser(login: string): Promise<void>;
   close(): Promise<void>;
@@ -151,19 +183,22 @@ export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnde
   const publish = async (wire: Parameters<typeof encode>[0], key: string, body: unknown): Promise<void> => {
     await bus.publish([encode(wire, { key, id: `test/${key}/${Math.random()}`, body })]);
   };
+  await publish(dbToRestRole, everythingRole.id, everythingRole);
   await publish(dbToRestUser, 'admin', userOf('admin', 'admin-password'));
   await publish(dbToAllCpi, cpiFullChecksum, cpi);
   for (const node of [alice, mallory]) await publish(dbToAllVirtualNode, node.holdingIdentity.shortHash, node);
   const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'rest-under-test', log: silentLog });
-  const [users, cpis, virtualNodes, stored] = await Promise.all([
+  const [users, roles, permissions, cpis, virtualNodes, stored] = await Promise.all([
     openView({ bus, wire: dbToRestUser, log: silentLog }),
+    openView({ bus, wire: dbToRestRole, log: silentLog }),
+    openView({ bus, wire: dbToRestPermission, log: silentLog }),
     openView({ bus, wire: dbToAllCpi, log: silentLog }),
     openView({ bus, wire: dbToAllVirtualNode, log: silentLog }),
     openView({ bus, wire: dbToAllConfig, log: silentLog }),
   ]);
   const rooms = openRooms(bus);
   const { limits, clock = systemClock, change = (deps: RestDeps) => deps } = options;
-  const worker = createRestWorker(change({ requests, config: createConfig({ view: stored, log }), views: { users, cpis, virtualNodes, config: stored }, statusFollower: bus, clock, log, metrics, ...(limits === undefined ? {} : { limits }) }));
+  const worker = createRestWorker(change({ requests, config: createConfig({ view: stored, log }), views: { users, roles, permissions, cpis, virtualNodes, config: stored }, statusFollower: bus, clock, log, metrics, ...(limits === undefined ? {} : { limits }) }));
 
   const call = async (method: string, path: string, { body, json, headers, version = 'v5_2' }: CallOptions = {}): Promise<Answer> => {
     const full = path.toLowerCase().startsWith('/api/') ? path : `/api/${version}${path}`;
@@ -190,6 +225,10 @@ export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnde
       await publish(dbToRestUser, user.login, user);
       await users.refresh();
     },
+    publishRole: async (role) => {
+      await publish(dbToRestRole, role.id, role);
+      await roles.refresh();
+    },
     removeUser: async (login) => {
       await publish(dbToRestUser, login, null);
       await users.refresh();
@@ -199,7 +238,7 @@ export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnde
       await worker.close();
       await rooms.close();
       await requests.close();
-      await Promise.all([users.close(), cpis.close(), virtualNodes.close(), stored.close()]);
+      await Promise.all([users.close(), roles.close(), permissions.close(), cpis.close(), virtualNodes.close(), stored.close()]);
       await broker.close();
     },
   };

@@ -12,7 +12,9 @@ import type { FlowStatus, FlowStatusName } from '../../../src/messages/grammar/s
 import type { BodyOf, ReplyOf, Wire } from '../../../src/messages/grammar/wire.ts';
 import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
+import { restToDbConfig } from '../../../src/messages/rest-to-db.config.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
+import { restToDbRbac } from '../../../src/messages/rest-to-db.rbac.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { restToFlowQuery } from '../../../src/messages/rest-to-flow.query.ts';
 import { restToFlowStart } from '../../../src/messages/rest-to-flow.start.ts';
@@ -32,7 +34,9 @@ const wires = [
   allToCryptoKey,
   restToCryptoCsr,
   restToDbCertificate,
+  restToDbConfig,
   restToDbCpi,
+  restToDbRbac,
   restToDbVirtualNode,
   restToFlowKill,
   restToFlowQuery,

@@ -1,10 +1,9 @@
 /** The door of this folder: the db room's repositories in memory, for simulation. Give `makeTx` and `rollback` to the memory answer store. */
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
-import type { User } from '../../../messages/db-to-rest.user.ts';
 import type { CertificateHolder, CertificateUsage } from '../../../messages/rest-to-db.certificate.ts';
-import type { CertificatePlace, CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, KeptOperation, Upload, UploadRepository, UserRepository, VirtualNodeRepository } from '../db-tx.ts';
-import { createMemoryAudit, createMemorySections } from './administration.ts';
+import type { CertificatePlace, CertificateRepository, CpiId, CpiRepository, CpkContent, DbTx, KeptOperation, Upload, UploadRepository, VirtualNodeRepository } from '../db-tx.ts';
+import { createMemoryAudit, createMemoryRbac, createMemorySections } from './administration.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
 
@@ -128,15 +127,6 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
   };
 };
 
-const createUsers = (undo: Undo): UserRepository => {
-  const users = new Map<string, User>();
-  return {
-    find: async (login) => users.get(login),
-    list: async () => sorted(users).map(([, user]) => user),
-    put: async (user) => undo.set(users, user.login, user),
-  };
-};
-
 export const createMemoryDb = (): MemoryDb => {
   const undo = createUndo();
   const cpis = new Map<string, CpiMetadata>();
@@ -154,7 +144,7 @@ export const createMemoryDb = (): MemoryDb => {
     virtualNodes: createVirtualNodes(undo, cpis),
     entities: createMemoryEntities(entitiesOf, undo),
     tables: { run: async (calls) => calls.map(() => ({ type: 'refused', code: 'DB_QUERY_REFUSED', reason: 'this database is in memory and has no tables; use PostgreSQL' })) },
-    users: createUsers(undo),
+    rbac: createMemoryRbac(undo),
     config: createMemorySections(undo),
     audit: createMemoryAudit(undo),
   };

@@ -5,10 +5,10 @@ import { createPostgresCertificates } from './certificates.ts';
 import { createPostgresCpis } from './cpis.ts';
 import { createPostgresEntities } from './entities.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
+import { createPostgresRbac } from './rbac.ts';
 import { createPostgresSections } from './sections.ts';
 import { createPostgresTables } from './tables.ts';
 import { createPostgresUploads } from './uploads.ts';
-import { createPostgresUsers } from './users.ts';
 import { createPostgresVirtualNodes } from './virtual-nodes.ts';
 
 export const createPostgresDbTx = (sql: Sql): DbTx => ({
@@ -18,7 +18,7 @@ export const createPostgresDbTx = (sql: Sql): DbTx => ({
   virtualNodes: createPostgresVirtualNodes(sql),
   entities: createPostgresEntities(sql),
   tables: createPostgresTables(sql),
-  users: createPostgresUsers(sql),
+  rbac: createPostgresRbac(sql),
   config: createPostgresSections(sql),
   audit: createPostgresAudit(sql),
 });

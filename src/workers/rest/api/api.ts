@@ -3,6 +3,7 @@
  * own, so that the operation keeps its name and its types.
  */
 import type { Route } from '../routing/routing.ts';
+import { auditRoutes } from './audit.ts';
 import { certificateRoutes } from './certificate.ts';
 import { configRoutes } from './config.ts';
 import { cpiRoutes } from './cpi.ts';
@@ -14,13 +15,17 @@ import { hsmRoutes } from './hsm.ts';
 import { keyRoutes } from './key.ts';
 import { membersRoutes } from './members.ts';
 import { membershipRoutes } from './membership.ts';
+import { permissionRoutes } from './permission.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 import { receiptsRoutes } from './receipts.ts';
+import { roleRoutes } from './role.ts';
+import { userRoutes } from './user.ts';
 import { virtualNodeRoutes } from './virtual-node.ts';
 
 export const routes = [
   ...helloRoutes,
   protocolVersionRoute('hello', 'Hello Rest'),
+  ...auditRoutes,
   ...certificateRoutes,
   ...configRoutes,
   ...cpiRoutes,
@@ -32,7 +37,10 @@ export const routes = [
   ...flowJournalRoutes,
   ...hsmRoutes,
   ...keyRoutes,
+  ...permissionRoutes,
   ...receiptsRoutes,
+  ...roleRoutes,
+  ...userRoutes,
 ] satisfies readonly Route[];
 
 /** Every operation by its name, `<METHOD> <path>`: what a caller gives, and what it gets. */

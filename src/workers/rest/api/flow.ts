@@ -1,6 +1,7 @@
 /** Flows: start, status, result, and the feed as events. */
 import * as z from 'zod';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
+import type { User } from '../../../messages/db-to-rest.user.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { flowStatusName } from '../../../messages/grammar/shapes.ts';
 import type { FlowStatusName } from '../../../messages/grammar/shapes.ts';
@@ -9,6 +10,7 @@ import { restToFlowKill } from '../../../messages/rest-to-flow.kill.ts';
 import { restToFlowQuery } from '../../../messages/rest-to-flow.query.ts';
 import { restToFlowRedrive } from '../../../messages/rest-to-flow.redrive.ts';
 import { flowIdOf } from '../../../identity/derive.ts';
+import { flowStartOf } from '../auth/operation.ts';
 import { openEventStream } from '../feed/event-stream.ts';
 import { isoTime, resultBody, statusBody } from '../flow-body.ts';
 import { findFlow, hearEndIfFollowed } from '../flow-lookup.ts';
@@ -76,7 +78,7 @@ const requestBodyText = (requestBody: unknown): string => {
 };
 
 /** The checks in the order in which Corda makes them. */
-const checkStart = async (room: RestRoom, node: VirtualNode, start: StartParameters): Promise<Refusal | undefined> => {
+const checkStart = async (room: RestRoom, node: VirtualNode, start: StartParameters, user: User): Promise<Refusal | undefined> => {
   const { shortHash: virtualNode } = node.holdingIdentity;
   if (node.flowStartOperationalStatus === 'INACTIVE') {
     return refuse('REST_VIRTUAL_NODE_MAINTENANCE', `Flows cannot be started on virtual node ${virtualNode}: it is in maintenance`, { virtualNode });
@@ -87,6 +89,7 @@ const checkStart = async (room: RestRoom, node: VirtualNode, start: StartParamet
   if (!flowClassNamePattern.test(start.flowClassName)) {
     return refuse('REST_BODY_INVALID', 'flowClassName must have 1 to 250 letters, digits, ".", "_" and "$"', { flowClassName: start.flowClassName.slice(0, 300) });
   }
+  if (!(await room.authority.permits(user, flowStartOf(start.flowClassName, virtualNode)))) return refuse('REST_FORBIDDEN', `User [${user.login}] is not allowed to start a flow: ${start.flowClassName}`);
   const cpi = await lookUp(room.views.cpis, node.cpiFullChecksum);
   if (isStartable(cpi, start.flowClassName)) return undefined;
   return refuse('REST_FLOW_NOT_STARTABLE', `The flow ${start.flowClassName} cannot be started on virtual node ${virtualNode}: its CPI has no such startable flow`, {
@@ -201,10 +204,10 @@ export const flowRoutes = [
     body: jsonBody('startFlow', startParameters),
     reply: statusResponse,
     statuses: [200, 202],
-    handle: async ({ room, path, query, body, login }) => {
+    handle: async ({ room, path, query, body, login, user }) => {
       const node = await findVirtualNode(room, path.holdingidentityshorthash);
       if (isRefusal(node)) return node;
-      const fault = await checkStart(room, node, body);
+      const fault = await checkStart(room, node, body, user);
       if (fault !== undefined) return fault;
       const startedAt = await startFlow(room, node, body, login);
       if (typeof startedAt !== 'number') return startedAt;

@@ -1,15 +1,15 @@
 /**
- * Who calls: HTTP Basic against the users that db publishes.
+ * Who calls: HTTP Basic against the users that db publishes, or a bearer token of an identity provider that names one of them.
  *
  * A verified login is remembered under a digest of its header, together with the user record it was verified against; when
- * the record changes (password, disabling) the memory no longer fits and the password is checked again. A wrong login and
+ * the record changes (password, disabling, roles) the memory no longer fits and the password is checked again. A wrong login and
  * a wrong password answer alike and take the same time.
  */
 import { createBoundedCache } from '../../../cipher/bounded-cache.ts';
 import { concat, randomBytes, toBase64url, utf8 } from '../../../cipher/bytes.ts';
 import { sha256 } from '../../../cipher/digest.ts';
 import type { Clock } from '../../../host/clock.ts';
-import type { User } from '../../../messages/db-to-rest.user.ts';
+import { passwordCost, type User } from '../../../messages/db-to-rest.user.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import type { Log } from '../../../observability/log.ts';
 import type { Metrics } from '../../../observability/metrics.ts';
@@ -20,41 +20,43 @@ import { parseBasic, type Credentials } from './basic.ts';
 import { createFailedLogins } from './failed-logins.ts';
 import { createGate } from '../gate.ts';
 import { decoyLike, isCheckable, type PasswordRecord, type VerifyPassword } from './password.ts';
+import type { Tokens } from './tokens.ts';
 
 export type { VerifyPassword } from './password.ts';
-export { verifyPasswordPortably } from './password.ts';
+export { deriveKeyPortably, verifyPasswordPortably, type DeriveKey } from './password.ts';
 
-export type Caller = { readonly type: 'caller'; readonly login: string };
+export type Caller = { readonly type: 'caller'; readonly login: string; readonly user: User; readonly by: 'password' | 'token' };
 export type Authenticate = (authorization: string | null, address: string) => Promise<Caller | Refusal>;
 
 type AuthOptions = {
   readonly users: View<User>;
   readonly verifyPassword: VerifyPassword;
+  readonly tokens: Tokens;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits: RestLimits;
 };
 
-type Verified = { readonly login: string; readonly record: string; readonly until: number };
+/** `user`: the very record that the login was verified against. */
+type Verified = { readonly user: User; readonly until: number };
 
-/** What db makes of a password today: what a decoy costs while there are no users. */
-const usualCost = { n: 2 ** 15, r: 8, p: 3 } as const;
-
-/** Everything of a user that a verified login rests on. */
-const recordText = ({ login, enabled, password }: User): string => `${login} ${enabled} ${password.n} ${password.r} ${password.p} ${password.salt} ${password.hash}`;
+/** RFC 6750 section 2.1, with what a JSON Web Token is made of. */
+const bearer = /^bearer +([-\w.]+) *$/i;
+/** UTF-16 code units of a header with a token. */
+const tokenCharsMax = 16_000;
 
 const missing = refuse('REST_UNAUTHENTICATED', 'User credentials are empty or cannot be resolved');
 const wrong = refuse('REST_UNAUTHENTICATED', 'Error during user authentication');
 
-export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits }: AuthOptions): Authenticate => {
+export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics, limits }: AuthOptions): Authenticate => {
   const verified = createBoundedCache<Verified>(limits.verifiedLoginsMax);
   const checking = new Map<string, Promise<Caller | Refusal>>();
   const failed = createFailedLogins(clock, limits);
   const gate = createGate({ atOnceMax: limits.passwordChecksAtOnceMax, waitingMax: limits.passwordChecksWaitingMax });
   const pepper = randomBytes(32);
   const failures = metrics.counter('cordage_rest_failed_logins_total', 'Calls refused for wrong credentials or too many of them.');
-  let decoy = decoyLike(usualCost);
+  let decoy = decoyLike(passwordCost);
 
   /** Login names are stored in lower case and compared without regard to it (Corda). */
   const userOf = (login: string): User | undefined => users.get(login) ?? users.get(login.toLowerCase());
@@ -62,25 +64,26 @@ export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits 
   const remembered = (digest: string): Caller | undefined => {
     const entry = verified.get(digest);
     if (entry === undefined || entry.until <= clock.now()) return undefined;
-    const user = userOf(entry.login);
-    return user !== undefined && recordText(user) === entry.record ? { type: 'caller', login: entry.login } : undefined;
+    const user = userOf(entry.user.login);
+    return user === entry.user ? { type: 'caller', login: user.login, user, by: 'password' } : undefined;
   };
 
   /** An unknown login is checked against a record that costs what a user's costs. */
   const currentDecoy = (): PasswordRecord => {
-    const [, sample] = users.entries().next().value ?? [];
-    const { n, r, p } = sample !== undefined && isCheckable(sample.password, limits.passwordMemoryBytesMax) ? sample.password : usualCost;
+    const sample = [...users.entries()].map(([, { password }]) => password).find((password) => password !== null);
+    const { n, r, p } = sample !== undefined && isCheckable(sample, limits.passwordMemoryBytesMax) ? sample : passwordCost;
     if (n !== decoy.n || r !== decoy.r || p !== decoy.p) decoy = decoyLike({ n, r, p });
     return decoy;
   };
 
   const fits = async (password: string, user: User | undefined): Promise<boolean> => {
-    if (user !== undefined && !isCheckable(user.password, limits.passwordMemoryBytesMax)) {
+    const record = user?.password ?? undefined;
+    if (user !== undefined && record !== undefined && !isCheckable(record, limits.passwordMemoryBytesMax)) {
       log.error('rest.user.uncheckable', { login: user.login, remedy: 'set the password again' });
       return false;
     }
-    const fit = await verifyPassword(password, user?.password ?? currentDecoy());
-    return fit && user?.enabled === true;
+    const fit = await verifyPassword(password, record ?? currentDecoy());
+    return fit && record !== undefined && user?.enabled === true;
   };
 
   const check = async ({ login, password }: Credentials, address: string, digest: string): Promise<Caller | Refusal> => {
@@ -99,16 +102,31 @@ export const createAuth = ({ users, verifyPassword, clock, log, metrics, limits 
     }
     if (fit.value && user !== undefined) {
       failed.forgive(name, address);
-      verified.set(digest, { login: user.login, record: recordText(user), until: clock.now() + limits.verifiedLoginMsMax });
-      return { type: 'caller', login: user.login };
+      verified.set(digest, { user, until: clock.now() + limits.verifiedLoginMsMax });
+      return { type: 'caller', login: user.login, user, by: 'password' };
     }
     failures.add(1, { kind: 'wrong' });
     log.info('rest.login.failed', { login: name.slice(0, 255), address });
     return wrong;
   };
 
+  const checkToken = async (token: string, address: string): Promise<Caller | Refusal> => {
+    const result = await tokens.verify(token);
+    if (result.type === 'unavailable') {
+      log.error('rest.token.unverifiable', { reason: result.reason, remedy: 'see that the keys of the identity provider can be reached (corda.rest, sso)' });
+      return refuse('REST_UNAVAILABLE', 'The keys of the identity provider cannot be had now; try again later');
+    }
+    const user = result.type === 'login' ? userOf(result.login) : undefined;
+    if (user?.enabled === true) return { type: 'caller', login: user.login, user, by: 'token' };
+    failures.add(1, { kind: 'token' });
+    log.info('rest.token.refused', { reason: result.type === 'refused' ? result.reason : 'it names no user who may log in', address });
+    return wrong;
+  };
+
   return async (authorization, address) => {
     if (authorization === null || authorization === '') return missing;
+    const [, token] = authorization.length <= tokenCharsMax && tokens.areTaken() ? (bearer.exec(authorization) ?? []) : [];
+    if (token !== undefined) return checkToken(token, address);
     if (authorization.length > limits.authorizationCharsMax) return wrong;
     const digest = toBase64url(sha256(concat(pepper, utf8(authorization))));
     const known = remembered(digest);

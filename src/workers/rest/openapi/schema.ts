@@ -18,6 +18,7 @@ type Raw = {
   readonly pattern?: string;
   readonly maxLength?: number;
   readonly items?: Raw;
+  readonly uniqueItems?: boolean;
   readonly properties?: Readonly<Record<string, Raw>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: Raw | boolean;
@@ -43,7 +44,7 @@ const plain = (raw: Raw): Schema => {
   const reference = referenceOf(raw);
   if (reference !== undefined) return { $ref: reference.replace('#/definitions/', '#/components/schemas/') };
   if (raw.properties !== undefined) return objectSchema(raw);
-  if (raw.type === 'array') return { uniqueItems: false, type: 'array', items: plain(raw.items ?? {}) };
+  if (raw.type === 'array') return { uniqueItems: raw.uniqueItems === true, type: 'array', items: plain(raw.items ?? {}) };
   if (typeof raw.additionalProperties === 'object') return { type: 'object', additionalProperties: plain(raw.additionalProperties) };
   const { type, format, enum: words, pattern, maxLength } = raw;
   return defined({ type, format, enum: words, pattern: format === undefined ? pattern : undefined, maxLength });

@@ -6,6 +6,7 @@
 import type * as z from 'zod';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import type { Parameters, ValuesOf } from '../parameter.ts';
+import type { User } from '../../../messages/db-to-rest.user.ts';
 import type { RestRoom } from '../room.ts';
 import { createPathTree, type PathTree } from './path-tree.ts';
 import type { Given, TypedRoute } from './typed-route.ts';
@@ -43,6 +44,7 @@ export type Call<Path, Query, Body> = {
   readonly body: Body;
   /** Who calls. */
   readonly login: string;
+  readonly user: User;
   readonly headers: { get(name: string): string | null };
 };
 
