@@ -54,7 +54,7 @@ describe('floors', () => {
 });
 
 /** Where a platform's own modules may be named. */
-const platformAllowed = /^(src\/host\/|containers\/|src\/cli\/|src\/testing\/|src\/packaging\/build|src\/bus\/embedded-broker\/|src\/bus\/http-server|edge\/[\w-]+\.deno\.ts$)/;
+const platformAllowed = /^(src\/host\/|containers\/|src\/cli\/|src\/testing\/|src\/packaging\/build|src\/bus\/embedded-broker\/|src\/bus\/kafka-bridge\/|src\/bus\/http-server|edge\/[\w-]+\.deno\.ts$)/;
 const namesPlatform = (text: string): boolean => /from 'node:|import\('node:|\bDeno\.|\bBuffer\b|\bprocess\.(env|exit|argv|cwd|on|stdout|stdin|nextTick)\b/.test(text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ''));
 
 describe('the REST client', () => {

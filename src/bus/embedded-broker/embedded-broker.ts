@@ -8,6 +8,7 @@ import { BusError } from '../bus.ts';
 import type { Bus } from '../bus.ts';
 import type { BusEngine, FetchRequest, LogRecord, MemberName } from '../engine.ts';
 import type { TopicConfig } from '../topics.ts';
+import { removesKey } from '../../messages/grammar/envelope.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log as Logger } from '../../observability/log.ts';
@@ -63,7 +64,7 @@ export const openEmbeddedBroker = async (options: EmbeddedBrokerOptions): Promis
   const { clock, log: logger, storage } = options;
   const limits: BrokerLimits = { ...brokerLimits, ...(storage.type === 'memory' ? memoryLimits : {}), ...options.limits };
   const instruments = instrumentsOf(options.metrics ?? createMetrics());
-  const topics = new TopicTable({ isTombstone: options.isTombstone ?? hasNullBody, partitionsMax: limits.partitionsMax });
+  const topics = new TopicTable({ isTombstone: options.isTombstone ?? removesKey, partitionsMax: limits.partitionsMax });
   const contents = new SegmentContents();
   /** Made last, from what the others say; they call it only afterwards. */
   const late: { log?: Log; retention?: Retention } = {};
@@ -193,17 +194,6 @@ const fetchOnce = async (
   } finally {
     fetches.delete(reader);
     reader.close();
-  }
-};
-
-/** The envelope of a removed key. Other values that hold this text are parsed to make sure. */
-const hasNullBody = (value: string): boolean => {
-  if (!value.includes('"body":null')) return false;
-  try {
-    const envelope: unknown = JSON.parse(value);
-    return typeof envelope === 'object' && envelope !== null && 'body' in envelope && envelope.body === null;
-  } catch {
-    return false;
   }
 };
 

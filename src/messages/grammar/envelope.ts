@@ -52,6 +52,17 @@ export const encode = <Body>(wire: Wire<Body, any>, message: Message<Body | null
   ...(message.partition === undefined ? {} : { partition: message.partition }),
 });
 
+/** Whether a value on a compacted wire removes its key. Values that hold the text elsewhere are parsed to make sure. */
+export const removesKey = (value: string): boolean => {
+  if (!value.includes('"body":null')) return false;
+  try {
+    const json: unknown = JSON.parse(value);
+    return typeof json === 'object' && json !== null && 'body' in json && json.body === null;
+  } catch {
+    return false;
+  }
+};
+
 export type Decoded<Body> =
   | { readonly type: 'message'; readonly delivery: Delivery<Body> }
   | { readonly type: 'removed'; readonly key: string }
