@@ -50,7 +50,7 @@ const openCluster = async (name: string, postgresUrl: string, portBase: number):
   closing.push(() => cluster.stop());
   await startAll(cluster, 'gateway');
   // The platform's certificate, as its operator imports it.
-  await cluster.client.upload('PUT', '/certificate/cluster/p2p-tls', { alias: 'p2p-tls-cert', certificate: new Blob([certificatePem]) });
+  await cluster.client.call('PUT /certificate/cluster/{usage}', { path: { usage: 'p2p-tls' }, form: { alias: 'p2p-tls-cert', certificate: [new Blob([certificatePem])] } });
   return Object.assign(edge, { cluster, certificatePem });
 };
 
