@@ -9,12 +9,12 @@ import type { Platform } from '../platform.ts';
 import { machineStores } from './stores.ts';
 
 export const openMember = async (platform: Platform): Promise<OpenRoom> => {
-  const { views } = platform;
+  const { views, log } = platform;
   const [virtualNodes, cpis, members, groupParameters] = await Promise.all([
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),
     views.open(memberToAllMember),
     views.open(memberToAllGroupParameters),
   ]);
-  return { worker: createMemberWorker({ virtualNodes, cpis, members, groupParameters }), ...machineStores(platform, 'member') };
+  return { worker: createMemberWorker({ virtualNodes, cpis, members, groupParameters, log }), ...machineStores(platform, 'member') };
 };

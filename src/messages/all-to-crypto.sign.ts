@@ -15,7 +15,7 @@ export type SignatureSpec = z.infer<typeof signatureSpec>;
 
 export const allToCryptoSign = wire({
   topic: 'all-to-crypto.sign',
-  from: ['flow', 'link-manager'],
+  from: ['flow', 'link-manager', 'member'],
   to: ['crypto'],
   key: 'tenant',
   retention: 'log',

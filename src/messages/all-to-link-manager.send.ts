@@ -4,14 +4,14 @@ import { groupId, timestampMs, x500Name } from './grammar/shapes.ts';
 import { wire } from './grammar/wire.ts';
 
 /** Which room of the receiving cluster hears it. */
-export const subsystem = z.enum(['flow']);
+export const subsystem = z.enum(['flow', 'member']);
 
 /** Bound on a payload, in UTF-16 code units. */
 export const payloadCharsMax = 600_000;
 
 export const allToLinkManagerSend = wire({
   topic: 'all-to-link-manager.send',
-  from: ['flow'],
+  from: ['flow', 'member'],
   to: ['link-manager'],
   key: 'pair tag',
   retention: 'log',
@@ -23,9 +23,9 @@ export const allToLinkManagerSend = wire({
     source: x500Name,
     destination: x500Name,
     subsystem,
-    /** Record key on the receiving side's topic: for flows, the receiving flow's id. */
+    /** Record key on the receiving side's topic: for flows, the receiving flow's id; for the member room, a short hash or a group id. */
     receiverKey: z.string().min(1).max(200),
-    /** Record key under which the sender hears that the message could not be delivered. */
+    /** Record key under which a flow hears that its message could not be delivered; the member room is not told, it asks again. */
     senderKey: z.string().min(1).max(200),
     /** After this nobody wants the message: it is dropped and the sender is told. */
     expiresAt: timestampMs,

@@ -10,5 +10,5 @@ export const gatewayToLinkManagerLinkIn = wire({
   key: 'pair tag',
   retention: 'log',
   version: 1,
-  body: z.object({ tag: pairTag, packet: z.string().max(packetCharsMax) }),
+  body: z.object({ tag: pairTag, packet: z.string().max(packetCharsMax), /** A stranger may have sent it: the gateway has counted it. */ unauthenticated: z.literal(true).optional() }),
 });

@@ -9,6 +9,9 @@ export const packetCharsMax = 900_000;
 /** A pair of identities in one group, hashed: what a gateway may key on, since it cannot read more. */
 export const pairTag = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 
+/** Of a packet that is no session's, which strangers may send: such packets are small. */
+export const unauthenticatedPacketCharsMax = 200_000;
+
 export const linkManagerToGatewayLinkOut = wire({
   topic: 'link-manager-to-gateway.link-out',
   from: ['link-manager'],
@@ -16,5 +19,5 @@ export const linkManagerToGatewayLinkOut = wire({
   key: 'pair tag',
   retention: 'log',
   version: 1,
-  body: z.object({ address: z.url().max(2_000), groupId, tag: pairTag, packet: z.string().max(packetCharsMax) }),
+  body: z.object({ address: z.url().max(2_000), groupId, tag: pairTag, packet: z.string().max(packetCharsMax), unauthenticated: z.literal(true).optional() }),
 });

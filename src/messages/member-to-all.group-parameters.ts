@@ -5,7 +5,8 @@ import { wire } from './grammar/wire.ts';
 
 export const groupParameters = z.object({
   groupId,
-  epoch: z.int().positive(),
+  /** 0 while a cluster knows no more of the group than its policy. */
+  epoch: z.int().nonnegative(),
   parameters: stringMap,
   p2p: z.object({
     protocolMode: z.enum(['Authenticated_Encryption', 'Authentication']),

@@ -17,8 +17,13 @@ export const member = z.object({
   /** SubjectPublicKeyInfo and signature spec of the keys that sign its handshakes. */
   sessionKeys: z.array(z.object({ publicKey: base64url, spec: z.string() })).max(10),
   ledgerKeys: z.array(z.object({ publicKey: base64url, spec: z.string() })).max(10),
+  /** By its session keys over its member context; none in a static network. What is signed stands in docs/membership.md. */
+  signatures: z.array(z.object({ publicKey: base64url, spec: z.string(), signature: base64url })).max(10).optional(),
 });
 export type Member = z.infer<typeof member>;
+
+/** The manager of a dynamic network: it admits members, and speaks to those that are not admitted yet or suspended. */
+export const isManager = ({ mgmContext }: Pick<Member, 'mgmContext'>): boolean => mgmContext['corda.mgm'] === 'true';
 
 export const memberToAllMember = wire({
   topic: 'member-to-all.member',

@@ -34,11 +34,15 @@ import { linkManagerToFlowReceive } from './link-manager-to-flow.receive.ts';
 import { linkManagerToGatewayLinkOut } from './link-manager-to-gateway.link-out.ts';
 import { linkManagerToLinkManagerSession } from './link-manager-to-link-manager.session.ts';
 import { linkManagerToLinkManagerWake } from './link-manager-to-link-manager.wake.ts';
+import { linkManagerToMemberReceive } from './link-manager-to-member.receive.ts';
 import { memberToAllGroupParameters } from './member-to-all.group-parameters.ts';
 import { memberToAllMember } from './member-to-all.member.ts';
 import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
+import { memberToLinkManagerUnauthenticated } from './member-to-link-manager.unauthenticated.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
+import { memberToMemberListed } from './member-to-member.listed.ts';
+import { memberToMemberWake } from './member-to-member.wake.ts';
 import { restToCryptoCsr } from './rest-to-crypto.csr.ts';
 import { restToCryptoTlsKey } from './rest-to-crypto.tls-key.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
@@ -52,6 +56,8 @@ import { restToFlowRedrive } from './rest-to-flow.redrive.ts';
 import { restToFlowStart } from './rest-to-flow.start.ts';
 import { restToLinkManagerReceipt } from './rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from './rest-to-member.lookup.ts';
+import { restToMemberMgm } from './rest-to-member.mgm.ts';
+import { restToMemberNetwork } from './rest-to-member.network.ts';
 import { restToMemberRegistration } from './rest-to-member.registration.ts';
 
 export const wires: readonly Wire<any, any>[] = [
@@ -85,11 +91,15 @@ export const wires: readonly Wire<any, any>[] = [
   linkManagerToFlowReceive,
   linkManagerToGatewayLinkOut,
   linkManagerToLinkManagerWake,
+  linkManagerToMemberReceive,
   memberToAllGroupParameters,
   memberToAllMember,
   memberToCryptoSeal,
   memberToLinkManagerHostedIdentity,
+  memberToLinkManagerUnauthenticated,
   memberToMemberGroup,
+  memberToMemberListed,
+  memberToMemberWake,
   restToCryptoCsr,
   restToCryptoTlsKey,
   restToDbCertificate,
@@ -103,6 +113,8 @@ export const wires: readonly Wire<any, any>[] = [
   restToFlowStart,
   restToLinkManagerReceipt,
   restToMemberLookup,
+  restToMemberMgm,
+  restToMemberNetwork,
   restToMemberRegistration,
 ];
 

@@ -30,6 +30,9 @@ export type DestinationOptions = {
   readonly signal: AbortSignal;
 };
 
+/** As `packetRequest` has it. */
+export type OfferedPacket = { readonly tag: string; readonly packet: string; readonly unauthenticated?: true | undefined };
+
 type Waiting = { readonly entry: string; readonly since: number };
 
 const isTaken = (answer: HttpAnswer): boolean => answer.type === 'answered' && answer.status === 200;
@@ -59,9 +62,9 @@ export class Destination {
   }
 
   /** Never waits. False when there is no room. */
-  offer(tag: string, packet: string): boolean {
+  offer(packet: OfferedPacket): boolean {
     const { limits, clock } = this.#options;
-    const entry = JSON.stringify({ tag, packet });
+    const entry = JSON.stringify(packet);
     if (this.#queue.length >= limits.destinationPacketsMax || this.#chars + entry.length > limits.destinationCharsMax) return false;
     this.#queue.push({ entry, since: clock.now() });
     this.#count(entry.length);

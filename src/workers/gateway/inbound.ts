@@ -67,7 +67,7 @@ const parseBody = (text: string): PacketRequest | undefined => {
 };
 
 const recordsOf = ({ packets }: PacketRequest): OutRecord[] =>
-  packets.map(({ tag, packet }) => encode(gatewayToLinkManagerLinkIn, { key: tag, id: crypto.randomUUID(), body: { tag, packet } }));
+  packets.map((body) => encode(gatewayToLinkManagerLinkIn, { key: body.tag, id: crypto.randomUUID(), body }));
 
 const refusalOf = (error: unknown): InboundRefusal => {
   if (!(error instanceof BusError)) return 'fault';

@@ -78,13 +78,13 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
     destinations.set(id, destination);
     return destination;
   };
-  const send = ({ address, groupId, tag, packet }: LinkOut): void => {
+  const send = ({ address, groupId, ...packet }: LinkOut): void => {
     if (!isSendable(address, allowHttp)) {
       log.warn('gateway.address-refused', { address, remedy: 'an endpoint must be an https URL without user and password' });
       return onDropped('address', 1);
     }
     if (ending.signal.aborted) return onDropped('closing', 1);
-    const taken = queuedChars < limits.queuedCharsMax && destinationOf(address, groupId)?.offer(tag, packet) === true;
+    const taken = queuedChars < limits.queuedCharsMax && destinationOf(address, groupId)?.offer(packet) === true;
     if (!taken) onDropped('queue-full', 1);
   };
 

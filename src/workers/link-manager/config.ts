@@ -86,6 +86,9 @@ export const linkManagerLimits = {
   /** Message ids remembered per pair to recognise a sender's repeats. */
   recentIdsMax: 256,
 
+  /** Packets of no session that one replica hands to managers in a second: far more than join, few enough to open and judge. */
+  unauthenticatedPerSecondMax: 50,
+
   /** Wait before looking again for a peer that is no member yet, or a virtual node that is paused. */
   holdMsMin: 500,
   holdMsMax: 30_000,

@@ -7,7 +7,7 @@ import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import type { X500Name } from '../../identity/x500.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
-import type { Member } from '../../messages/member-to-all.member.ts';
+import { isManager, type Member } from '../../messages/member-to-all.member.ts';
 import type { HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
 import type { View } from '../../shell/view.ts';
 import type { LinkManagerLimits } from './config.ts';
@@ -28,7 +28,7 @@ export type Route =
   | { readonly type: 'remote'; readonly peering: Peering; readonly addresses: readonly string[]; readonly signer: Signer }
   | { readonly type: 'local' }
   /** Not now; looked at again after a while. */
-  | { readonly type: 'hold'; readonly reason: string; readonly paused: boolean }
+  | { readonly type: 'hold'; readonly reason: string; readonly paused: boolean; /** One of the two is suspended: its flows hear so at once. */ readonly suspended?: boolean }
   | { readonly type: 'not-hosted' };
 
 /** The session key of ours, as crypto knows it. */
@@ -37,6 +37,8 @@ export type Signer = { readonly tenant: string; readonly keyId: string; readonly
 export type Directory = {
   isHosted(groupId: string, x500Name: string): boolean;
   route(pair: Pair): Route;
+  /** An identity here that manages this network. */
+  managerHere(groupId: string, x500Name: string): { readonly shortHash: string } | undefined;
   /** The pair that a hello names by its key hashes; it may still be under the wrong tag. */
   pairOfHello(hello: { groupId: string; initiatorKeyHash: string; responderKeyHash: string }): Pair | undefined;
   /** The pair of a tag, as far as it is a pair of one identity here and one member elsewhere. */
@@ -82,6 +84,20 @@ const certificatesOf = memoised(memoisedMax, (pem): readonly string[] => {
 
 const hold = (reason: string, paused = false): Route => ({ type: 'hold', reason, paused });
 
+/** Why the two may not speak. A network's manager speaks to whoever is joining or suspended. */
+const standing = (own: Member, peer: Member): Route | undefined => {
+  if (isManager(own) || isManager(peer)) return undefined;
+  const held = [own, peer].find(({ status }) => status !== 'ACTIVE');
+  return held === undefined ? undefined : { type: 'hold', reason: `${held.x500Name} is ${held.status} in its group`, paused: false, suspended: held.status === 'SUSPENDED' };
+};
+
+/**
+ * Sessions are bound to the serials of both sides, so that they end when a member changes. With the manager they are not: it is the
+ * manager that tells a member of its new serial.
+ */
+const serialsOf = (own: Member, peer: Member): Pick<Peering, 'ownSerial' | 'peerSerial'> =>
+  isManager(own) || isManager(peer) ? { ownSerial: 0, peerSerial: 0 } : { ownSerial: own.serial, peerSerial: peer.serial };
+
 type Known = { readonly hosted: HostedIdentity; readonly own: Member; readonly peer: Member; readonly group: GroupParameters; readonly offer: Offer };
 
 /** The way to a peer elsewhere: both sides, the group and what it asks for are known. */
@@ -100,9 +116,8 @@ const routeOut = ({ hosted, own, peer, group, offer }: Known): Route => {
       groupId: group.groupId,
       mode: protocolMode,
       ownKeyHash: keyHash(hosted.sessionKey.publicKey),
-      ownSerial: own.serial,
       ownCertificates,
-      peerSerial: peer.serial,
+      ...serialsOf(own, peer),
       peerName: peer.x500Name,
       peerKeys: peer.sessionKeys.map(({ publicKey, spec }) => ({ hash: keyHash(publicKey), publicKey, spec })),
       sessionTrustRoots: sessionPki === 'NoPKI' ? null : sessionTrustRoots,
@@ -139,11 +154,11 @@ export const createDirectory = ({ views, clock, limits, keyAgreement }: Director
     if (group === undefined) return hold(`the parameters of group ${groupId} are not known here`);
     const own = members.get(memberKey(groupId, ours));
     if (own === undefined || !owns(own, hosted)) return hold(`${ours} is not in the member list with the session key it has here`);
-    if (own.status !== 'ACTIVE') return hold(`${ours} is ${own.status} in its group`);
     if (isPaused(hosted)) return hold(`the virtual node of ${ours} is paused`, true);
     const peer = members.get(memberKey(groupId, theirs));
     if (peer === undefined) return hold(`${theirs} is not a member of group ${groupId}`);
-    if (peer.status !== 'ACTIVE') return hold(`${theirs} is ${peer.status} in its group`);
+    const barred = standing(own, peer);
+    if (barred !== undefined) return barred;
     const peerHosted = hostedOf(groupId, theirs);
     if (peerHosted !== undefined && owns(peer, peerHosted)) {
       return isPaused(peerHosted) ? hold(`the virtual node of ${theirs} is paused`, true) : { type: 'local' };
@@ -153,6 +168,10 @@ export const createDirectory = ({ views, clock, limits, keyAgreement }: Director
 
   let lookedUpAt = Number.NEGATIVE_INFINITY;
   return {
+    managerHere: (groupId, name) => {
+      const known = members.get(memberKey(groupId, name));
+      return known !== undefined && isManager(known) ? hostedOf(groupId, name)?.holdingIdentity : undefined;
+    },
     isHosted: (groupId, name) => hostedOf(groupId, name) !== undefined,
     route,
     pairOfHello: strangers.pairOfHello,

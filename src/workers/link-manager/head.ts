@@ -2,6 +2,7 @@
 import type { Delivery, Outcome } from '../../messages/grammar/envelope.ts';
 import { allToLinkManagerSend } from '../../messages/all-to-link-manager.send.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
+import type { memberToLinkManagerUnauthenticated } from '../../messages/member-to-link-manager.unauthenticated.ts';
 import type { restToLinkManagerReceipt } from '../../messages/rest-to-link-manager.receipt.ts';
 import { newInbound, newOutbound, noReceipts, type Inbound, type KeptReceipt, type Outbound, type OutboundMessage, type Receipts } from './delivery/delivery.ts';
 import type { Pair } from './directory.ts';
@@ -28,7 +29,8 @@ export type SendBody = BodyOf<typeof allToLinkManagerSend>;
 
 export type LinkEvent =
   | { readonly type: 'send'; readonly message: SendBody }
-  | { readonly type: 'link-in'; readonly tag: string; readonly packet: string }
+  | { readonly type: 'link-in'; readonly tag: string; readonly packet: string; readonly unauthenticated?: true | undefined }
+  | { readonly type: 'unauthenticated'; readonly message: BodyOf<typeof memberToLinkManagerUnauthenticated> }
   | { readonly type: 'answer'; readonly requestId: string; readonly outcome: Outcome }
   | { readonly type: 'receipts-asked'; readonly request: Delivery<BodyOf<typeof restToLinkManagerReceipt>> }
   | { readonly type: 'wake'; readonly dueAt: number };

@@ -15,6 +15,7 @@ import { hearsAnswer, onAnswer } from './on-answer.ts';
 import { hearsLinkIn, onLinkIn } from './on-link-in.ts';
 import { hearsReceipt, onReceipt, receiptsRange } from './on-receipt.ts';
 import { hearsSend, onSend } from './on-send.ts';
+import { hearsUnauthenticated, onUnauthenticated } from './on-unauthenticated.ts';
 import { hearsWake, onWake } from './on-wake.ts';
 import { dueAtOf, settleUp } from './settle-up.ts';
 import { withoutForeign } from './session/session.ts';
@@ -31,6 +32,8 @@ const handle = async (turn: Turn, event: LinkEvent, items: Input['items']): Prom
       return onSend(turn, event.message);
     case 'link-in':
       return void (await onLinkIn(turn, event));
+    case 'unauthenticated':
+      return onUnauthenticated(turn, event.message);
     case 'answer':
       return void (await onAnswer(turn, event));
     case 'receipts-asked':
@@ -115,7 +118,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
   };
 
   return {
-    hearings: [hearsSend, hearsLinkIn, hearsAnswer, hearsReceipt],
+    hearings: [hearsSend, hearsLinkIn, hearsAnswer, hearsReceipt, hearsUnauthenticated],
     wake: hearsWake,
     prepare: async (events) => {
       const pairs = pairsAskedFor(events);

@@ -11,11 +11,12 @@ import type { Pair, Route } from './directory.ts';
 import { newHead, type Head, type LinkEvent } from './head.ts';
 import { keepReceipt, oweReceipt } from './receipts.ts';
 import { hearPacket, newStream, parsePacket, refused, sessionUnknownNotice, type Packet, type Refused, type Session } from './session/session.ts';
+import { onStranger } from './on-unauthenticated.ts';
 import { applyHeard, handOn, refuse, routeOf, sendPacket, sessionContextOf, setHead, type Turn } from './turn.ts';
 
 export const hearsLinkIn: Hearing<BodyOf<typeof gatewayToLinkManagerLinkIn>, LinkEvent> = {
   wire: gatewayToLinkManagerLinkIn,
-  toEvent: ({ body }) => ({ type: 'link-in', tag: body.tag, packet: body.packet }),
+  toEvent: ({ body }) => ({ type: 'link-in', tag: body.tag, packet: body.packet, unauthenticated: body.unauthenticated }),
 };
 
 type Remote = Extract<Route, { type: 'remote' }>;
@@ -128,8 +129,9 @@ const takeBody = async (turn: Turn, head: Head, remote: Remote, { session, bytes
   setHead(turn, await handOnAll(turn, { ...known, inbound }, remote, { stream: session.peerStream, messages }));
 };
 
-export const onLinkIn = async (turn: Turn, event: { readonly tag: string; readonly packet: string }): Promise<void> => {
+export const onLinkIn = async (turn: Turn, event: { readonly tag: string; readonly packet: string; readonly unauthenticated?: true | undefined }): Promise<void> => {
   if (event.tag !== turn.key) return refuse(turn, refused('wrong-tag', 'the packet came under the key of another pair'));
+  if (event.unauthenticated === true) return onStranger(turn, event.packet);
   const parsed = parsePacket(event.packet);
   if (parsed.type === 'malformed') return refuse(turn, refused('malformed-packet', parsed.reason));
   const { packet } = parsed;

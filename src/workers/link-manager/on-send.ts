@@ -33,6 +33,8 @@ const faultOf = (turn: Turn, head: Head, message: SendBody): string | undefined 
   if (!directory.isHosted(groupId, source)) return `${source} of group ${groupId} is not registered at this cluster`;
   if (message.expiresAt <= turn.now) return 'its time had run out before it could be sent';
   if (head.outbound.next - 1 - head.outbound.floor >= limits.backlogMessagesMax) return `${limits.backlogMessagesMax} messages are waiting for this peer`;
+  const route = routeOf(turn, head.pair);
+  if (message.subsystem === 'flow' && route.type === 'hold' && route.suspended === true) return route.reason;
   if (head.pair.ours !== source) return 'messages are waiting in the other direction of a pair that moved between clusters';
   return undefined;
 };

@@ -18,7 +18,7 @@ const addressedOf = ({ pair }: Head): Addressed => ({ groupId: pair.groupId, sou
 const giveUp = (turn: Turn, head: Head, expired: readonly OutboundItem[]): Head => {
   for (const { position, value } of expired) {
     turn.itemsRemoved.push(position);
-    if (value.subsystem === 'flow') tellUndelivered(turn, addressedOf(head), value, 'it was not acknowledged before its time ran out');
+    if (value.subsystem !== 'receipt') tellUndelivered(turn, addressedOf(head), value, 'it was not acknowledged before its time ran out');
   }
   return awaitNoMore(head, new Set(expired.map(({ value }) => value.messageId)));
 };
@@ -48,7 +48,7 @@ const deliverHere = (turn: Turn, head: Head): Head => {
   const waiting = takeTo(turn.backlog, head.outbound.next - 1);
   for (const { position, value } of waiting) {
     turn.itemsRemoved.push(position);
-    if (value.subsystem === 'flow') handOn(turn, `${value.messageId}/local`, addressedOf(head), value);
+    if (value.subsystem !== 'receipt') handOn(turn, `${value.messageId}/local`, addressedOf(head), value);
   }
   const outbound = settle(head.outbound, turn.backlog, waiting.at(-1)?.position ?? head.outbound.floor);
   return { ...head, outbound: hasOutstanding(outbound) ? { ...outbound, holdAt: turn.now } : outbound };

@@ -5,10 +5,11 @@ import { allToLinkManagerAnswer } from '../../messages/all-to-link-manager.answe
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import { linkManagerToFlowReceive } from '../../messages/link-manager-to-flow.receive.ts';
+import { linkManagerToMemberReceive } from '../../messages/link-manager-to-member.receive.ts';
 import { linkManagerToGatewayLinkOut } from '../../messages/link-manager-to-gateway.link-out.ts';
 import type { Log } from '../../observability/log.ts';
 import type { LinkManagerLimits } from './config.ts';
-import type { Backlog, OutboundItem, PartialMessage } from './delivery/delivery.ts';
+import type { Backlog, OutboundItem, PartialMessage, Subsystem } from './delivery/delivery.ts';
 import { goBack, adoptStream } from './delivery/delivery.ts';
 import type { Directory, Pair, Route } from './directory.ts';
 import type { StoredItem } from '../../shell/worker.ts';
@@ -36,6 +37,8 @@ export type TurnDeps = {
   readonly limits: LinkManagerLimits;
   readonly log: Log;
   readonly tally: Tally;
+  /** True when a packet that a stranger wrote may be looked at now. */
+  readonly mayStranger: (now: number) => boolean;
   /** True when a notice of an unknown session may be sent now. */
   readonly mayNotify: (tag: string, now: number) => boolean;
 };
@@ -93,21 +96,23 @@ export const sendPacket = (turn: Turn, pair: Pair, addresses: readonly string[],
   turn.effects.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id, body }));
 };
 
-export type HandedOn = { readonly messageId: string; readonly receiverKey: string; readonly payload: string };
+export type HandedOn = { readonly subsystem: Subsystem; readonly messageId: string; readonly receiverKey: string; readonly payload: string };
 export type Addressed = { readonly groupId: string; readonly source: string; readonly destination: string };
 
 /** `id`: derived from where the message stood, so that a repeat carries the same (W3). */
 export const handOn = (turn: Turn, id: string, addressed: Addressed, message: HandedOn): void => {
   const { groupId, source, destination } = addressed;
   const body = { type: 'message' as const, messageId: message.messageId, groupId, source, destination, payload: message.payload };
-  turn.effects.push(encode(linkManagerToFlowReceive, { key: message.receiverKey, id, body }));
+  const key = message.receiverKey;
+  turn.effects.push(message.subsystem === 'member' ? encode(linkManagerToMemberReceive, { key, id, body }) : encode(linkManagerToFlowReceive, { key, id, body }));
   turn.deps.tally.received(1);
 };
 
-export const tellUndelivered = (turn: Turn, addressed: Addressed, message: { messageId: string; senderKey: string }, reason: string): void => {
+export const tellUndelivered = (turn: Turn, addressed: Addressed, message: { subsystem: Subsystem; messageId: string; senderKey: string }, reason: string): void => {
   const { groupId, source, destination } = addressed;
   const body = { type: 'undelivered' as const, messageId: message.messageId, groupId, source, destination, reason: reason.slice(0, 1_000) };
-  turn.effects.push(encode(linkManagerToFlowReceive, { key: message.senderKey, id: `${message.messageId}/undelivered`, body }));
+  // The member room repeats and asks by itself.
+  if (message.subsystem === 'flow') turn.effects.push(encode(linkManagerToFlowReceive, { key: message.senderKey, id: `${message.messageId}/undelivered`, body }));
   turn.deps.tally.undelivered();
   turn.deps.log.warn('link-manager.undelivered', { tag: turn.key, messageId: message.messageId, reason });
 };

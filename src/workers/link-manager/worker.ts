@@ -2,9 +2,9 @@
  * The link manager: reliable, end-to-end authenticated delivery between two virtual nodes of different clusters.
  *
  * - **hears** all-to-link-manager.send, gateway-to-link-manager.link-in, all-to-link-manager.answer,
- *   rest-to-link-manager.receipt, link-manager-to-link-manager.wake; views of member-to-all.member, member-to-all.group-parameters,
+ *   member-to-link-manager.unauthenticated, rest-to-link-manager.receipt, link-manager-to-link-manager.wake; views of member-to-all.member, member-to-all.group-parameters,
  *   member-to-link-manager.hosted-identity, db-to-all.virtual-node
- * - **says** link-manager-to-gateway.link-out, link-manager-to-flow.receive, all-to-crypto.sign, all-to-rest.answer
+ * - **says** link-manager-to-gateway.link-out, link-manager-to-flow.receive, link-manager-to-member.receive, all-to-crypto.sign, all-to-rest.answer
  * - **owns** sessions, unacknowledged messages and receipts, one state per pair of identities (the pair tag is the key everywhere)
  * - **never** opens a socket to another cluster, holds an identity's private key, or tells a stranger why a packet was refused
  */
@@ -17,6 +17,7 @@ import { linkManagerLimits, type LinkManagerLimits } from './config.ts';
 import { createDirectory, type LinkManagerViews } from './directory.ts';
 import { createHelloGate } from './hello-gate.ts';
 import { createLinkMachine } from './machine.ts';
+import { createStrangerGate } from './on-unauthenticated.ts';
 import type { KeyAgreement } from './session/session.ts';
 import type { Tally } from './turn.ts';
 import { createVault, type LinkKey } from './vault.ts';
@@ -82,6 +83,7 @@ export const createLinkManagerWorker = (deps: LinkManagerDeps): Worker => {
     vault: createVault({ keys, random, limits }),
     tally: createTally(metrics),
     mayNotify: createNoticeGate(limits),
+    mayStranger: createStrangerGate(limits),
     helloGate: createHelloGate(limits),
   });
   return { room: 'link-manager', machine };

@@ -2,6 +2,9 @@
 
 export { registrationContextMax } from '../../messages/rest-to-member.registration.ts';
 
+/** UTF-16 code units of the reason that a registration ended for. */
+export const reasonCharsMax = 2_000;
+
 /** Registrations remembered of one virtual node; the oldest that failed are forgotten. */
 export const registrationsMax = 20;
 
@@ -18,6 +21,48 @@ export const replyCharsMax = 990_000;
 
 /** Parsed group policies kept in memory, by the checksum of their CPI: a cluster has a few networks. */
 export const policiesCachedMax = 50;
+
+/** First wait before a registration that nobody answered is sent again; doubles up to the longest (Corda: 40 s). */
+export const resendMsMin = 1_000;
+export const resendMsMax = 40_000;
+/** A registration that the manager has answered is shown to it again this often, to learn of what was lost on the way. */
+export const askAgainMs = 10 * 60_000;
+/** A registration that the manager has not answered by then has failed (Corda: 30 min). */
+export const giveUpMs = 30 * 60_000;
+/** Messages between member rooms that cannot be delivered are given up after this; what they said is asked for again. */
+export const peerMessageTtlMs = 24 * 3_600_000;
+
+/** Whoever has heard nothing new asks the manager for its list this often (Corda: 8 h). */
+export const syncMs = 8 * 3_600_000;
+/** Members of one network: its state holds a name and a hash of each, 1.5 MB in all, and is written with each version. */
+export const membersMax = 10_000;
+/** Entries kept while a list comes in pages: all of a network. */
+export const entriesStagedMax = membersMax;
+/** UTF-16 code units of the entries in one message of the manager: it is sealed whole and fits into a packet. */
+export const pageCharsMax = 400_000;
+
+// ── At the manager ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A request is taken this long after it was written; later it is a replay. Longer than its member tries. */
+export const requestMsMax = 45 * 60_000;
+/** By which a member's clock may be ahead of the manager's. */
+export const clockSkewMs = 5 * 60_000;
+/** Requests under way at one time, with some 4 kB of state each; operators see to those that wait for them. */
+export const requestsMax = 500;
+/** Sealed texts of strangers that crypto is opening, and how long it may take. */
+export const openingMax = 200;
+export const openingMs = 60_000;
+/** A member that does not answer the question whether a request is its own is declined (Corda: 20 min, then a poll of up to 300 min). */
+export const verificationMs = 20 * 60_000;
+/** Requests that have ended, remembered by id: whoever repeats one is told again. Longer than a request can be repeated. */
+export const endedKeptMax = 1_000;
+/** Requests that have ended, kept for operators to read. */
+export const historyMax = 1_000;
+/** Somebody who was declined is known to this cluster so long, to be told of it. */
+export const leavingMs = 30 * 60_000;
+/** Approval rules of each kind, and tokens. */
+export const rulesMax = 200;
+export const tokensMax = 2_000;
 
 /** What a member's context says of us. */
 export { platformVersion, softwareVersion } from '../../messages/grammar/platform.ts';

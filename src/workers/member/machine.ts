@@ -1,68 +1,144 @@
-/** The machine of the member room: the state under a key is a virtual node's registrations or a group's, by what it hears. */
+/**
+ * The machine of the member room. A virtual node's short hash is the key of its registrations, by the kind of its network: static
+ * (registration.ts), dynamic (joining/), or of a network that it manages itself (mgm/). A group id is the key of what all members of the
+ * group share on this cluster: of a static network (group.ts) or a dynamic one (list/).
+ */
+import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { Log } from '../../observability/log.ts';
 import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { JoinRequest, MemberEvent } from './event.ts';
 import { stepGroup } from './group.ts';
-import type { Networks } from './network.ts';
+import { joiningDueAt, stepJoining } from './joining/joining.ts';
+import { listDueAt, stepList } from './list/list.ts';
+import { mgmDueAt, stepMgm } from './mgm/mgm.ts';
+import type { Request } from './mgm/state.ts';
+import type { Network, Networks } from './network.ts';
 import { onAnswer } from './on-answer.ts';
 import { departureRecords, onDeparture } from './on-departure.ts';
 import { onGroup } from './on-group.ts';
+import { onListed } from './on-listed.ts';
+import { onMgm } from './on-mgm.ts';
+import { onNetwork } from './on-network.ts';
+import { onReceive } from './on-receive.ts';
 import { onRegistration } from './on-registration.ts';
-import { stepMember, type Facts } from './registration.ts';
-import type { GroupState, MemberState, State } from './state.ts';
+import { onWake } from './on-wake.ts';
+import { stepMember } from './registration.ts';
+import { answered, refused } from './registrations.ts';
+import type { State } from './state.ts';
+import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 
-type Input = StepInput<State, unknown, MemberEvent>;
-type Output = StepOutput<State, unknown>;
+type Input = StepInput<State, Request, MemberEvent>;
+type Output = StepOutput<State, Request>;
+type Next = Extract<Output, { type: 'next' }>;
 
-const joinsOf = (events: readonly MemberEvent[]): JoinRequest[] => events.flatMap((event) => (event.type === 'join' ? [event.request] : []));
+export type MemberMachineOptions = { readonly networks: Networks; readonly log: Log };
 
-const stepGroupKey = (head: GroupState | undefined, joins: readonly JoinRequest[], networks: Networks, now: number): Output => {
-  const stepped = stepGroup(head, joins, networks, now);
+const withDue = (next: Next, dueAt: number | undefined): Next => (dueAt === undefined ? next : { ...next, dueAt });
+const withStatus = (next: Next, status: string | undefined): Next => (status === undefined ? next : { ...next, status });
+
+// ── Under a group id ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+const isJoin = (event: MemberEvent): event is { readonly type: 'group'; readonly request: JoinRequest } => event.type === 'group' && event.request.body.type === 'join';
+
+const stepStaticGroup = ({ head, events }: Input, networks: Networks, now: number): Output => {
+  const stray = events.findIndex((event) => !isJoin(event));
+  if (stray >= 0) return { type: 'poison', event: stray, reason: 'addressed to the group of a static network, which only hears joins' };
+  const stepped = stepGroup(head?.type === 'group' ? head : undefined, events.filter(isJoin).map(({ request }) => request), networks, now);
   if (stepped.type === 'later') return stepped;
-  const changed = stepped.state !== head;
-  return { type: 'next', head: changed ? stepped.state : undefined, effects: stepped.effects, scope: 'group', status: 'ACTIVE' };
+  return { type: 'next', head: stepped.state === head ? undefined : stepped.state, effects: stepped.effects, scope: 'group', status: 'ACTIVE' };
 };
 
-/** The virtual node and its network, `undefined` when there is no such virtual node, or why that cannot be told yet. */
-const factsOf = (shortHash: string, networks: Networks): Facts | undefined | string => {
-  const virtualNode = networks.virtualNode(shortHash);
-  if (virtualNode === undefined || virtualNode.deleting === true) return undefined;
-  const network = networks.ofCpi(virtualNode.cpiFullChecksum);
-  return network === undefined ? `the CPI ${virtualNode.cpiFullChecksum} of ${shortHash} is not in view yet` : { virtualNode, network };
+const stepDynamicGroup = async ({ key, head, events }: Input, { networks, log }: MemberMachineOptions, now: number): Promise<Output> => {
+  const before = head?.type === 'list' ? head : undefined;
+  const onRefused = (reason: string): void => log.warn('member.list-refused', { groupId: key, reason });
+  const { state, effects } = await stepList({ before, events, networks, now, onRefused });
+  const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'group', status: 'ACTIVE' };
+  return state === undefined ? next : withDue(next, listDueAt(state));
+};
+
+const shortHash = /^[0-9A-F]{12}$/;
+
+// ── Under a virtual node's short hash ────────────────────────────────────────────────────────────────────────────────
+
+const stepStatic = (input: Input, virtualNode: VirtualNode, network: Network, now: number): Output => {
+  const { head, events } = input;
+  const before = head?.type === 'member' ? head : undefined;
+  const stray = events.findIndex(({ type }) => type === 'group' || type === 'received' || type === 'listed');
+  if (stray >= 0) return { type: 'poison', event: stray, reason: 'addressed to a virtual node of a static network' };
+  const own = events.filter((event) => event.type === 'registration' || event.type === 'answer');
+  const { state, effects } = stepMember({ before, events: own, facts: { virtualNode, network }, now });
+  const asked = events.flatMap((event) => {
+    if (event.type === 'mgm') return answered(event.request, refused('MEMBER_NOT_MGM', `${event.request.body.shortHash} is not the manager of its network`));
+    return event.type === 'set-up' ? answered(event.request, refused('MEMBER_STATIC_NETWORK', 'a static network is set up by its group policy and the registration')) : [];
+  });
+  const changed = state !== before && state.registrations.length > 0;
+  return withStatus({ type: 'next', head: changed ? state : undefined, effects: [...effects, ...asked], scope: 'member' }, state.registrations.at(-1)?.registrationStatus);
+};
+
+const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: VirtualNode, { cpi }: Network, { networks, log }: MemberMachineOptions, now: number): Promise<Output> => {
+  const before = head?.type === 'mgm' ? head : undefined;
+  const { groupId } = virtualNode.holdingIdentity;
+  const stepped = await stepMgm({
+    before, events, history: (items ?? []).map(({ value }) => value),
+    facts: { virtualNode, cpi, now, member: (x500Name) => networks.member(groupId, x500Name) },
+    onRefused: (reason) => log.warn('member.refused', { mgm: key, reason }),
+  });
+  if (stepped.type === 'later') return stepped;
+  const { state, effects, itemsAdded, itemsRemoved } = stepped;
+  return withDue({ type: 'next', head: state === before ? undefined : state, itemsAdded, itemsRemoved, effects, scope: 'mgm', status: state.group === null ? 'NEW' : 'ACTIVE' }, mgmDueAt(state));
+};
+
+const stepVirtualNode = async (input: Input, virtualNode: VirtualNode, network: Network, options: MemberMachineOptions, now: number): Promise<Output> => {
+  const { head, events } = input;
+  const { cpi, policy } = network;
+  switch (policy.type) {
+    case 'static':
+      return stepStatic(input, virtualNode, network, now);
+    case 'mgm':
+      return stepOfMgm(input, virtualNode, network, options, now);
+    case 'dynamic': {
+      const before = head?.type === 'joining' ? head : undefined;
+      const { state, effects } = stepJoining({ before, events, facts: { virtualNode, cpi, policy }, now });
+      const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'member' };
+      return withDue(withStatus(next, state.registrations.at(-1)?.registrationStatus), joiningDueAt(state));
+    }
+  }
 };
 
 const isDeparture = (event: MemberEvent): event is Extract<MemberEvent, { type: 'departure' }> => event.type === 'departure';
 
-/** What else came with it finds that the virtual node is gone. */
-const stepDeparture = (head: MemberState | undefined, events: readonly MemberEvent[], now: number): Output => {
-  const others = events.filter((event) => event.type !== 'departure' && event.type !== 'join');
-  const { effects } = stepMember({ before: undefined, events: others, facts: undefined, now });
-  return { type: 'next', head: head === undefined ? undefined : null, effects: [...effects, ...events.filter(isDeparture).flatMap(({ request }) => departureRecords(request))] };
+/** What else came with it finds that the virtual node is gone. In a dynamic network the member stays what the list says it is. */
+const stepDeparture = (input: Input, listed: boolean): Output => {
+  const departures = input.events.filter(isDeparture);
+  const others = input.events.filter((event) => !isDeparture(event));
+  const effects = [...effectsOnNobody(input.key, others), ...departures.flatMap(({ request }) => departureRecords(request, listed))];
+  return { type: 'next', head: input.head === undefined ? undefined : null, effects };
 };
 
-const stepMemberKey = (head: MemberState | undefined, { key, events }: Input, networks: Networks, now: number): Output => {
-  if (events.some(isDeparture)) return stepDeparture(head, events, now);
-  const facts = factsOf(key, networks);
-  if (typeof facts === 'string') return { type: 'later', reason: facts };
-  const { state, effects } = stepMember({ before: head, events: events.filter((event) => event.type !== 'join' && event.type !== 'departure'), facts, now });
-  const changed = state !== head && state.registrations.length > 0;
-  const status = state.registrations.at(-1)?.registrationStatus;
-  return { type: 'next', head: changed ? state : undefined, effects, scope: 'member', ...(status === undefined ? {} : { status }) };
+/** Nobody lives under this key: who asks is told so, all else falls to the ground. */
+const effectsOnNobody = (key: string, events: readonly MemberEvent[]): readonly OutRecord[] => {
+  const unknown = refused('MEMBER_VIRTUAL_NODE_NOT_FOUND', `there is no virtual node ${key} on this cluster`);
+  return events.flatMap((event) => (event.type === 'registration' || event.type === 'mgm' || event.type === 'set-up' ? answered(event.request, unknown) : []));
 };
 
-const stepKey = (input: Input, networks: Networks, now: number): Output => {
-  const { head, events } = input;
-  const joins = joinsOf(events);
-  if (head?.type === 'group' || (head === undefined && joins.length > 0)) {
-    const stray = events.findIndex(({ type }) => type !== 'join');
-    return stray < 0 ? stepGroupKey(head, joins, networks, now) : { type: 'poison', event: stray, reason: 'addressed to a group, which only hears joins' };
-  }
-  const stray = events.findIndex(({ type }) => type === 'join');
-  return stray < 0 ? stepMemberKey(head, input, networks, now) : { type: 'poison', event: stray, reason: 'a join addressed to a virtual node' };
+const stepKey = async (input: Input, options: MemberMachineOptions, now: number): Promise<Output> => {
+  const { key, head, events } = input;
+  const { networks } = options;
+  if (!shortHash.test(key)) return head?.type === 'group' || (head === undefined && events.some(isJoin)) ? stepStaticGroup(input, networks, now) : stepDynamicGroup(input, options, now);
+  const virtualNode = networks.virtualNode(key);
+  const network = virtualNode === undefined ? undefined : networks.ofCpi(virtualNode.cpiFullChecksum);
+  if (events.some(isDeparture)) return stepDeparture(input, network !== undefined && network.policy.type !== 'static');
+  if (virtualNode === undefined || virtualNode.deleting === true) return { type: 'next', head: undefined, effects: effectsOnNobody(key, events), scope: 'member' };
+  if (network === undefined) return { type: 'later', reason: `the CPI ${virtualNode.cpiFullChecksum} of ${key} is not in view yet` };
+  return stepVirtualNode(input, virtualNode, network, options, now);
 };
 
-export const createMemberMachine = (networks: Networks): Machine<State, unknown, MemberEvent> => ({
-  hearings: [onRegistration, onAnswer, onGroup, onDeparture],
+export const createMemberMachine = (options: MemberMachineOptions): Machine<State, Request, MemberEvent> => ({
+  hearings: [onRegistration, onAnswer, onGroup, onDeparture, onMgm, onNetwork, onReceive, onListed],
+  wake: onWake,
   // A virtual node that has just been answered over REST, or that another replica made, must be known here.
-  prepare: () => networks.refresh(),
-  step: async (inputs, now) => inputs.map((input) => stepKey(input, networks, now)),
+  prepare: () => options.networks.refresh(),
+  needsItems: (_key, head, events) =>
+    head?.type === 'mgm' && events.some((event) => event.type === 'mgm' && event.request.body.type === 'registrations' && event.request.body.historic),
+  step: (inputs, now) => Promise.all(inputs.map((input) => stepKey(input, options, now))),
 });

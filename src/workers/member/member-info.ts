@@ -27,7 +27,7 @@ const keyContext = (prefix: string, { publicKey, spec }: MemberKey): Context => 
   };
 };
 
-const endpointContext = (endpoints: StaticMember['endpoints']): Context =>
+export const endpointContext = (endpoints: readonly { readonly url: string; readonly protocolVersion: number }[]): Context =>
   Object.assign(
     {},
     ...endpoints.map(({ url, protocolVersion }, n) => ({
@@ -36,7 +36,7 @@ const endpointContext = (endpoints: StaticMember['endpoints']): Context =>
     })),
   );
 
-const notaryContext = ({ serviceName, protocolName, protocolVersions, backchainRequired }: NotaryChoice): Context => ({
+export const notaryContext = ({ serviceName, protocolName, protocolVersions, backchainRequired }: NotaryChoice): Context => ({
   'corda.roles.0': 'notary',
   'corda.notary.service.name': serviceName,
   'corda.notary.service.flow.protocol.name': protocolName,

@@ -1,9 +1,11 @@
 /** What the views say of a virtual node's network: its CPI and the group policy in it. */
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
+import type { Member } from '../../messages/member-to-all.member.ts';
 import { parseGroupPolicy, type GroupPolicy } from '../../packaging/group-policy.ts';
 import type { View } from '../../shell/view.ts';
 import { policiesCachedMax } from './config.ts';
+import { memberKey } from './publication.ts';
 
 export type StaticPolicy = Extract<GroupPolicy, { type: 'static' }>;
 
@@ -14,10 +16,12 @@ export type Networks = {
   /** The network of a CPI, while the view has it. */
   ofCpi(fullChecksum: string): Network | undefined;
   virtualNode(shortHash: string): VirtualNode | undefined;
+  /** As this cluster's list has the member. */
+  member(groupId: string, x500Name: string): Member | undefined;
   refresh(): Promise<void>;
 };
 
-export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata> };
+export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata>; readonly members: View<Member> };
 
 /** A policy that db stored was checked by the parser that reads it here. */
 const read = (cpi: CpiMetadata): Network => {
@@ -26,7 +30,7 @@ const read = (cpi: CpiMetadata): Network => {
   return { cpi, policy: parsed.policy };
 };
 
-export const createNetworks = ({ virtualNodes, cpis }: NetworkViews): Networks => {
+export const createNetworks = ({ virtualNodes, cpis, members }: NetworkViews): Networks => {
   const parsed = new Map<CpiMetadata, Network>();
   return {
     ofCpi: (fullChecksum) => {
@@ -42,8 +46,9 @@ export const createNetworks = ({ virtualNodes, cpis }: NetworkViews): Networks =
       return network;
     },
     virtualNode: (shortHash) => virtualNodes.get(shortHash),
+    member: (groupId, x500Name) => members.get(memberKey(groupId, x500Name)),
     refresh: async () => {
-      await Promise.all([virtualNodes.refresh(), cpis.refresh()]);
+      await Promise.all([virtualNodes.refresh(), cpis.refresh(), members.refresh()]);
     },
   };
 };

@@ -15,22 +15,20 @@
  * - **R4** a request that comes again, by its id, is answered again and begins nothing.
  */
 import { defaultSpec } from '../../cipher/signature.ts';
-import { deriveId } from '../../identity/derive.ts';
 import { allToCryptoKey, type PublicKeyInfo } from '../../messages/all-to-crypto.key.ts';
 import { allToMemberAnswer } from '../../messages/all-to-member.answer.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
-import { answerTo, encode, type Outcome, type Refusal } from '../../messages/grammar/envelope.ts';
+import { encode, type Refusal } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import { memberToMemberGroup } from '../../messages/member-to-member.group.ts';
-import type { Registration } from '../../messages/rest-to-member.registration.ts';
 import type { StaticMember } from '../../packaging/group-policy.ts';
-import { registrationsMax } from './config.ts';
 import { parseContext, type RegistrationContext } from './context.ts';
-import type { MemberEvent, RegistrationRequest } from './event.ts';
+import type { MemberEvent } from './event.ts';
 import { hostedMember, publicKeyPem, type MemberKey } from './member-info.ts';
 import type { Network, StaticPolicy } from './network.ts';
 import { hostedIdentityRecord, memberRecord } from './publication.ts';
 import { findKeys, keyIn, makeKeys, slotsOf } from './registration-keys.ts';
+import { answered, ended, isRegister, newRegistration, refused, remember, reply, statusOf, update, type Register } from './registrations.ts';
 import { newMemberState, type MemberState, type Progress, type StoredRegistration } from './state.ts';
 
 /** What the views say of this virtual node. */
@@ -38,49 +36,22 @@ export type Facts = { readonly virtualNode: VirtualNode; readonly network: Netwo
 
 export type SteppedMember = { readonly state: MemberState; readonly effects: readonly OutRecord[] };
 
-const refused = (code: string, message: string): Refusal => ({ type: 'refused', code, message });
-
-const answered = (request: RegistrationRequest, outcome: Outcome): OutRecord[] => {
-  const record = answerTo(request, outcome);
-  return record === undefined ? [] : [record];
-};
-
-/** What REST may see of it. */
-const shown = (stored: StoredRegistration): Registration => {
-  const { registrationId, registrationStatus, registrationSent, registrationUpdated, memberInfoSubmitted, reason, serial } = stored;
-  return { registrationId, registrationStatus, registrationSent, registrationUpdated, memberInfoSubmitted, reason, serial };
-};
-
-const reply = (registrations: readonly StoredRegistration[]): Outcome => ({ type: 'done', value: { registrations: registrations.map(shown) } });
-
 // ── Ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const reasonCharsMax = 2_000;
-
-const update = (state: MemberState, id: string, change: Partial<StoredRegistration>): readonly StoredRegistration[] =>
-  state.registrations.map((one) => (one.registrationId === id ? { ...one, ...change } : one));
 
 type End = { readonly id: string; readonly status: 'INVALID' | 'DECLINED' | 'FAILED'; readonly reason: string; readonly now: number };
 
 const end = (state: MemberState, { id, status, reason, now }: End): MemberState => ({
   ...state,
   progress: null,
-  registrations: update(state, id, { registrationStatus: status, reason: reason.slice(0, reasonCharsMax), registrationUpdated: now }),
+  registrations: ended(state.registrations, id, { status, reason, now }),
 });
-
-/** Forgets the oldest that ended without approval, so that the list stays bounded. */
-const remember = (registrations: readonly StoredRegistration[], added: StoredRegistration): readonly StoredRegistration[] => {
-  const all = [...registrations, added];
-  if (all.length <= registrationsMax) return all;
-  return all.toSpliced(all.findIndex(({ registrationStatus }) => registrationStatus !== 'APPROVED'), 1);
-};
 
 // ── Register ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The policy's entry of this member, or why the policy does not let it register. */
 const placeOf = ({ virtualNode, network: { policy } }: Facts, { notary }: RegistrationContext): { member: StaticMember; policy: StaticPolicy } | string => {
   const { x500Name } = virtualNode.holdingIdentity;
-  if (policy.type !== 'static') return `the group policy is that of a ${policy.type} network; this cluster registers members of static networks only`;
+  if (policy.type !== 'static') return `the group policy is that of a ${policy.type} network`;
   const member = policy.members.find((one) => one.x500Name === x500Name);
   if (member === undefined) return `the group policy in the CPI of this virtual node does not list ${x500Name} under protocolParameters.staticNetwork.members`;
   if (notary !== undefined && policy.members.some((one) => one.x500Name === notary.serviceName)) {
@@ -95,8 +66,6 @@ const begin = (state: MemberState, registration: StoredRegistration, context: Re
   const progress: Progress = { stage: 'finding', registrationId: registration.registrationId, waiting: requests.map(({ id }) => id), keys: [] };
   return { state: { ...state, progress }, effects: requests.map(({ record }) => record) };
 };
-
-type Register = RegistrationRequest & { readonly body: { readonly type: 'register' } };
 
 const refusalOf = (state: MemberState, facts: Facts | undefined, { body }: Register): Refusal | RegistrationContext => {
   if (facts === undefined) return refused('MEMBER_VIRTUAL_NODE_NOT_FOUND', `there is no virtual node ${body.shortHash} on this cluster`);
@@ -113,17 +82,8 @@ const register = (state: MemberState, request: Register, facts: Facts | undefine
   if (known !== undefined) return { state, effects: answered(request, reply([known])) };
   const context = refusalOf(state, facts, request);
   if ('type' in context || facts === undefined) return { state, effects: 'type' in context ? answered(request, context) : [] };
-  const registrationId = deriveId('registration', body.shortHash, messageId);
-  const registration: StoredRegistration = {
-    registrationId,
-    registrationStatus: 'NEW',
-    registrationSent: now,
-    registrationUpdated: now,
-    memberInfoSubmitted: body.context,
-    reason: null,
-    serial: null,
-    messageId,
-  };
+  const registration = newRegistration(request, now);
+  const { registrationId } = registration;
   const accepted = answered(request, reply([registration]));
   const remembered: MemberState = { ...state, registrations: remember(state.registrations, registration) };
   const place = placeOf(facts, context);
@@ -224,7 +184,7 @@ const approve = (work: Work, keys: Keys): SteppedMember => {
     now,
   });
   const hostedIdentity = { holdingIdentity: facts.virtualNode.holdingIdentity, sessionKey: { id: keys.session.id, ...sessionKey } };
-  const registrations = update(state, progress.registrationId, { registrationStatus: 'APPROVED', registrationUpdated: now, serial: info.serial });
+  const registrations = update(state.registrations, progress.registrationId, { registrationStatus: 'APPROVED', registrationUpdated: now, serial: info.serial });
   return {
     state: { ...state, progress: null, registrations, approved: { member: info, hostedIdentity } },
     effects: [hostedIdentityRecord(hostedIdentity), memberRecord(info)],
@@ -276,23 +236,7 @@ const hear = (state: MemberState, { requestId, outcome }: Answer, facts: Facts |
   return typeof work === 'string' ? endWork({ state, progress, now }, 'INVALID', work) : advance(work);
 };
 
-// ── Reads ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-type StatusRequest = Extract<RegistrationRequest['body'], { type: 'status' }>;
-
-const statusOf = (state: MemberState, facts: Facts | undefined, { shortHash, registrationId }: StatusRequest): Outcome => {
-  if (facts === undefined && state.registrations.length === 0) {
-    return refused('MEMBER_VIRTUAL_NODE_NOT_FOUND', `there is no virtual node ${shortHash} on this cluster`);
-  }
-  if (registrationId === undefined) return reply(state.registrations);
-  const registration = state.registrations.find((one) => one.registrationId === registrationId);
-  if (registration === undefined) return refused('MEMBER_REGISTRATION_NOT_FOUND', `${shortHash} has no registration ${registrationId}`);
-  return reply([registration]);
-};
-
 // ── The step ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const isRegister = (request: RegistrationRequest): request is Register => request.body.type === 'register';
 
 /** What one event does, and what it is answered. `before` is the state before the batch (R3). */
 const stepOne = (state: MemberState, event: MemberStepInput['events'][number], { before, facts, now }: Required<Omit<MemberStepInput, 'events'>>): SteppedMember => {
@@ -300,12 +244,12 @@ const stepOne = (state: MemberState, event: MemberStepInput['events'][number], {
   const { request } = event;
   if (isRegister(request)) return register(state, request, facts, now);
   const { body } = request;
-  return { state, effects: body.type === 'status' ? answered(request, statusOf(before ?? newMemberState, facts, body)) : [] };
+  return { state, effects: body.type === 'status' ? answered(request, statusOf((before ?? newMemberState).registrations, facts !== undefined, body)) : [] };
 };
 
 export type MemberStepInput = {
   readonly before: MemberState | undefined;
-  readonly events: readonly Exclude<MemberEvent, { type: 'join' } | { type: 'departure' }>[];
+  readonly events: readonly Extract<MemberEvent, { type: 'registration' | 'answer' }>[];
   readonly facts: Facts | undefined;
   readonly now: number;
 };

@@ -7,6 +7,9 @@ import type { Member } from '../../messages/member-to-all.member.ts';
 import type { HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
 import type { NotaryDetails } from '../../messages/member-to-member.group.ts';
 import type { Registration } from '../../messages/rest-to-member.registration.ts';
+import type { JoiningState } from './joining/state.ts';
+import type { ListState } from './list/state.ts';
+import type { MgmState } from './mgm/state.ts';
 
 export type StoredRegistration = Registration & {
   /** The request that began it: its repeat is answered, not registered again. */
@@ -48,6 +51,7 @@ export type GroupState = {
   readonly remotes: Readonly<Record<string, { readonly fingerprint: string; readonly serial: number }>>;
 };
 
-export type State = MemberState | GroupState;
+/** Static networks: `member` and `group`. Dynamic ones: `joining` and `mgm` under a short hash, `list` under a group id. */
+export type State = MemberState | GroupState | JoiningState | ListState | MgmState;
 
 export const newMemberState: MemberState = { type: 'member', v: 1, registrations: [], progress: null, approved: null };

@@ -188,7 +188,7 @@ export const openCluster = async (): Promise<Cluster> => {
     },
     topic: (wire) => readTopic(bus, wire),
     startMember: async (probe) => {
-      member = runWorker({ worker: createMemberWorker(views), ...shared, metrics: createMetrics(), states, parking: createMemoryParkingLot(), ...(probe === undefined ? {} : { probe }) });
+      member = runWorker({ worker: createMemberWorker({ ...views, log: silentLog }), ...shared, metrics: createMetrics(), states, parking: createMemoryParkingLot(), ...(probe === undefined ? {} : { probe }) });
     },
     stopMember: async () => member?.stop(),
     startCrypto: async () => {

@@ -19,7 +19,7 @@ const pem = encodePem('PUBLIC KEY', (await generateKeyPair('CORDA.EDDSA.ED25519'
 
 const viewOf = <Body>(bodies: ReadonlyMap<string, Body>): View<Body> => ({ get: (key) => bodies.get(key), entries: () => new Map(bodies).entries(), refresh: async () => {} });
 const networksOf = (...cpis: readonly CpiMetadata[]) =>
-  createNetworks({ virtualNodes: viewOf(new Map<string, VirtualNode>()), cpis: viewOf(new Map(cpis.map((cpi) => [cpi.fullChecksum, cpi]))) });
+  createNetworks({ virtualNodes: viewOf(new Map<string, VirtualNode>()), cpis: viewOf(new Map(cpis.map((cpi) => [cpi.fullChecksum, cpi]))), members: viewOf(new Map<string, Member>()) });
 
 let offset = 0;
 const join = (common: string, cpi: CpiMetadata, notary: NotaryDetails | null = null) => {
@@ -31,7 +31,10 @@ const join = (common: string, cpi: CpiMetadata, notary: NotaryDetails | null = n
   });
   const decoded = decode(memberToMemberGroup, { partition: 0, ...record, offset: offset++, timestamp: 0 });
   if (decoded.type !== 'message') throw new Error(JSON.stringify(decoded));
-  return decoded.delivery;
+  const { delivery } = decoded;
+  const { body } = delivery;
+  if (body.type !== 'join') throw new Error('only joins are made here');
+  return { ...delivery, body };
 };
 
 const notaryOf = (service: string, changes: Partial<NotaryDetails> = {}): NotaryDetails => ({

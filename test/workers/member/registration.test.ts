@@ -176,17 +176,9 @@ describe('a registration that cannot be', () => {
     expect(code(await cluster.register('Alice'))).toBe('MEMBER_ALREADY_REGISTERED');
   });
 
-  test('ends INVALID when the policy does not list the member, or is not that of a static network', async () => {
+  test('ends INVALID when the policy does not list the member', async () => {
     await cluster.host(cpiOf(policyOf([listed('Alice')])), 'Mallory');
     expect(await cluster.settled('Mallory')).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringContaining('does not list') as string });
-    const mgm = JSON.stringify({
-      fileFormatVersion: 1,
-      groupId,
-      registrationProtocol: 'net.corda.membership.impl.registration.dynamic.mgm.MGMRegistrationService',
-      synchronisationProtocol: 'net.corda.membership.impl.synchronisation.MgmSynchronisationServiceImpl',
-    });
-    await cluster.host(cpiOf(mgm), 'Mgm');
-    expect(await cluster.settled('Mgm')).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringContaining('static') as string });
     expect(await published()).toEqual(nothing);
   });
 

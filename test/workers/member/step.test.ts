@@ -32,7 +32,7 @@ const factsOf = (...commons: readonly string[]): Facts => {
 };
 const facts = factsOf('Alice');
 
-type Event = Exclude<MemberEvent, { type: 'join' } | { type: 'departure' }>;
+type Event = Extract<MemberEvent, { type: 'registration' | 'answer' }>;
 let offset = 0;
 const ask = (body: { type: 'register'; shortHash: string; context: Record<string, string> } | { type: 'status'; shortHash: string }, id: string): Event => {
   const record = encode(restToMemberRegistration, { key: shortHash, id, body, replyTo: { topic: 'all-to-rest.answer', key: id } });

@@ -7,8 +7,8 @@ import { payloadCharsMax } from '../../../messages/all-to-link-manager.send.ts';
 import type { ItemRange, StoredItem } from '../../../shell/worker.ts';
 import type { LinkManagerLimits } from '../config.ts';
 
-/** Who hears a message on the other side: flows, or the link manager itself (a receipt). */
-export type Subsystem = 'flow' | 'receipt';
+/** Who hears a message on the other side: flows, the member room, or the link manager itself (a receipt). */
+export type Subsystem = 'flow' | 'member' | 'receipt';
 
 export type OutboundMessage = {
   readonly messageId: string;

@@ -36,7 +36,7 @@ export type DataBody = {
 };
 
 const formatVersion = 2;
-const subsystemCodes: Record<Subsystem, number> = { flow: 1, receipt: 2 };
+const subsystemCodes: Record<Subsystem, number> = { flow: 1, receipt: 2, member: 3 };
 const headerBytes = 1 + 8 + 1 + 8 + 8 + 4;
 /** Outer JSON of a data packet and the tag or MAC of its sealing. */
 const outerChars = 300;
@@ -78,6 +78,7 @@ const readSubsystem = (reader: CanonicalReader): Subsystem => {
   const code = reader.u8();
   if (code === subsystemCodes.flow) return 'flow';
   if (code === subsystemCodes.receipt) return 'receipt';
+  if (code === subsystemCodes.member) return 'member';
   throw new CanonicalError(`subsystem ${code} is unknown`);
 };
 

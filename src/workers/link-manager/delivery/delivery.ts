@@ -22,7 +22,7 @@ import { encodeMessage, messagesBytesMax, type BodyHeader, type DataBody } from 
 import { addPart, wholeOf, type PartialMessage, type WholeMessage } from './parts.ts';
 
 export { append, backlogOf, closeBacklog, emptyBacklog, fallsShort, isLast, openBacklog, pageAfter, takeExpired, takeOut, takeTo, windowAfter } from './backlog.ts';
-export type { Backlog, HeldBacklog, OutboundItem, OutboundMessage } from './backlog.ts';
+export type { Backlog, HeldBacklog, OutboundItem, OutboundMessage, Subsystem } from './backlog.ts';
 export { decodeBody, encodeBody, type DataBody } from './body.ts';
 export type { PartialMessage, WholeMessage } from './parts.ts';
 export {

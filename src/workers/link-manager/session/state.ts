@@ -118,6 +118,7 @@ export const withoutForeign = (sessions: Sessions, vault: PairVault): Sessions =
 /** Why a packet was refused. Strangers are told none of this; the log and the metric are. */
 export type RefusalReason =
   | 'malformed-packet'
+  | 'too-many-strangers'
   | 'wrong-tag'
   | 'wrong-group'
   | 'unknown-identity'

@@ -14,8 +14,11 @@ import { helloRoutes } from './hello.ts';
 import { hsmRoutes } from './hsm.ts';
 import { keyRoutes } from './key.ts';
 import { membersRoutes } from './members.ts';
+import { mgmAdminRoutes } from './mgm-admin.ts';
+import { mgmRoutes } from './mgm.ts';
 import { membershipRoutes } from './membership.ts';
 import { permissionRoutes } from './permission.ts';
+import { networkRoutes } from './network.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 import { receiptsRoutes } from './receipts.ts';
 import { roleRoutes } from './role.ts';
@@ -31,6 +34,9 @@ export const routes = [
   ...cpiRoutes,
   ...virtualNodeRoutes,
   ...membershipRoutes,
+  ...mgmRoutes,
+  ...mgmAdminRoutes,
+  ...networkRoutes,
   ...membersRoutes,
   ...flowClassRoutes,
   ...flowRoutes,

@@ -24,7 +24,7 @@ const progress = z
   })
   .meta({ id: 'RegistrationRequestProgress' });
 
-const requestStatus = z
+export const requestStatus = z
   .object({
     memberInfoSubmitted: submitted,
     reason: z.string().nullable(),
@@ -42,7 +42,7 @@ const registrationRequest = z
   })
   .meta({ id: 'MemberRegistrationRequest' });
 
-const statusBody = (registration: Registration): z.infer<typeof requestStatus> => ({
+export const statusBody = (registration: Registration): z.infer<typeof requestStatus> => ({
   memberInfoSubmitted: { data: registration.memberInfoSubmitted },
   reason: registration.reason,
   registrationId: registration.registrationId,

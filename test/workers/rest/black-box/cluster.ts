@@ -43,6 +43,8 @@ export type InstalledApp = {
 
 export type BlackBox = {
   readonly url: string;
+  /** Where other clusters reach this one. */
+  readonly gatewayUrl: string;
   readonly admin: Caller;
   /** Calls below `/api/v5_2`, or at the path as it is where it begins with `/api/`; checks a success against the route's own shape. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
@@ -140,6 +142,7 @@ const open = (process: ClusterProcess, directory: string, admin: Caller): BlackB
   const until = createUntil(call);
   return {
     url: process.restUrl,
+    gatewayUrl: process.gatewayUrl,
     admin,
     call,
     until,
