@@ -49,7 +49,8 @@ export const restToFlowQuery = wire({
   version: 1,
   body: z.discriminatedUnion('type', [
     z.object({ type: z.literal('status'), shortHash, clientRequestId: z.string().max(242) }),
-    z.object({ type: z.literal('list'), shortHash, status: flowStatusName.optional(), countMax: z.int().min(1).max(1000) }),
+    /** Newest first; `after` is the flow id of the last one of the page before. An empty page is the end. */
+    z.object({ type: z.literal('list'), shortHash, status: flowStatusName.optional(), countMax: z.int().min(1).max(1000), after: z.string().max(242).optional() }),
     /** `name` is a client request id, or the id of any flow of this virtual node. */
     z.object({ type: z.literal('journal'), shortHash, name: z.string().max(242), from: journalPlace }),
     /** One chunk of a CPK's bundle, or of its source map. */

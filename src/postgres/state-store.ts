@@ -209,13 +209,23 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
   };
 
   const columns = 'key, version, head, handled, owed, due_at';
-  const page = (status: string): string =>
-    `select ${columns}, born_at from ${schema}.state where scope = $1 and status = ${status} and removed_at is null order by born_at desc limit $2`;
+  /** Those born behind the key of a parameter; of those born in one microsecond, the keys before it. */
+  const behind = (key: string): string => {
+    const born = `(select born_at from ${schema}.state where key = ${key})`;
+    return `and born_at <= ${born} and (born_at < ${born} or key < ${key})`;
+  };
+  const page = (status: string, more = ''): string =>
+    `select ${columns}, born_at from ${schema}.state where scope = $1 and status = ${status} and removed_at is null ${more} order by born_at desc, key desc limit $2`;
   // One index serves both lists: the words of a scope are few, so they are stepped through, and a page of each is merged.
   const word = (after: string): string => `(select status from ${schema}.state where scope = $1 ${after} order by status limit 1)`;
-  const everyStatus = `with recursive word (status) as (
+  const everyStatus = (more = ''): string => `with recursive word (status) as (
       ${word('')} union all select ${word('and status > word.status')} from word where word.status is not null)
-    select page.* from word cross join lateral (${page('word.status')}) as page order by born_at desc limit $2`;
+    select page.* from word cross join lateral (${page('word.status', more)}) as page order by born_at desc, key desc limit $2`;
+  const lists = { newest: everyStatus(), newestBehind: everyStatus(behind('$3')), ofStatus: page('$3'), ofStatusBehind: page('$3', behind('$4')) };
+  type ListFilter = Parameters<StateStore['list']>[0];
+  const listText = ({ status, after }: ListFilter): string =>
+    status === undefined ? (after === undefined ? lists.newest : lists.newestBehind) : after === undefined ? lists.ofStatus : lists.ofStatusBehind;
+
   return {
     load: async (keys) => {
       const rows = await query<StateRow>(`select ${columns} from ${schema}.state where key = any($1::text[])`, [textArray(keys)]);
@@ -230,8 +240,9 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       const keys = timed.filter(({ dueAt }) => dueAt <= now).slice(0, countMax);
       return { keys, nextDueAt: timed[keys.length]?.dueAt ?? null };
     },
-    list: async ({ scope, status, countMax }) => {
-      const rows = await (status === undefined ? query<StateRow>(everyStatus, [scope, countMax]) : query<StateRow>(page('$3'), [scope, countMax, status]));
+    list: async (filter) => {
+      const { scope, countMax, status, after } = filter;
+      const rows = await query<StateRow>(listText(filter), [scope, countMax, ...(status === undefined ? [] : [status]), ...(after === undefined ? [] : [after])]);
       return rows.map(stateOf);
     },
     sweep: async (before, countMax) => {

@@ -106,9 +106,9 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
       const keys = timed.filter(({ dueAt }) => dueAt <= time).slice(0, countMax);
       return { keys, nextDueAt: timed[keys.length]?.dueAt ?? null };
     },
-    list: async ({ scope, status, countMax }) =>
+    list: async ({ scope, status, countMax, after }) =>
       [...rows]
-        .filter(([, row]) => row.head !== null && row.scope === scope && (status === undefined || row.status === status))
+        .filter(([, row]) => (after === undefined || row.birth < (rows.get(after)?.birth ?? 0)) && row.head !== null && row.scope === scope && (status === undefined || row.status === status))
         .sort(([, one], [, other]) => other.birth - one.birth)
         .slice(0, countMax)
         .map(([key, row]) => stateOf(key, row)),

@@ -60,8 +60,8 @@ export type StateStore = {
   save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;
   /** Keys due at or before `now`, earliest first, and the time of the next one after them. */
   due(now: number, countMax: number): Promise<{ readonly keys: readonly { key: string; dueAt: number }[]; readonly nextDueAt: number | null }>;
-  /** Heads by scope and status, the newest born first. */
-  list(filter: { readonly scope: string; readonly status?: string; readonly countMax: number }): Promise<readonly StoredState[]>;
+  /** Heads by scope and status, the newest born first; `after` is the key of the last one of the page before, whether it is there still or a tombstone. */
+  list(filter: { readonly scope: string; readonly status?: string; readonly countMax: number; readonly after?: string }): Promise<readonly StoredState[]>;
   /** Deletes tombstones made before this time, at most so many; returns how many. */
   sweep(before: number, countMax: number): Promise<number>;
 };

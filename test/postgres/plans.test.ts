@@ -18,7 +18,7 @@ beforeAll(async () => {
   await server.database.sql.unsafe(`
     insert into ${schema}.state (key, version, due_at, scope, status, born_at, removed_at, handled, owed, head)
     select 'flow-' || i, 1, case when i % 2 = 0 then 2000000000000 + i end, 'NODE' || i % 3, case when i % 2 = 0 then 'RUNNING' else 'COMPLETED' end,
-      now(), case when i % 100 = 1 then now() end, '{}', '[]', case when i % 100 <> 1 then '{}' end
+      now() + i * interval '1 microsecond', case when i % 100 = 1 then now() end, '{}', '[]', case when i % 100 <> 1 then '{}' end
     from generate_series(1, ${states}) as i`);
   await server.database.sql.unsafe(`insert into ${schema}.item (key, position, value) select 'flow-' || i, p, '{}' from generate_series(1, ${states}) as i, generate_series(0, 1) as p`);
 }, 60_000);
@@ -56,6 +56,8 @@ test.each<[string, number, (store: StateStore) => Promise<unknown>]>([
   ['a save of new and of known keys', 50, (store) => store.save([change('new', 0), ...keys.map((key) => change(key, 1, { itemsAdded: [{ position: 2, value: 1 }], itemsRemoved: [0] }))])],
   ['a list of a virtual node', 60, (store) => store.list({ scope: 'NODE1', countMax: 20 })],
   ['a list by status', 30, (store) => store.list({ scope: 'NODE1', status: 'RUNNING', countMax: 20 })],
+  ['a page of a list', 60, (store) => store.list({ scope: 'NODE1', countMax: 20, after: 'flow-50002' })],
+  ['a page of a list by status', 30, (store) => store.list({ scope: 'NODE1', status: 'RUNNING', countMax: 20, after: 'flow-50002' })],
   ['a sweep of tombstones', 40, (store) => store.sweep(Date.now() + 60_000, 10)],
 ])('%s reads by index, and no more than it answers', async (_name, rowsMax, work) => {
   const reads = await readsOf(work);

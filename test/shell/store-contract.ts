@@ -155,12 +155,34 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       for (const key of ['a', 'b', 'c']) await store.save([change(key, 0, { scope: 's', status: key === 'b' ? 'DONE' : 'RUNNING', head: key })]);
       await store.save([change('x', 0, { scope: 'other', status: 'RUNNING' })]);
       await store.save([change('a', 1, { scope: 's', status: 'RUNNING', head: 'a again' })]);
-      const heads = async (filter: { status?: string; countMax: number }) => (await store.list({ scope: 's', ...filter })).map(({ head }) => head);
+      const heads = async (filter: { status?: string; countMax: number; after?: string }) => (await store.list({ scope: 's', ...filter })).map(({ head }) => head);
       expect(await heads({ countMax: 10 })).toEqual(['c', 'b', 'a again']);
       expect(await heads({ countMax: 2 })).toEqual(['c', 'b']);
       expect(await heads({ status: 'RUNNING', countMax: 10 })).toEqual(['c', 'a again']);
       expect(await heads({ status: 'RUNNING', countMax: 1 })).toEqual(['c']);
       expect(await heads({ status: 'NONE', countMax: 10 })).toEqual([]);
+      expect(await heads({ countMax: 1, after: 'c' })).toEqual(['b']);
+      expect(await heads({ countMax: 10, after: 'b' })).toEqual(['a again']);
+      expect(await heads({ status: 'RUNNING', countMax: 10, after: 'c' })).toEqual(['a again']);
+      expect(await heads({ countMax: 10, after: 'a' })).toEqual([]);
+      expect(await heads({ countMax: 10, after: 'unknown' })).toEqual([]);
+    });
+
+    test('pages of a list give each key once, however many were born in one moment', async () => {
+      const store = await open();
+      const keys = Array.from({ length: 60 }, (_, i) => `k${i}`);
+      await store.save(keys.map((key, i) => change(key, 0, { scope: 's', status: i % 3 === 0 ? 'DONE' : 'RUNNING', head: key })));
+      for (const filter of [{}, { status: 'RUNNING' }]) {
+        const whole = (await store.list({ scope: 's', countMax: 1_000, ...filter })).map(({ key }) => key);
+        const paged: string[] = [];
+        for (let after: string | undefined; ; after = paged.at(-1)) {
+          const page = await store.list({ scope: 's', countMax: 7, ...filter, ...(after === undefined ? {} : { after }) });
+          if (page.length === 0) break;
+          paged.push(...page.map(({ key }) => key));
+        }
+        expect(paged).toEqual(whole);
+        expect(new Set(paged).size).toBe('status' in filter ? 40 : 60);
+      }
     });
 
     test('saves of every size keep all their keys and items', async () => {

@@ -32,8 +32,9 @@ const read = async (query: Query, states: StateStore, { charsMax, cpks }: OnQuer
     case 'status':
       return { flows: statusesOf(await states.load([flowIdOf(query.shortHash, query.clientRequestId)])) };
     case 'list': {
-      const { shortHash: scope, status, countMax } = query;
-      return { flows: within(statusesOf(await states.list({ scope, countMax, ...(status === undefined ? {} : { status }) })), charsMax) };
+      const { shortHash: scope, status, countMax, after } = query;
+      const listed = await states.list({ scope, countMax, ...(status === undefined ? {} : { status }), ...(after === undefined ? {} : { after }) });
+      return { flows: within(statusesOf(listed), charsMax) };
     }
     case 'journal': {
       const journal = await readJournal(query, states, charsMax);

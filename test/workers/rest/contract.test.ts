@@ -31,6 +31,8 @@ const additions = {
     'get /cpi query after',
     'get /virtualnode query limit',
     'get /virtualnode query after',
+    'get /flow/{holdingidentityshorthash} query limit',
+    'get /flow/{holdingidentityshorthash} query after',
     'post /flow/{holdingidentityshorthash} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',

@@ -15,7 +15,8 @@ import { openEventStream } from '../feed/event-stream.ts';
 import { isoTime, resultBody, statusBody } from '../flow-body.ts';
 import { findFlow, hearEndIfFollowed } from '../flow-lookup.ts';
 import { hasEnded, type FlowKey } from '../flow-statuses.ts';
-import { clientRequestIdText, optionalText, shortHash, text, wordOf } from '../parameter.ts';
+import { restLimits } from '../config.ts';
+import { clientRequestIdText, optionalInteger, optionalText, shortHash, text, wordOf } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, lookUp, type RestRoom } from '../room.ts';
 import { done, eventRoute, jsonBody, route } from '../routing/routing.ts';
@@ -226,19 +227,23 @@ export const flowRoutes = [
     method: 'GET',
     path: '/flow/{holdingidentityshorthash}',
     tag,
-    summary: 'Lists the flows of a virtual node, newest first',
+    summary: 'Lists the flows of a virtual node, newest first; the flow id of the last one is the `after` of the next page, and an empty page is the end',
     pathParameters: hash,
-    queryParameters: { status: optionalText(wordOf(flowStatusName, flowStatusName.options)) },
+    queryParameters: {
+      status: optionalText(wordOf(flowStatusName, flowStatusName.options)),
+      limit: optionalInteger({ min: 1, max: restLimits.flowsListedMax }),
+      after: optionalText(z.uuid('a flow id is a UUID')),
+    },
     reply: statusList,
     handle: async ({ room, path, query }) => {
       const node = await findVirtualNode(room, path.holdingidentityshorthash);
       if (isRefusal(node)) return node;
       const { requests, limits } = room;
       const { shortHash: key } = node.holdingIdentity;
-      const { status } = query;
+      const { status, limit = limits.flowsListedMax, after } = query;
       const outcome = await requests.ask(restToFlowQuery, {
         key,
-        body: { type: 'list', shortHash: key, countMax: limits.flowsListedMax, ...(status === undefined ? {} : { status }) },
+        body: { type: 'list', shortHash: key, countMax: limit, ...(status === undefined ? {} : { status }), ...(after === undefined ? {} : { after }) },
         timeoutMs: limits.askTimeoutMs,
       });
       return outcome.type === 'refused' ? outcome : done({ flowStatusResponses: outcome.value.flows.map(statusBody) });
