@@ -54,8 +54,9 @@ export type SeparateCluster = {
   /** Resolves with the exit status when this process is gone, for whatever reason. */
   gone(kind: SeparateKind, replica?: number): Promise<number | null>;
   pidOf(kind: SeparateKind, replica?: number): number;
-  /** Where a replica of rest serves. */
-  restUrlOf(replica: number): string;
+  runs(kind: SeparateKind, replica?: number): boolean;
+  /** Where a replica of rest or gateway serves. */
+  urlOf(kind: 'rest' | 'gateway', replica?: number): string;
   healthUrlOf(kind: SeparateKind, replica?: number): string;
   /** The end of a process's log, for a failing test to show. */
   logTail(kind: SeparateKind, replica?: number): string;
@@ -120,7 +121,7 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
   const logins = databaseRooms.map((room) => ({ room, user: `${name}_${room}`, password: `password-of-${room}` }));
   /** Replicas beside the first take any port. */
   const portOf = (room: Room, first: number, kind: string, replica: number): string => String(kind === room && replica === 0 ? first : 0);
-  const urlOf = (room: string): string => {
+  const databaseUrlOf = (room: string): string => {
     const login = logins.find((one) => one.room === room);
     const url = new URL(databaseUrl);
     if (login !== undefined) Object.assign(url, { username: login.user, password: login.password });
@@ -136,7 +137,7 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     CORDAGE_BUS_USERNAME: kind,
     CORDAGE_BUS_PASSWORD: password,
     CORDAGE_BUS_CREDENTIALS: rooms.map((room) => `${room}:${password}:${room}`).join(','),
-    DATABASE_URL: kind === 'migrate' ? databaseUrl : urlOf(kind),
+    DATABASE_URL: kind === 'migrate' ? databaseUrl : databaseUrlOf(kind),
     CORDAGE_DATABASE_LOGINS: logins.map(({ user, password: secret, room }) => `${user}:${secret}:${room}`).join(','),
     CORDAGE_DATABASE_POOLER: options.reachedBy === undefined || kind === 'migrate' ? 'none' : 'transaction',
     CORDAGE_REST_PORT: portOf('rest', restPort, kind, replica),
@@ -188,7 +189,8 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     signal: (kind, replica, signal) => void find(kind, replica).child.kill(signal),
     gone: (kind, replica = 0) => find(kind, replica).gone,
     pidOf: (kind, replica = 0) => find(kind, replica).child.pid!,
-    restUrlOf: (replica) => find('rest', replica).ready.url!,
+    runs: (kind, replica = 0) => running.has(idOf(kind, replica)),
+    urlOf: (kind, replica = 0) => find(kind, replica).ready.url!,
     healthUrlOf: (kind, replica = 0) => find(kind, replica).ready.healthUrl!,
     logTail: (kind, replica = 0) => readFileSync(logFileOf(kind, replica), 'utf8').slice(-3_000),
     logOf: (kind, replica = 0) => readFileSync(logFileOf(kind, replica), 'utf8'),
