@@ -82,9 +82,8 @@ const parse = (text: string): unknown => {
 /** A success must be of the route's shape, to the last property; a refusal of the contract's error shape. */
 const checkAnswer = (method: string, pathname: string, { status, json, text }: Answer): void => {
   const match = table.match(method, pathname);
-  if (match.type === 'route') heard.push({ operation: `${match.route.method} ${match.route.path}`, status });
   if (status >= 400) return expect(json).toEqual({ title: expect.any(String), status, details: expect.any(Object) });
-  if (match.type !== 'route' || match.route.reply.type === 'events') return;
+  if (match.type !== 'route' || match.route.reply.type === 'events' || match.route.reply.type === 'file') return;
   const { reply } = match.route;
   if (reply.type === 'nothing') return expect([status, text]).toEqual([204, '']);
   if (pathname.toLowerCase().startsWith('/api/v5_2/')) expect(reply.statuses).toContain(status);
@@ -114,6 +113,8 @@ const createCall =
     });
     const text = await response.text();
     const answer = { status: response.status, headers: response.headers, text, json: parse(text) };
+    const match = table.match(method, full.split('?')[0]!);
+    if (match.type === 'route') heard.push({ operation: `${match.route.method} ${match.route.path}`, status: answer.status });
     if (headers?.['accept'] === undefined && method !== 'HEAD' && method !== 'OPTIONS') checkAnswer(method, full.split('?')[0]!, answer);
     return answer;
   };
@@ -135,6 +136,12 @@ const sessionKeyOf = async (call: BlackBox['call'], tenant: string): Promise<voi
     await call('POST', `/hsm/soft/${tenant}/${category}`);
     await call('POST', `/key/${tenant}/alias/${tenant}-${use}/category/${category}/scheme/CORDA.ECDSA.SECP256R1`);
   }
+};
+
+/** How a cluster is called that a test starts by itself. */
+export const connect = (url: string, admin: Caller): Pick<BlackBox, 'call' | 'until'> => {
+  const call = createCall(url, admin);
+  return { call, until: createUntil(call) };
 };
 
 const open = (process: ClusterProcess, directory: string, admin: Caller): BlackBox => {
