@@ -1,4 +1,4 @@
-/** TLS between clusters on Node, by the settings: which addresses, whose certificates, and what was revoked. */
+/** TLS between clusters on Node, by the settings and the configuration of the moment: which addresses, whose certificates, and what was revoked. */
 import type { IncomingMessage } from 'node:http';
 import { createRevocation } from '../src/cipher/revocation/revocation.ts';
 import { createAddressGuard } from '../src/host/addresses.ts';
@@ -11,17 +11,20 @@ import type { GroupParameters } from '../src/messages/member-to-all.group-parame
 import type { View } from '../src/shell/view.ts';
 import { createClientCheck } from '../src/workers/gateway/client-certificate.ts';
 import type { Admission, Admit } from '../src/workers/gateway/worker.ts';
+import type { Config } from '../src/shell/live-config.ts';
 import { listOf, type Settings } from './settings.ts';
 
 export type GatewayTls = {
   readonly httpClient: HttpClient;
-  /** Present with mutual TLS. */
-  readonly admit: Admit | undefined;
+  /** With mutual TLS; admits all without. */
+  readonly admit: Admit;
+  /** Whether clients must show a certificate now. */
+  isMutual(): boolean;
   /** The keys that the gateway serves with: the first is shown to servers that ask for one. */
   use(keys: readonly TlsKey[]): void;
 };
 
-export type GatewayTlsOptions = { readonly settings: Settings; readonly groupParameters: View<GroupParameters>; readonly clock: Clock };
+export type GatewayTlsOptions = { readonly settings: Settings; readonly config: Config; readonly groupParameters: View<GroupParameters>; readonly clock: Clock };
 
 /** Once for each connection: its certificate does not change, and what was revoked meanwhile is seen at the next. */
 const admitOncePerSocket = (check: (chain: readonly Uint8Array<ArrayBuffer>[]) => Promise<Admission>): Admit => {
@@ -35,23 +38,25 @@ const admitOncePerSocket = (check: (chain: readonly Uint8Array<ArrayBuffer>[]) =
   };
 };
 
-export const createGatewayTls = ({ settings, groupParameters, clock }: GatewayTlsOptions): GatewayTls => {
+export const createGatewayTls = ({ settings, config, groupParameters, clock }: GatewayTlsOptions): GatewayTls => {
   const addresses = createAddressGuard(listOf(settings.CORDAGE_GATEWAY_PRIVATE_RANGES, ','));
-  const revocation = createRevocation({ mode: settings.CORDAGE_GATEWAY_REVOCATION, fetchBytes: createFetchBytes({ addresses }), now: () => clock.now() });
-  const isMutual = settings.CORDAGE_GATEWAY_TLS === 'mutual';
+  const revocation = createRevocation({ mode: () => config.get('corda.p2p.gateway').sslConfig.revocationCheck.mode, fetchBytes: createFetchBytes({ addresses }), now: () => clock.now() });
+  const isMutual = (): boolean => config.get('corda.p2p.gateway').sslConfig.tlsType === 'MUTUAL';
   let clientKey: TlsKey | undefined;
   const httpClient = createHttpClient({
     addresses,
-    ...(isMutual ? { clientKey: () => clientKey } : {}),
+    clientKey: () => (isMutual() ? clientKey : undefined),
     refuseServer: async (chain) => {
       const verdict = await revocation.check(chain);
       return verdict.type === 'refused' ? verdict.reason : undefined;
     },
   });
   const subjects = listOf(settings.CORDAGE_GATEWAY_CLIENT_SUBJECTS, ';');
+  const admit = admitOncePerSocket(createClientCheck({ groupParameters, revocation, subjects, clock }));
   return {
     httpClient,
-    admit: isMutual ? admitOncePerSocket(createClientCheck({ groupParameters, revocation, subjects, clock })) : undefined,
+    isMutual,
+    admit: async (request, env) => (isMutual() ? await admit(request, env) : { type: 'admitted' }),
     use: (keys) => {
       clientKey = keys[0];
     },

@@ -6,6 +6,7 @@ import { dbToFlowCpk } from '../../src/messages/db-to-flow.cpk.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import { memberToAllMember } from '../../src/messages/member-to-all.member.ts';
 import { createFlowSandbox, createFlowWorker } from '../../src/workers/flow/worker.ts';
+import { openConfig } from '../live-config.ts';
 import type { OpenRoom } from '../open-room.ts';
 import type { Platform } from '../platform.ts';
 import { machineStores } from './stores.ts';
@@ -14,12 +15,13 @@ export const openFlow = async (platform: Platform): Promise<OpenRoom> => {
   const { views, clock, log, metrics } = platform;
   const guestCount = platform.settings.CORDAGE_FLOW_SANDBOXES;
   const sandbox = createFlowSandbox({ startGuest, processorCount: processorCount(), clock, log, metrics, ...(guestCount === undefined ? {} : { limits: { guestCount } }) });
-  const [virtualNodes, cpis, cpks, members, groupParameters] = await Promise.all([
+  const [virtualNodes, cpis, cpks, members, groupParameters, config] = await Promise.all([
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),
     views.open(dbToFlowCpk),
     views.open(memberToAllMember),
     views.open(memberToAllGroupParameters),
+    openConfig(platform),
   ]);
-  return { worker: createFlowWorker({ views: { virtualNodes, cpis, cpks, members, groupParameters }, sandbox, log, metrics }), ...machineStores(platform, 'flow') };
+  return { worker: createFlowWorker({ views: { virtualNodes, cpis, cpks, members, groupParameters }, sandbox, config, log, metrics }), ...machineStores(platform, 'flow') };
 };

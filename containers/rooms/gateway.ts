@@ -4,18 +4,20 @@ import { allToGatewayAnswer } from '../../src/messages/all-to-gateway.answer.ts'
 import { dbToAllCertificate } from '../../src/messages/db-to-all.certificate.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
+import type { Config } from '../../src/shell/live-config.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { createGatewayWorker, openGatewayTlsKeys, type GatewayWorker, type GatewayTlsKeysOptions } from '../../src/workers/gateway/worker.ts';
 import { createGatewayTls, type GatewayTls } from '../gateway-tls.ts';
+import { openConfig } from '../live-config.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
 
-type GatewayDoor = Pick<GatewayTlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use'> & { worker: GatewayWorker; settings: Settings };
+type GatewayDoor = Pick<GatewayTlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use' | 'isMutual'> & { worker: GatewayWorker; settings: Settings; config: Config };
 
 /** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
-const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
+const serveGateway = async ({ worker, use, isMutual, settings, config, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
   const keys = await openGatewayTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
   use(keys.current());
   const listener = await listen({
@@ -23,7 +25,7 @@ const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Pr
     hostname: settings.CORDAGE_GATEWAY_HOST,
     port: settings.CORDAGE_GATEWAY_PORT,
     tls: keys.current(),
-    asksClientCertificate: settings.CORDAGE_GATEWAY_TLS === 'mutual',
+    asksClientCertificate: isMutual(),
   });
   keys.onChange((tls) => {
     use(tls);
@@ -33,7 +35,9 @@ const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Pr
       from.log.error('gateway.certificates-refused', { error, next: 'the certificates before them are served' });
     }
   });
+  const endFollowing = config.onChange(() => listener.askClientCertificates(isMutual()));
   const close = async (): Promise<void> => {
+    endFollowing();
     await keys.close();
     await listener.close();
   };
@@ -42,17 +46,18 @@ const serveGateway = async ({ worker, use, settings, ...from }: GatewayDoor): Pr
 
 export const openGateway = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
-  const [requests, groupParameters, certificates] = await Promise.all([
+  const [requests, groupParameters, certificates, config] = await Promise.all([
     patiently('the bus', platform, () => createRequests({ bus, room: 'gateway', answerWire: allToGatewayAnswer, instance, log })),
     views.open(memberToAllGroupParameters),
     views.open(dbToAllCertificate),
+    openConfig(platform),
   ]);
-  const { httpClient, admit, use } = createGatewayTls({ settings, groupParameters, clock });
-  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, ...(admit === undefined ? {} : { admit }), clock, log, metrics });
+  const { httpClient, admit, isMutual, use } = createGatewayTls({ settings, config, groupParameters, clock });
+  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, admit, config, clock, log, metrics });
   const close = async (): Promise<void> => {
     await worker.close();
     await httpClient.close();
     await requests.close();
   };
-  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, use, requests, certificates, settings, clock, log }) };
+  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveGateway({ worker, use, isMutual, requests, certificates, settings, config, clock, log }) };
 };

@@ -4,6 +4,7 @@ import { memberToAllGroupParameters } from '../../src/messages/member-to-all.gro
 import { memberToAllMember } from '../../src/messages/member-to-all.member.ts';
 import { memberToLinkManagerHostedIdentity } from '../../src/messages/member-to-link-manager.hosted-identity.ts';
 import { createLinkManagerWorker, deriveLinkKey, type LinkKey } from '../../src/workers/link-manager/worker.ts';
+import { openConfig } from '../live-config.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { settingOf, type Platform } from '../platform.ts';
 import { machineStores } from './stores.ts';
@@ -17,18 +18,19 @@ const linkKeysOf = async (platform: Platform): Promise<[LinkKey, ...LinkKey[]]> 
 };
 
 export const openLinkManager = async (platform: Platform): Promise<OpenRoom> => {
-  const { views, clock, log, metrics, settings } = platform;
-  const [keys, members, groupParameters, hostedIdentities, virtualNodes] = await Promise.all([
+  const { views, clock, log, metrics } = platform;
+  const [keys, members, groupParameters, hostedIdentities, virtualNodes, config] = await Promise.all([
     linkKeysOf(platform),
     views.open(memberToAllMember),
     views.open(memberToAllGroupParameters),
     views.open(memberToLinkManagerHostedIdentity),
     views.open(dbToAllVirtualNode),
+    openConfig(platform),
   ]);
   const worker = createLinkManagerWorker({
     views: { members, groupParameters, hostedIdentities, virtualNodes },
     keys,
-    keyAgreement: settings.CORDAGE_LINK_KEY_AGREEMENT,
+    config,
     clock,
     log,
     metrics,

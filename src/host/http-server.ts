@@ -56,6 +56,8 @@ export type Listener = {
   readonly port: number;
   /** New connections get these certificates; open ones keep theirs. When one cannot be used, all stay as they were. */
   replaceCertificates(tls: readonly TlsKey[]): void;
+  /** Whether clients of new connections are asked for a certificate. */
+  askClientCertificates(ask: boolean): void;
   /** Takes no more requests, waits for those under way, then cuts. */
   close(): Promise<void>;
 };
@@ -250,6 +252,10 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
       if (certificates === undefined || !('setSecureContext' in server)) throw new ListenError('LISTEN_CERTIFICATE', 'the server was opened without TLS');
       certificates.replace(next);
       server.setSecureContext(pairOf(next[0]!));
+    },
+    askClientCertificates: (ask) => {
+      // Node reads it for each new connection; its types do not name it.
+      (server as unknown as { requestCert: boolean }).requestCert = ask;
     },
     close: () => {
       closing = true;

@@ -35,6 +35,13 @@ export const fixedConfig = (start: StartValues = {}): Config => {
   return { get: (name) => values[name], onChange: () => () => {} };
 };
 
+/** Limits of which some are read from the configuration at each use; whoever needs them to stand still for a while copies them. */
+export const liveLimits = <Limits extends object>(fixed: Limits, live: { readonly [Name in keyof Limits]?: () => Limits[Name] }): Limits => {
+  const limits = { ...fixed };
+  for (const [name, get] of Object.entries(live)) Object.defineProperty(limits, name, { get: get as () => unknown, enumerable: true });
+  return limits;
+};
+
 export type LiveConfigOptions = { readonly view: Pick<ChangingView<StoredSection>, 'get' | 'onChange'>; readonly start?: StartValues; readonly log: Log };
 
 export const createConfig = ({ view, start = {}, log }: LiveConfigOptions): Config => {

@@ -28,7 +28,8 @@ export type RevocationAnswer =
 export type RevocationVerdict = { readonly type: 'accepted' } | { readonly type: 'refused'; readonly reason: string };
 
 export type RevocationOptions = {
-  readonly mode: RevocationMode;
+  /** Asked at each check. */
+  readonly mode: () => RevocationMode;
   readonly fetchBytes: FetchBytes;
   readonly now: () => number;
 };
@@ -103,7 +104,7 @@ const read = (chain: readonly Uint8Array<ArrayBuffer>[]): x509.X509Certificate[]
   }
 };
 
-export const createRevocation = ({ mode, fetchBytes, now }: RevocationOptions): Revocation => {
+export const createRevocation = ({ mode: modeNow, fetchBytes, now }: RevocationOptions): Revocation => {
   const answers = createBoundedCache<{ readonly answer: RevocationAnswer; readonly until: number }>(answersMax);
   /** Questions under way, so that many connections at once ask once. */
   const asking = new Map<string, Promise<RevocationAnswer>>();
@@ -122,7 +123,7 @@ export const createRevocation = ({ mode, fetchBytes, now }: RevocationOptions): 
     asking.set(id, running);
     return await running;
   };
-  const checkOne = async (certificate: x509.X509Certificate, issuer: x509.X509Certificate | undefined): Promise<string | undefined> => {
+  const checkOne = async (certificate: x509.X509Certificate, issuer: x509.X509Certificate | undefined, mode: RevocationMode): Promise<string | undefined> => {
     if (issuer === undefined && isRoot(certificate)) return undefined;
     const answer: RevocationAnswer = issuer === undefined ? { type: 'unknown', reason: 'its issuer is not in the chain' } : await answerOf(certificate, issuer);
     if (answer.type === 'revoked') return `${certificate.subject} was revoked: ${answer.reason}`;
@@ -132,10 +133,11 @@ export const createRevocation = ({ mode, fetchBytes, now }: RevocationOptions): 
 
   return {
     check: async (chain) => {
+      const mode = modeNow();
       if (mode === 'OFF') return { type: 'accepted' };
       const certificates = chain.length > chainMax ? undefined : read(chain);
       if (certificates === undefined || certificates.length === 0) return { type: 'refused', reason: 'the certificate chain cannot be read' };
-      const reasons = await Promise.all(certificates.map((certificate, at) => checkOne(certificate, certificates[at + 1])));
+      const reasons = await Promise.all(certificates.map((certificate, at) => checkOne(certificate, certificates[at + 1], mode)));
       const reason = reasons.find((one) => one !== undefined);
       return reason === undefined ? { type: 'accepted' } : { type: 'refused', reason };
     },

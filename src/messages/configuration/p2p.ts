@@ -55,7 +55,7 @@ export const linkManagerSection = section({
           .prefault({}),
       })
       .prefault({}),
-    maxReplayingMessages: whole({ byDefault: 256, min: 1, max: 1_000, unit: 'messages', says: 'Messages under way to one member and not acknowledged.' }),
+    maxReplayingMessages: whole({ byDefault: 256, min: 1, max: 512, unit: 'messages', says: 'Messages under way to one member and not acknowledged.' }),
     sessionRefreshThreshold: whole({ byDefault: 86_400, min: 60, max: 432_000, unit: 's', says: 'Age at which a session is renewed.' }),
   }),
   ignored: {

@@ -61,11 +61,13 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
       return !memory.holds(key, head.itemCount) || asksAgain(head, events);
     },
     step: async (inputs, now) => {
-      const drafts = inputs.map((input) => draftOf(input, now, limits, memory));
+      // One batch sees one configuration.
+      const current = { ...limits };
+      const drafts = inputs.map((input) => draftOf(input, now, current, memory));
       try {
         drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
         for (const draft of drafts) overrule(draft, facts);
-        await runRounds(drafts, { sandbox, facts, roundsMax: limits.roundsMax });
+        await runRounds(drafts, { sandbox, facts, roundsMax: current.roundsMax });
         for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
       } catch (error) {
         // The sandbox may be ahead of the store now.

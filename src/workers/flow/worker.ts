@@ -11,6 +11,7 @@ import type { Clock } from '../../host/clock.ts';
 import type { StartGuest } from '../../host/guests.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
+import { liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { flowLimitsDefault, guestCountFor } from './config.ts';
 import type { FlowLimits } from './config.ts';
@@ -34,10 +35,28 @@ export type FlowWorkerDeps = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits?: Partial<FlowLimits>;
+  /** Decides some of the limits; without it all stay as they are. */
+  readonly config?: Config;
 };
 
-export const createFlowWorker = ({ views, sandbox, log, metrics, limits: given }: FlowWorkerDeps): Worker => {
-  const limits = { ...flowLimitsDefault, ...given };
+/** `corda.flow`, and how long `corda.rest` says that an ended flow is kept. */
+const configured = (config: Config, limits: FlowLimits): FlowLimits => {
+  const processing = () => config.get('corda.flow').processing;
+  const session = () => config.get('corda.flow').session;
+  return liveLimits(limits, {
+    retriesMax: () => processing().maxRetryAttempts,
+    retryDelayMsMax: () => processing().maxRetryDelay,
+    requestWindowMs: () => processing().maxRetryWindowDuration,
+    sessionTimeoutMs: () => session().timeout,
+    messageTtlMs: () => session().p2pTTL,
+    sessionValueCharsMax: () => session().maxPayloadSize,
+    endedKeepMs: () => config.get('corda.rest').flowStatusCleanupTimeMs,
+  });
+};
+
+export const createFlowWorker = ({ views, sandbox, log, metrics, config, limits: given }: FlowWorkerDeps): Worker => {
+  const fixed = { ...flowLimitsDefault, ...given };
+  const limits = config === undefined ? fixed : configured(config, fixed);
   const facts = createFacts(views, limits);
   return {
     room: 'flow',

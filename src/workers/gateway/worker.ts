@@ -16,6 +16,7 @@ import type { GroupParameters } from '../../messages/member-to-all.group-paramet
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { View } from '../../shell/view.ts';
+import { liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { gatewayLimits, type GatewayLimits } from './config.ts';
 import { createInbound, type Admit } from './inbound.ts';
@@ -45,6 +46,8 @@ export type GatewayDeps = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits?: Partial<GatewayLimits>;
+  /** Decides some of the limits; without it all stay as they are. */
+  readonly config?: Config;
 };
 
 export type { Admission, Admit } from './inbound.ts';
@@ -57,9 +60,21 @@ export type GatewayWorker = Omit<Worker, 'fetch'> & {
   readonly close: () => Promise<void>;
 };
 
+/** `corda.p2p.gateway`. */
+const configured = (config: Config, limits: GatewayLimits): GatewayLimits => {
+  const connections = () => config.get('corda.p2p.gateway').connectionConfig;
+  return liveLimits(limits, {
+    inboundBytesMax: () => config.get('corda.p2p.gateway').maxRequestSize,
+    responseMsMax: () => connections().responseTimeout,
+    failurePauseMsMin: () => connections().initialReconnectionDelay,
+    failurePauseMsMax: () => Math.max(connections().initialReconnectionDelay, connections().maxReconnectionDelay),
+  });
+};
+
 export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
   const { bus, admit, clock, log, metrics, path = '/' } = deps;
-  const limits: GatewayLimits = { ...gatewayLimits, ...deps.limits };
+  const fixed: GatewayLimits = { ...gatewayLimits, ...deps.limits };
+  const limits = deps.config === undefined ? fixed : configured(deps.config, fixed);
   const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), path, log, metrics, limits });
   const outbound: Outbound | undefined =
     deps.outbound === undefined ? undefined : createOutbound({ allowHttp: false, ...deps.outbound, clock, log, metrics, limits });

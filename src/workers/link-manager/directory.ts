@@ -70,7 +70,8 @@ export type DirectoryOptions = {
   readonly views: LinkManagerViews;
   readonly clock: Clock;
   readonly limits: LinkManagerLimits;
-  readonly keyAgreement: KeyAgreement;
+  /** Of sessions that begin now. */
+  readonly keyAgreement: () => KeyAgreement;
 };
 
 /** The certificates of a PEM text in base64url, as handshakes carry them. What cannot be read is none. */
@@ -128,7 +129,6 @@ const routeOut = ({ hosted, own, peer, group, offer }: Known): Route => {
 
 export const createDirectory = ({ views, clock, limits, keyAgreement }: DirectoryOptions): Directory => {
   const { members, groupParameters, hostedIdentities, virtualNodes } = views;
-  const offer = offerOf(keyAgreement);
   const strangers = createStrangers({ views, clock, limits, keyHash });
   // Names come from our own rooms or from the member list, canonical both; another spelling finds nobody.
   const shortHashOf = memoised(memoisedMax, (named: string) => {
@@ -163,7 +163,7 @@ export const createDirectory = ({ views, clock, limits, keyAgreement }: Director
     if (peerHosted !== undefined && owns(peer, peerHosted)) {
       return isPaused(peerHosted) ? hold(`the virtual node of ${theirs} is paused`, true) : { type: 'local' };
     }
-    return routeOut({ hosted, own, peer, group, offer });
+    return routeOut({ hosted, own, peer, group, offer: offerOf(keyAgreement()) });
   };
 
   let lookedUpAt = Number.NEGATIVE_INFINITY;

@@ -12,6 +12,7 @@ import { randomBytes } from '../../cipher/bytes.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
+import { fixedConfig, liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { linkManagerLimits, type LinkManagerLimits } from './config.ts';
 import { createDirectory, type LinkManagerViews } from './directory.ts';
@@ -34,6 +35,8 @@ export type LinkManagerDeps = {
   readonly keys: readonly [LinkKey, ...LinkKey[]];
   /** Whether sessions must, may or shall not have the post-quantum part. */
   readonly keyAgreement?: KeyAgreement;
+  /** Decides the key agreement where none is given, and some of the limits; without it all stay as they are. */
+  readonly config?: Config;
   /** Chance for ephemeral keys and ids; the simulator seeds it. */
   readonly random?: (length: number) => Uint8Array;
   readonly limits?: Partial<LinkManagerLimits>;
@@ -59,6 +62,18 @@ const createTally = (metrics: Metrics): Tally => {
 };
 
 /** One notice a pair in a while, and so many a second in all. In memory: notices are hints, so forgetting is harmless. */
+/** `corda.p2p.linkManager`. */
+const configured = (config: Config, limits: LinkManagerLimits): LinkManagerLimits => {
+  const section = () => config.get('corda.p2p.linkManager');
+  const backOff = () => section().replayAlgorithm.exponentialBackoff;
+  return liveLimits(limits, {
+    resendMsMin: () => backOff().baseReplayPeriod,
+    resendMsMax: () => Math.max(backOff().baseReplayPeriod, backOff().replayPeriodCutoff),
+    windowMessages: () => section().maxReplayingMessages,
+    sessionRenewMs: () => section().sessionRefreshThreshold * 1_000,
+  });
+};
+
 const createNoticeGate = (limits: LinkManagerLimits): ((tag: string, now: number) => boolean) => {
   const lastAt = new Map<string, number>();
   let second = 0;
@@ -75,8 +90,10 @@ const createNoticeGate = (limits: LinkManagerLimits): ((tag: string, now: number
 };
 
 export const createLinkManagerWorker = (deps: LinkManagerDeps): Worker => {
-  const { views, clock, log, metrics, random = randomBytes, keys, keyAgreement = 'hybrid-preferred' } = deps;
-  const limits: LinkManagerLimits = { ...linkManagerLimits, ...deps.limits };
+  const { views, clock, log, metrics, random = randomBytes, keys, config = fixedConfig() } = deps;
+  const fixed: LinkManagerLimits = { ...linkManagerLimits, ...deps.limits };
+  const limits = deps.config === undefined ? fixed : configured(deps.config, fixed);
+  const keyAgreement = (): KeyAgreement => deps.keyAgreement ?? config.get('corda.p2p.linkManager').keyAgreement;
   const machine = createLinkMachine({
     directory: createDirectory({ views, clock, limits, keyAgreement }),
     random, limits, log,

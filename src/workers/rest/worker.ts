@@ -13,7 +13,7 @@ import type { Clock } from '../../host/clock.ts';
 import type { AcceptWebSocket } from '../../host/web-socket.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
-import { fixedConfig, type Config } from '../../shell/live-config.ts';
+import { fixedConfig, liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { routes } from './api/api.ts';
@@ -66,11 +66,27 @@ export type RestWorker = Worker & {
   readonly close: () => Promise<void>;
 };
 
+/** `corda.rest`, where no limit of that name is given. */
+const configured = (config: Config, given: Partial<RestLimits>): RestLimits => {
+  const section = () => config.get('corda.rest');
+  const bounded = (fixed: number): number => Math.min(fixed, section().maxContentLength);
+  const live: { [Name in keyof RestLimits]?: () => number } = {
+    askTimeoutMs: () => section().endpoint.timeoutMs,
+    webSocketIdleMs: () => section().websocket.idleTimeoutMs,
+    jsonBytesMax: () => bounded(restLimits.jsonBytesMax),
+    uploadBytesMax: () => bounded(restLimits.uploadBytesMax),
+    certificateBytesMax: () => bounded(restLimits.certificateBytesMax),
+  };
+  // Its own keys.
+  for (const name of Object.keys(given) as (keyof RestLimits)[]) delete live[name];
+  return liveLimits({ ...restLimits, ...given }, live);
+};
+
 export const createRestWorker = (deps: RestDeps): RestWorker => {
   const { requests, views, clock, log, metrics, addressOf, acceptWebSocket, readSwaggerFile } = deps;
-  const limits: RestLimits = { ...restLimits, ...deps.limits };
-  const statuses = createFlowStatuses(limits);
   const config = deps.config ?? fixedConfig();
+  const limits = configured(config, deps.limits ?? {});
+  const statuses = createFlowStatuses(limits);
   const verifyPassword = deps.verifyPassword ?? verifyPasswordPortably;
   const authority = createAuthority({ roles: views.roles, log });
   const passwords = createPasswords({ derive: deps.deriveKey ?? deriveKeyPortably, verify: verifyPassword, limits });

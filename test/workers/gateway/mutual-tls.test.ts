@@ -1,6 +1,8 @@
 /** TLS between two gateways as containers set it up: real connections, a real responder, certificates of a small authority. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createGatewayTls } from '../../../containers/gateway-tls.ts';
+import { startValuesOf } from '../../../containers/live-config.ts';
+import { fixedConfig } from '../../../src/shell/live-config.ts';
 import { settingsShape } from '../../../containers/settings.ts';
 import { encodePem } from '../../../src/cipher/pem.ts';
 import type { RevocationMode } from '../../../src/cipher/revocation/revocation.ts';
@@ -62,7 +64,7 @@ const tlsOf = ({ key, tls = 'mutual', revocation = 'SOFT_FAIL', subjects = '', r
     CORDAGE_GATEWAY_CLIENT_SUBJECTS: subjects,
     CORDAGE_GATEWAY_PRIVATE_RANGES: ranges,
   });
-  const gatewayTls = createGatewayTls({ settings, groupParameters: groupView([pemOf(root)]), clock: systemClock });
+  const gatewayTls = createGatewayTls({ settings, config: fixedConfig(startValuesOf(settings)), groupParameters: groupView([pemOf(root)]), clock: systemClock });
   gatewayTls.use([key]);
   closing.push(() => gatewayTls.httpClient.close());
   return gatewayTls;
@@ -71,7 +73,7 @@ const tlsOf = ({ key, tls = 'mutual', revocation = 'SOFT_FAIL', subjects = '', r
 const receive = async (side: Side): Promise<string> => {
   const { admit } = tlsOf(side);
   const { key, tls = 'mutual', metrics = createMetrics() } = side;
-  const worker = createGatewayWorker({ bus: { publish: async () => [] }, ...(admit === undefined ? {} : { admit }), clock: systemClock, log: silentLog, metrics });
+  const worker = createGatewayWorker({ bus: { publish: async () => [] }, admit, clock: systemClock, log: silentLog, metrics });
   const listener = await listen({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0, tls: [key], asksClientCertificate: tls === 'mutual', limits: { closeMsMax: 50 } });
   closing.push(() => listener.close());
   return `https://localhost:${listener.port}`;
