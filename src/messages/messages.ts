@@ -45,10 +45,12 @@ import { memberToMemberListed } from './member-to-member.listed.ts';
 import { memberToMemberWake } from './member-to-member.wake.ts';
 import { restToCryptoCsr } from './rest-to-crypto.csr.ts';
 import { restToCryptoTlsKey } from './rest-to-crypto.tls-key.ts';
+import { restToCryptoTransfer } from './rest-to-crypto.transfer.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
 import { restToDbConfig } from './rest-to-db.config.ts';
 import { restToDbCpi } from './rest-to-db.cpi.ts';
 import { restToDbRbac } from './rest-to-db.rbac.ts';
+import { restToDbTransfer } from './rest-to-db.transfer.ts';
 import { restToDbVirtualNode } from './rest-to-db.virtual-node.ts';
 import { restToFlowKill } from './rest-to-flow.kill.ts';
 import { restToFlowQuery } from './rest-to-flow.query.ts';
@@ -102,10 +104,12 @@ export const wires: readonly Wire<any, any>[] = [
   memberToMemberWake,
   restToCryptoCsr,
   restToCryptoTlsKey,
+  restToCryptoTransfer,
   restToDbCertificate,
   restToDbConfig,
   restToDbCpi,
   restToDbRbac,
+  restToDbTransfer,
   restToDbVirtualNode,
   restToFlowKill,
   restToFlowQuery,

@@ -2,7 +2,7 @@
  * crypto: keys and signatures.
  *
  * - **hears** all-to-crypto.key (HSMs, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
- *   rest-to-crypto.tls-key, rest-to-crypto.csr, member-to-crypto.seal; the view db-to-all.certificate
+ *   rest-to-crypto.tls-key, rest-to-crypto.csr, rest-to-crypto.transfer, member-to-crypto.seal; the view db-to-all.certificate
  * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
@@ -23,7 +23,8 @@ import { createOnKey } from './on-key.ts';
 import { createOnSeal } from './on-seal.ts';
 import { createOnSign } from './on-sign.ts';
 import { createOnTlsKey } from './on-tls-key.ts';
-import type { RootKey } from './root-key.ts';
+import { createOnTransfer } from './on-transfer.ts';
+import { openWrappingKey, type RootKey } from './root-key.ts';
 
 export type CryptoDeps = {
   /** Of `deriveRootKey`. */
@@ -45,7 +46,7 @@ export const createCryptoWorker = ({ rootKey, certificates, log, metrics, clock 
   log.info('crypto.ready', { rootKey: rootKey.alias });
   return {
     room: 'crypto',
-    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), ...createOnTlsKey(making, certificates)],
+    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTransfer((wrapped) => openWrappingKey(rootKey, wrapped)), ...createOnTlsKey(making, certificates)],
     close: async () => ring.close(),
   };
 };

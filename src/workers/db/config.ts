@@ -15,6 +15,12 @@ export const uploadStatusAgeMsMax = 7 * 24 * 60 * 60_000;
 /** Chunks of one CPK's code: the bound of the wire that carries them (db-to-flow.cpk). */
 export const cpkChunksMax = 100;
 
+/** Exports and imports of virtual nodes under way at once: each may hold a whole vault in the database a second time. */
+export const transfersOpenMax = 10;
+
+/** One that nobody touched for this time, in ms, is abandoned; its pieces are removed when another begins. */
+export const transferIdleMsMax = 15 * 60_000;
+
 /**
  * How often a deletion asks the flow room whether a virtual node's flows are gone, each time for another page of them: far more than a
  * virtual node has, so a flow that cannot be ended shows.

@@ -18,6 +18,7 @@ export type DbTx = {
   readonly uploads: UploadRepository;
   readonly cpis: CpiRepository;
   readonly virtualNodes: VirtualNodeRepository;
+  readonly transfers: TransferRepository;
   readonly entities: EntityRepository;
   readonly tables: TableRepository;
   readonly rbac: RbacRepository;
@@ -149,6 +150,27 @@ export type VirtualNodeRepository = {
   putOperation(kept: KeptOperation): Promise<void>;
   /** Statements that make, in the current schema of an empty database, the tables that the platform makes for a virtual node. */
   tablesSql(schema: 'vault' | 'crypto' | 'uniqueness'): Promise<string>;
+};
+
+// ── Exports and imports ──────────────────────────────────────────────────────────────────────────────────────────────
+
+export type TransferRepository = {
+  /** Before anything else is read in this transaction: from now on it sees the database as it is now. */
+  holdSnapshot(): Promise<void>;
+  begin(id: string, now: number): Promise<void>;
+  /** How many are under way. */
+  countOpen(): Promise<number>;
+  write(id: string, index: number, text: string): Promise<void>;
+  read(id: string, index: number): Promise<string | undefined>;
+  forget(id: string): Promise<void>;
+  /** Those that nobody touched since. */
+  forgetIdle(before: number): Promise<void>;
+  /** What it refuses or throws leaves nothing behind, and the transaction stands. */
+  wholly<Made extends object>(work: () => Promise<Made | Refusal>): Promise<Made | Refusal>;
+  /** Every row of a virtual node's vault and uniqueness schema, as lines of JSON. */
+  readLines(shortHash: string): AsyncIterable<string>;
+  /** Puts such rows in place of what is there. */
+  restore(shortHash: string, lines: AsyncIterable<string>): Promise<void>;
 };
 
 // ── Entities ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 /**
  * The db room: every persistence operation of the cluster and of its virtual nodes.
  *
- * | hears | `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate`, `all-to-db.answer` |
+ * | hears | `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `rest-to-db.transfer`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate`, `all-to-db.answer` |
  * | says  | `db-to-all.config`, `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-flow.eviction`, `db-to-member.departure`, and answers |
  * | owns  | configuration, users with their roles and permissions, CPIs and CPKs, virtual nodes and their vaults, certificates |
  * | never | sees a private key |
@@ -18,6 +18,7 @@ import { onCpi } from './on-cpi.ts';
 import { createOnEntity } from './on-entity.ts';
 import { onQuery } from './on-query.ts';
 import { onRbac } from './on-rbac.ts';
+import { onTransfer } from './on-transfer.ts';
 import { onVirtualNode } from './on-virtual-node.ts';
 
 export { ensureBootstrapAdmin } from './bootstrap-admin.ts';
@@ -36,5 +37,5 @@ export type DbWorkerOptions = {
 /** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
 export const createDbWorker = ({ log, configPassphrase }: DbWorkerOptions): Worker => ({
   room: 'db',
-  answers: [onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), onAnswer(log), createOnEntity(), onQuery, onRbac],
+  answers: [onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), onAnswer(log), onTransfer(log), createOnEntity(), onQuery, onRbac],
 });

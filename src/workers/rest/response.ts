@@ -47,6 +47,10 @@ export const textResponse = (status: number, text: string, headers?: HeaderMap):
 export const eventResponse = (events: ReadableStream<Uint8Array>, headers?: HeaderMap): Response =>
   new Response(events, { status: 200, headers: { ...securityHeaders, ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' } });
 
+/** A file, whose length nobody knows before its end. */
+export const fileResponse = (file: ReadableStream<Uint8Array>, headers?: HeaderMap): Response =>
+  new Response(file, { status: 200, headers: { ...securityHeaders, ...headers, 'content-type': 'application/octet-stream' } });
+
 export const emptyResponse = (status: number, headers?: HeaderMap): Response => new Response(null, { status, headers: { ...securityHeaders, ...headers } });
 
 export const errorResponse = (error: HttpError, accept: string | null, headers?: HeaderMap): Response => {

@@ -21,7 +21,7 @@ import { createGate, type Gate } from './gate.ts';
 import { createOpenApi, type OpenApi } from './openapi/openapi.ts';
 import { readForm, readJson, readPath, readQuery, type Parsed } from './parsing/parsing.ts';
 import { faultError, httpErrorOf, refuse, type HttpError } from './refusal.ts';
-import { emptyResponse, errorResponse, eventResponse, jsonResponse, valueResponse, type HeaderMap } from './response.ts';
+import { emptyResponse, errorResponse, eventResponse, fileResponse, jsonResponse, valueResponse, type HeaderMap } from './response.ts';
 import type { RestRoom } from './room.ts';
 import { createRouteTable, type Method, type Route } from './routing/routing.ts';
 import { documentPath, isDocumentation, swaggerResponse, type ReadSwaggerFile } from './swagger.ts';
@@ -217,6 +217,9 @@ class Server {
       case 'events':
         // `eventRoute` lets its handler give nothing else.
         return value === undefined ? emptyResponse(204, headers) : eventResponse(value as ReadableStream<Uint8Array>, headers);
+      case 'file':
+        // `fileRoute` lets its handler give nothing else.
+        return fileResponse(value as ReadableStream<Uint8Array>, headers);
       case 'json':
         // Version 1 knew no 201.
         return valueResponse(status === 201 && isV1(exchange) ? 200 : status, value, exchange.accept, headers);

@@ -15,6 +15,8 @@ const ours = createOpenApi(routes) as unknown as { paths: Record<string, Json>; 
 const additions = {
   operations: [
     'delete /virtualnode/{holdingidentityshorthash}',
+    'post /virtualnode/{holdingidentityshorthash}/export',
+    'post /virtualnode/import',
     'delete /user/{loginname}',
     'get /audit',
     'get /user',
@@ -37,7 +39,7 @@ const additions = {
     'get /flow/{holdingidentityshorthash}/{clientrequestid} query wait',
     'get /flow/{holdingidentityshorthash}/{clientrequestid}/result query wait',
   ],
-  schemas: ['AuditEntries', 'AuditEntry', 'UpdateUserType', 'ErrorResponse', 'FlowCodeChunk', 'FlowJournalPage', 'LinkReceipt', 'LinkReceipts'],
+  schemas: ['AuditEntries', 'AuditEntry', 'UpdateUserType', 'ErrorResponse', 'ExportVirtualNodeRequest', 'ImportVirtualNodeResponse', 'FlowCodeChunk', 'FlowJournalPage', 'LinkReceipt', 'LinkReceipts'],
 };
 
 /** Status codes that Corda's server really answers where its document says 200 (rest-behaviour, section 1). */

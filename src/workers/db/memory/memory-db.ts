@@ -142,6 +142,7 @@ export const createMemoryDb = (): MemoryDb => {
     uploads: createUploads(undo),
     cpis: createCpis(undo, cpis),
     virtualNodes: createVirtualNodes(undo, cpis),
+    transfers: { holdSnapshot: noTables, begin: noTables, countOpen: noTables, write: noTables, read: noTables, forget: noTables, forgetIdle: noTables, wholly: noTables, readLines: noTables, restore: noTables },
     entities: createMemoryEntities(entitiesOf, undo),
     tables: { run: async (calls) => calls.map(() => ({ type: 'refused', code: 'DB_QUERY_REFUSED', reason: 'this database is in memory and has no tables; use PostgreSQL' })) },
     rbac: createMemoryRbac(undo),

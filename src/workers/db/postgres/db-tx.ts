@@ -8,6 +8,7 @@ import type { TransactionSql as Sql } from '../../../postgres/database.ts';
 import { createPostgresRbac } from './rbac.ts';
 import { createPostgresSections } from './sections.ts';
 import { createPostgresTables } from './tables.ts';
+import { createPostgresTransfers } from './transfers.ts';
 import { createPostgresUploads } from './uploads.ts';
 import { createPostgresVirtualNodes } from './virtual-nodes.ts';
 
@@ -16,6 +17,7 @@ export const createPostgresDbTx = (sql: Sql): DbTx => ({
   uploads: createPostgresUploads(sql),
   cpis: createPostgresCpis(sql),
   virtualNodes: createPostgresVirtualNodes(sql),
+  transfers: createPostgresTransfers(sql),
   entities: createPostgresEntities(sql),
   tables: createPostgresTables(sql),
   rbac: createPostgresRbac(sql),

@@ -56,7 +56,7 @@ const runningFlow = async ({ requests, limits }: RestRoom, hash: string): Promis
   return flow === undefined ? undefined : (flow.clientRequestId ?? flow.flowId ?? 'one of another member');
 };
 
-const refuseWhileFlowsRun = async (room: RestRoom, node: VirtualNode, remedy: string): Promise<Refusal | undefined> => {
+export const refuseWhileFlowsRun = async (room: RestRoom, node: VirtualNode, remedy: string): Promise<Refusal | undefined> => {
   const running = await runningFlow(room, node.holdingIdentity.shortHash);
   if (running === undefined) return undefined;
   return typeof running === 'string' ? inUse(node, `runs flows (${running}); wait for their end, kill them, or ${remedy}`) : running;

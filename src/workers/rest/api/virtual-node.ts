@@ -13,6 +13,7 @@ import { protocolVersionRoute } from './protocol-version.ts';
 import { asyncResponse, cpiIdentifier, cpiIdentifierBody, dateTime, holdingIdentity } from './shapes.ts';
 import { askDb, virtualNodeOperationRoutes } from './virtual-node-operation.ts';
 import { virtualNodeSqlRoutes } from './virtual-node-sql.ts';
+import { virtualNodeTransferRoutes } from './virtual-node-transfer.ts';
 
 const tag = 'Virtual Node';
 
@@ -122,6 +123,7 @@ const readPage = async (room: RestRoom, { limit, after }: { readonly limit: numb
 export const virtualNodeRoutes = [
   ...virtualNodeOperationRoutes,
   ...virtualNodeSqlRoutes,
+  ...virtualNodeTransferRoutes,
   route({
     method: 'POST',
     path: '/virtualnode',

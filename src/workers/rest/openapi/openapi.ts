@@ -36,6 +36,8 @@ const successesOf = (reply: Reply, components: Components): Record<string, Schem
       return { '204': { description: 'Done' } };
     case 'events':
       return { '200': { description: 'A stream of status events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, '204': { description: 'The client has seen the last event' } };
+    case 'file':
+      return { '200': { description: 'The file', content: { 'application/octet-stream': { schema: binary } } } };
     case 'json':
       return Object.fromEntries(reply.statuses.map((status) => [String(status), { description: 'Success', content: json(describe(reply.schema, 'output', components)) }]));
   }

@@ -28,7 +28,7 @@ export type FormOf<Fields extends FormFields> = {
 /** `name`: the parameter under which the contract lets the object be nested. */
 export type JsonBody<Value, Input = unknown> = { readonly type: 'json'; readonly name: string; readonly schema: z.ZodType<Value, Input> };
 /** Forms are bounded by the limit of that name. */
-export type FormLimit = 'uploadBytesMax' | 'certificateBytesMax';
+export type FormLimit = 'uploadBytesMax' | 'certificateBytesMax' | 'transferBytesMax';
 export type FormBody<Fields extends FormFields> = { readonly type: 'form'; readonly fields: Fields; readonly bytesLimit: FormLimit };
 
 export const jsonBody = <Value, Input>(name: string, schema: z.ZodType<Value, Input>): JsonBody<Value, Input> => ({ type: 'json', name, schema });
@@ -53,11 +53,12 @@ export const done = <Value>(value: Value, status?: number): Done<Value> => ({ ty
 /** For operations without a value: 204. */
 export const doneSilently: Done<undefined> = { type: 'done', value: undefined };
 
-/** What a success answers: a JSON value, nothing (204), or a stream of events. */
+/** What a success answers: a JSON value, nothing (204), a stream of events, or a file. */
 export type Reply =
   | { readonly type: 'json'; readonly statuses: readonly number[]; readonly schema: z.ZodType }
   | { readonly type: 'nothing' }
-  | { readonly type: 'events' };
+  | { readonly type: 'events' }
+  | { readonly type: 'file' };
 
 export type Route = {
   readonly method: Method;
@@ -123,6 +124,14 @@ export const eventRoute = <const Verb extends Method, const Template extends str
 ): TypedRoute<`${Verb} ${Template}`, Given<Path, Query, undefined>, EventStream> => {
   const { pathParameters, queryParameters, ...rest } = declaration;
   return { ...rest, pathParameters: pathParameters ?? {}, queryParameters: queryParameters ?? {}, body: undefined, reply: { type: 'events' } };
+};
+
+/** Declares a route that answers a file, as it is made. */
+export const fileRoute = <const Verb extends Method, const Template extends string, Path extends Parameters, Body extends AnyBody>(
+  declaration: Omit<Declaration<Verb, Template, Path, {}, Body, ReadableStream<Uint8Array>>, 'reply' | 'statuses' | 'queryParameters'>,
+): TypedRoute<`${Verb} ${Template}`, Given<Path, {}, Body>, ReadableStream<Uint8Array>> => {
+  const { pathParameters, body, ...rest } = declaration;
+  return { ...rest, pathParameters: pathParameters ?? {}, queryParameters: {}, body, reply: { type: 'file' } };
 };
 
 export type Match =

@@ -2,7 +2,7 @@
 import { database, migration, startableFlow } from '../../../../../../src/flow-sdk/flow-sdk.ts';
 import { migrations as before } from '../depot/flows.ts';
 
-export { count, idle, keep } from '../depot/flows.ts';
+export { count, idle, keep, sign } from '../depot/flows.ts';
 
 const tables = database<{ piece: { id: string; label: string; shelf: number } }>();
 

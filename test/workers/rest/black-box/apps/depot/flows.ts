@@ -31,6 +31,15 @@ export const count = startableFlow({
   run: async (ctx) => (await ctx.db.run(tables.selectFrom('piece').select('id'))).rows.length,
 });
 
+/** Signs with the key of that id, and says which key that was. */
+export const sign = startableFlow({
+  name: 'com.example.Sign',
+  run: async (ctx, input) => {
+    const signature = await ctx.crypto.sign('a text', { keyId: (await parse(named, input)).id });
+    return (await ctx.crypto.verify('a text', signature)) ? signature.publicKey : 'wrong';
+  },
+});
+
 /** Runs until somebody ends it. */
 export const idle = startableFlow({
   name: 'com.example.Idle',
