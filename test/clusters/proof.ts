@@ -76,7 +76,7 @@ const balanced = (cluster: SeparateCluster): RestClient => {
   let turn = 0;
   const urlOf = (): string => {
     try {
-      return turn++ % 2 === 0 ? cluster.restUrl : cluster.restUrlOf(1);
+      return turn++ % 2 === 0 ? cluster.restUrl : cluster.urlOf('rest', 1);
     } catch {
       // The second is away.
       return cluster.restUrl;
