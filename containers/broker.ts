@@ -33,7 +33,7 @@ export const serveBroker = (broker: EmbeddedBroker, settings: Settings, log: Log
   serveBus({ broker, access: createBusAccess({ credentials: parseCredentials(settings.CORDAGE_BUS_CREDENTIALS ?? '') }), log, hostname: settings.CORDAGE_BUS_HOST, port: settings.CORDAGE_BUS_PORT });
 
 /** Pushes to the gateway that the settings name; `undefined` where they name none. */
-export const pushToEdge = (broker: EmbeddedBroker, settings: Settings, powers: BrokerPowers): Pusher | undefined => {
+export const pushToEdge = (broker: Pick<EmbeddedBroker, 'connect'>, settings: Settings, powers: BrokerPowers): Pusher | undefined => {
   const { CORDAGE_BUS_PUSH_URL: url, CORDAGE_BUS_PUSH_SECRET: secret, CORDAGE_INSTANCE: instance } = settings;
   if (url === undefined) return undefined;
   if (secret === undefined) throw new Error('CORDAGE_BUS_PUSH_SECRET must be set where CORDAGE_BUS_PUSH_URL is: what is pushed is signed with it');

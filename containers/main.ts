@@ -1,7 +1,7 @@
 /**
- * The entry of every process: `node containers/main.ts <rest|flow|db|crypto|member|link-manager|gateway|broker|combined|migrate>`.
+ * The entry of every process: `node containers/main.ts <rest|flow|db|crypto|member|link-manager|gateway|broker|bridge|combined|migrate|topics>`.
  * It reads the environment (settings.ts), starts, and on SIGTERM or SIGINT finishes what is in work before it leaves; a second signal ends it
- * at once. `migrate` leaves by itself when it is done.
+ * at once. `migrate` and `topics` leave by themselves when they are done.
  */
 import { join } from 'node:path';
 import { systemClock } from '../src/host/clock.ts';
@@ -31,6 +31,8 @@ const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Cl
 /** Loads no more than the kind needs: a gateway does not read the code of the db room. */
 const startKind = async (kind: ProcessKind, settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {
   if (kind === 'migrate') return (await import('./migrate.ts')).startMigrate(settings, powers, closing);
+  if (kind === 'topics') return (await import('./topics.ts')).startTopics(settings, powers);
+  if (kind === 'bridge') return (await import('./bridge.ts')).startBridge(settings, powers, closing);
   if (kind === 'broker') return startBroker(settings, powers, closing);
   if (kind === 'combined') return (await import('./combined.ts')).startCombined(settings, powers, closing);
   const room = rooms.find((one) => one === kind)!;
@@ -96,7 +98,7 @@ const main = async (): Promise<void> => {
     log.error(`${kind}.start-failed`, { error, stack: error instanceof Error ? error.stack : undefined });
     await leave('it could not start', 1);
   }
-  if (kind === 'migrate') await leave('it is done', 0);
+  if (kind === 'migrate' || kind === 'topics') await leave('it is done', 0);
 };
 
 await main();

@@ -80,6 +80,25 @@ export const settingsShape = z.object({
    */
   CORDAGE_DATABASE_LOGINS: z.string().optional(),
 
+  /** Bridge and topics: Kafka's brokers, `host:port` separated by commas. */
+  KAFKA_BROKERS: z.string().min(1).optional(),
+  /** Before the name of every topic and group, so that several clusters share one Kafka: each has its own. */
+  CORDAGE_KAFKA_TOPIC_PREFIX: z.string().regex(/^[-._A-Za-z0-9]{0,100}$/).default(''),
+  /** SASL/SCRAM-SHA-512; without a user name the bridge logs in nowhere. */
+  CORDAGE_KAFKA_USERNAME: z.string().min(1).optional(),
+  CORDAGE_KAFKA_PASSWORD: secret.optional(),
+  CORDAGE_KAFKA_TLS: z.enum(['off', 'on']).default('off'),
+  /** PEM files: what brokers' certificates chain to (else what the platform trusts), and our own certificate where brokers ask for one. */
+  CORDAGE_KAFKA_CA_FILE: z.string().min(1).optional(),
+  CORDAGE_KAFKA_CERTIFICATE_FILE: z.string().min(1).optional(),
+  CORDAGE_KAFKA_KEY_FILE: z.string().min(1).optional(),
+  /** Bridge: after this time (milliseconds) Kafka gives a dead bridge's partitions to others. Brokers take no less than 6 s by default. */
+  CORDAGE_KAFKA_SESSION_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(300_000).default(6_000),
+  /** Topics: replicas of each partition; by default 3, or as many as there are brokers. */
+  CORDAGE_KAFKA_REPLICAS: z.coerce.number().int().min(1).max(100).optional(),
+  /** Topics: makes access lists too, for users of this beginning: with `cordage-` the flow room's bridge logs in as `cordage-flow`. */
+  CORDAGE_KAFKA_ACLS: z.string().min(1).optional(),
+
   CORDAGE_REST_HOST: z.string().default('127.0.0.1'),
   CORDAGE_REST_PORT: port.default(8888),
   CORDAGE_GATEWAY_HOST: z.string().default('127.0.0.1'),
@@ -104,6 +123,13 @@ export const settingsShape = z.object({
   /** Crypto: what the root wrapping key is derived from. The combined form makes them and keeps them in its folder. */
   CORDAGE_CRYPTO_PASSPHRASE: secret.optional(),
   CORDAGE_CRYPTO_SALT: secret.optional(),
+  /**
+   * Another root key that only opens, with the salt of today where none is given. To change the passphrase: name the new one here and restart the
+   * crypto workers one by one; then the new one above and the old one here, and again; then `POST /wrappingkey/rotation/master`, and when
+   * that is done, take the old one away. With one crypto worker the first round can be left out.
+   */
+  CORDAGE_CRYPTO_PASSPHRASE_BEFORE: secret.optional(),
+  CORDAGE_CRYPTO_SALT_BEFORE: secret.optional(),
 
   /**
    * Link manager: what the key is derived from that seals sessions' secrets in the database and makes cookies; the same for all its
@@ -129,7 +155,7 @@ export const settingsShape = z.object({
 });
 export type Settings = z.infer<typeof settingsShape>;
 
-export const processKinds = [...rooms, 'combined', 'broker', 'migrate'] as const;
+export const processKinds = [...rooms, 'combined', 'broker', 'bridge', 'migrate', 'topics'] as const;
 export type ProcessKind = (typeof processKinds)[number];
 
 /** Which variables a kind of process cannot do without. */
@@ -140,6 +166,10 @@ export const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
       return ['CORDAGE_STATE_DIR'];
     case 'broker':
       return ['CORDAGE_STATE_DIR', 'CORDAGE_BUS_CREDENTIALS'];
+    case 'bridge':
+      return ['KAFKA_BROKERS', 'CORDAGE_BUS_CREDENTIALS'];
+    case 'topics':
+      return ['KAFKA_BROKERS'];
     case 'migrate':
       return ['DATABASE_URL'];
     case 'rest':

@@ -1,4 +1,4 @@
-/** The `cordage` command. Each command's file is loaded when it is asked for, so that one command pays nothing for another. */
+/** The `cordage` command line. Each command's file is loaded when it is asked for, so that one command pays nothing for another. */
 
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-codes.ts';
 
@@ -38,6 +38,10 @@ const commands: Readonly<Record<string, Command>> = {
   completion: {
     usage: async () => (await import('./completion.ts')).completionUsage,
     run: async (args) => (await import('./completion.ts')).completion(args, Object.keys(commands)),
+  },
+  'topics apply': {
+    usage: async () => (await import('./topics.ts')).topicsApplyUsage,
+    run: async (args) => (await import('./topics.ts')).topicsApply(args),
   },
   'package cpi': {
     usage: async () => (await import('./package-cpi.ts')).packageCpiUsage,

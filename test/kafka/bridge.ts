@@ -1,10 +1,10 @@
 /** A bridge behind the real HTTP server, its topics under a prefix of its own, and clients of it. */
-import { Admin } from '@platformatic/kafka';
 import type { Bus } from '../../src/bus/bus.ts';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
 import { createBusAccess, type Credential } from '../../src/bus/http-server-access.ts';
 import { serveBus, type BusServer } from '../../src/bus/http-server-node.ts';
 import { openKafkaBridge, type KafkaBridge, type KafkaBridgeOptions } from '../../src/bus/kafka-bridge/kafka-bridge.ts';
+import { applyTopics, planTopics } from '../../src/bus/kafka-bridge/topics.ts';
 import type { TopicConfig } from '../../src/bus/topics.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { createLog, silentLog } from '../../src/observability/log.ts';
@@ -18,17 +18,9 @@ let prefixes = 0;
 /** Never the same twice, so that tests share a broker and nothing on it. */
 export const freshPrefix = (): string => `t${process.pid}-${Date.now().toString(36)}-${++prefixes}.`;
 
-export const createTopics = async (brokers: string, prefix: string, topics: readonly TopicConfig[], replicas = 1): Promise<void> => {
-  const kafka = new Admin({ clientId: 'tests', bootstrapBrokers: brokers.split(',') });
-  try {
-    await Promise.all(
-      [...new Set(topics.map(({ partitions }) => partitions))].map((partitions) =>
-        kafka.createTopics({ topics: topics.filter((topic) => topic.partitions === partitions).map(({ topic }) => prefix + topic), partitions, replicas, configs: [{ name: 'max.message.bytes', value: '4194304' }] }),
-      ),
-    );
-  } finally {
-    await kafka.close();
-  }
+export const createTopics = async (brokers: string, prefix: string, topics: readonly TopicConfig[]): Promise<void> => {
+  const account = { brokers, prefix };
+  await applyTopics(account, await planTopics({ account, topics }));
 };
 
 export type ServedBridge = { readonly bridge: KafkaBridge; readonly server: BusServer; connect(): Bus; close(): Promise<void>; abandon(): Promise<void> };
