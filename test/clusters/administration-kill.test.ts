@@ -1,5 +1,5 @@
 /**
- * `kill -9` of db, a process of its own, in the middle of an upload, of an upgrade and of a deletion: each ends as it would have, by itself, and
+ * `kill -9` of db, a process of its own, in the middle of an upload, of an upgrade, of a deletion and of an import: each ends as it would have, by itself, and
  * whoever waits for it hears so.
  */
 import { randomBytes } from 'node:crypto';
@@ -94,6 +94,13 @@ test('an upgrade is made, once', async () => {
   expect(await runFlow(box, hash, 'Shelves')).toMatchObject({ flowStatus: 'COMPLETED', flowResult: '[7]' });
 }, 120_000);
 
+test('what a room may do as its own login suffices for the SQL of databases and for a resync', async () => {
+  for (const path of ['crypto', 'uniqueness', `vault/${next}`]) expect((await call('GET', `/virtualnode/create/db/${path}`)).text).toContain('-- Cordage');
+  const hash = await addNode(box, first, 'O=Resynced, L=London, C=GB');
+  expect((await call('GET', `/virtualnode/${hash}/db/vault/${next}`)).text).toContain('alter table');
+  expect((await call('POST', `/maintenance/virtualnode/${hash}/vault-schema/force-resync`)).status).toBe(204);
+}, 60_000);
+
 test('a deletion goes on to its end, wherever it was', async () => {
   const hash = await addNode(box, first, 'O=Deleted, L=London, C=GB');
   await runFlow(box, hash, 'Keep', { id: 'a' });
@@ -103,4 +110,25 @@ test('a deletion goes on to its end, wherever it was', async () => {
   expect(await sql`select nspname from pg_namespace where nspname like ${`%${hash.toLowerCase()}`}`).toEqual([]);
   expect(await addNode(box, first, 'O=Deleted, L=London, C=GB')).toBe(hash);
   expect(await runFlow(box, hash, 'Count')).toMatchObject({ flowResult: '0' });
+}, 120_000);
+
+test('an import goes on, all of it or nothing', async () => {
+  const hash = await addNode(box, first, 'O=Exported, L=London, C=GB');
+  await runFlow(box, hash, 'Keep', { id: 'a' });
+  await call('PUT', `/virtualnode/${hash}/state/maintenance`);
+  const passphrase = 'correct horse battery staple';
+  const exported = await fetch(`${cluster.restUrl}/api/v5_2/virtualnode/${hash}/export`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa('admin:test-admin-password')}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ passphrase }),
+  });
+  const file = await exported.blob();
+  await call('DELETE', `/virtualnode/${hash}?force=true`);
+  await until('GET', `/virtualnode/${hash}`, ({ status }) => status === 404);
+  const importing = call('POST', '/virtualnode/import', { form: { passphrase, file } });
+  await killWhen(() => hasRows(sql`select from config.transfer_piece limit 1`));
+  expect((await importing).json).toEqual({ holdingIdentityShortHash: hash });
+  await until('PUT', `/virtualnode/${hash}/state/active`, ({ status }) => status === 200);
+  await until('GET', `/virtualnode/${hash}`, ({ json }) => json.flowStartOperationalStatus === 'ACTIVE');
+  expect(await runFlow(box, hash, 'Count')).toMatchObject({ flowResult: '1' });
 }, 120_000);
