@@ -1,4 +1,4 @@
-/** What runs once a version: migrations. Its name carries the version, since what a Job does cannot be changed. */
+/** What runs once a version: migrations, and the topics of the wires. Its name carries the version, since what a Job does cannot be changed. */
 import type { IJob } from 'kubernetes-models/batch/v1';
 import type { ProcessKind } from '../settings.ts';
 import { labelsOf, nameOf, version } from './names.ts';

@@ -4,10 +4,11 @@
  */
 import { stringify } from 'yaml';
 import { rooms } from '../../src/messages/grammar/wire.ts';
+import { bridgeOf, kafkaUserPrefix, loginOf } from './bridge.ts';
 import { jobOf } from './jobs.ts';
 import { broker, localPolicies, localSecrets, localServices, postgres } from './local.ts';
 import { configName, imageOf, nameOf, partOf, ports, version } from './names.ts';
-import { denyAll, jobPolicyOf, networkPolicyOf } from './network-policies.ts';
+import { denyAll, jobPolicyOf, kafkaPorts, networkPolicyOf } from './network-policies.ts';
 import { configured } from './pods.ts';
 import { accountOf, deploymentOf, disruptionBudgetOf, ingressOf, serviceOf } from './rooms.ts';
 import { autoscalerOf, podMonitor, scaledObjectOf, scaledRooms } from './scaling.ts';
@@ -26,17 +27,18 @@ const baseFiles = (): Record<string, string> => {
   const files: Record<string, string> = {
     'network-deny-all.yaml': documents(denyAll),
     'migrate.yaml': documents(accountOf('migrate'), jobOf('migrate'), jobPolicyOf('migrate', [ports.postgres])),
+    'topics.yaml': documents(accountOf('topics'), jobOf('topics'), jobPolicyOf('topics', kafkaPorts)),
   };
   for (const room of rooms) {
     const doors = room === 'rest' || room === 'gateway' ? [serviceOf(room), ingressOf(room)] : [];
-    files[`${room}.yaml`] = documents(accountOf(room), deploymentOf(room, []), disruptionBudgetOf(room), networkPolicyOf(room), ...doors);
+    files[`${room}.yaml`] = documents(accountOf(room), deploymentOf(room, [bridgeOf(room)]), disruptionBudgetOf(room), networkPolicyOf(room), ...doors);
   }
   return {
     ...files,
     'kustomization.yaml': kustomization('Kustomization', {
       resources: Object.keys(files).sort(),
       configMapGenerator: [{ name: configName, literals: literalsOf(configured) }],
-      images: [...rooms, 'migrate' as const].map((kind) => ({ name: imageOf(kind), newTag: version })),
+      images: [...rooms, 'bridge' as const, 'migrate' as const, 'topics' as const].map((kind) => ({ name: imageOf(kind), newTag: version })),
     }),
   };
 };
@@ -44,6 +46,11 @@ const baseFiles = (): Record<string, string> => {
 /** A patch for each of the resources of a kind, whatever their names. */
 const patchAll = (kind: string, patch: readonly object[]) => ({ target: { kind, labelSelector: `app.kubernetes.io/part-of=${partOf}` }, patch: stringify(patch) });
 const databaseAuthority = '/etc/cordage/database';
+const kafkaAuthority = '/etc/cordage/kafka';
+const kafkaAuthorityOn = (container: string): object[] => [
+  { op: 'add', path: '/spec/template/spec/volumes/-', value: { name: 'kafka-authority', secret: { secretName: 'cordage-kafka-authority' } } },
+  { op: 'add', path: `${container}/volumeMounts/-`, value: { name: 'kafka-authority', mountPath: kafkaAuthority, readOnly: true } },
+];
 const withoutReplicas = [{ op: 'remove', path: '/spec/replicas' }];
 
 const components: Readonly<Record<string, Record<string, string>>> = {
@@ -71,6 +78,16 @@ const components: Readonly<Record<string, Record<string, string>>> = {
       ),
     }),
   },
+  // Bridges that log in to Kafka over TLS, each as its own room; the topics job makes their access lists.
+  'kafka-login': {
+    'kustomization.yaml': kustomization('Component', {
+      configMapGenerator: [{ name: configName, behavior: 'merge', literals: ['CORDAGE_KAFKA_TLS=on', `CORDAGE_KAFKA_CA_FILE=${kafkaAuthority}/ca.crt`, `CORDAGE_KAFKA_ACLS=${kafkaUserPrefix}`] }],
+      patches: [
+        ...rooms.map((room) => ({ target: { kind: 'Deployment', name: nameOf(room) }, patch: stringify([...loginOf(room, '/spec/template/spec/initContainers/0'), ...kafkaAuthorityOn('/spec/template/spec/initContainers/0')]) })),
+        { target: { kind: 'Job', labelSelector: 'app.kubernetes.io/component=topics' }, patch: stringify([...loginOf('topics', '/spec/template/spec/containers/0'), ...kafkaAuthorityOn('/spec/template/spec/containers/0')]) },
+      ],
+    }),
+  },
   monitoring: {
     'pod-monitor.yaml': documents(podMonitor),
     'kustomization.yaml': kustomization('Component', { resources: ['pod-monitor.yaml'] }),
@@ -91,7 +108,13 @@ const localFiles = (): Record<string, string> => ({
     resources: ['../../base', 'namespace.yaml', 'broker.yaml', 'postgres.yaml', 'services.yaml', 'network-policies.yaml'],
     configMapGenerator: [{ name: configName, behavior: 'merge', literals: [`CORDAGE_BUS_URL=http://${nameOf('broker')}:${ports.bus}`, 'CORDAGE_GATEWAY_PRIVATE_RANGES=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16'] }],
     secretGenerator: Object.entries(localSecrets).map(([name, values]) => ({ name, literals: literalsOf(values) })),
-    patches: [patchAll('Deployment', [{ op: 'replace', path: '/spec/replicas', value: 1 }])],
+    patches: [
+      patchAll('Deployment', [
+        { op: 'replace', path: '/spec/replicas', value: 1 },
+        { op: 'remove', path: '/spec/template/spec/initContainers' },
+      ]),
+      { target: { kind: 'Job', labelSelector: 'app.kubernetes.io/component=topics' }, patch: stringify({ $patch: 'delete', apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'topics' } }) },
+    ],
   }),
 });
 
@@ -100,7 +123,7 @@ const productionFiles = (): Record<string, string> => ({
   'kustomization.yaml': kustomization('Kustomization', {
     namespace: 'cordage',
     resources: ['../../base', 'namespace.yaml'],
-    components: ['../../components/autoscaling', '../../components/database-tls', '../../components/monitoring'],
+    components: ['autoscaling', 'database-tls', 'kafka-login', 'monitoring'].map((name) => `../../components/${name}`),
   }),
 });
 

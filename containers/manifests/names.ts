@@ -10,6 +10,10 @@ export const nameOf = (kind: ProcessKind): string => `cordage-${kind}`;
 export const imageOf = (kind: ProcessKind): string => `cordage/${kind}`;
 export const configName = 'cordage-settings';
 
+/** An example, to be set by overlays. */
+export const kafkaAddress = 'kafka-bootstrap.kafka:9092';
+export const kafkaTopicPrefix = 'cordage.';
+
 /** What selects the pods of one kind. */
 export const selectorOf = (kind: ProcessKind) => ({ 'app.kubernetes.io/part-of': partOf, 'app.kubernetes.io/component': kind });
 export const labelsOf = (kind: ProcessKind) => ({ 'app.kubernetes.io/name': nameOf(kind), ...selectorOf(kind) });

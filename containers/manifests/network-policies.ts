@@ -7,6 +7,7 @@ import type { INetworkPolicy, IIoK8sApiNetworkingV1NetworkPolicyEgressRule as Eg
 import type { PeerProtocol, Room } from '../../src/messages/grammar/wire.ts';
 import { peerProtocols, wires } from '../../src/messages/messages.ts';
 import { requiredBy, type ProcessKind } from '../settings.ts';
+import { bridgeHealthPort } from './bridge.ts';
 import { labelsOf, nameOf, ports, selectorOf } from './names.ts';
 
 export const kafkaPorts = [9092, 9093] as const;
@@ -28,7 +29,7 @@ const anywhere: Egress['to'] = [{ ipBlock: { cidr: '0.0.0.0/0', except: ['169.25
 
 const listenerOf = (room: Room): number => (room === 'rest' ? ports.rest : ports.gateway);
 
-const metricsIngress: Ingress = { from: [{ namespaceSelector: { matchLabels: { 'cordage.io/monitoring': 'true' } } }], ports: tcp(ports.health) };
+const metricsIngress: Ingress = { from: [{ namespaceSelector: { matchLabels: { 'cordage.io/monitoring': 'true' } } }], ports: tcp(ports.health, bridgeHealthPort) };
 
 export const networkPolicyOf = (room: Room): INetworkPolicy => {
   const doors = doorsOf(room);

@@ -2,7 +2,7 @@
 import type { IContainer, IEnvVar, IPodSpec, IProbe } from 'kubernetes-models/v1';
 import type { Room } from '../../src/messages/grammar/wire.ts';
 import { requiredBy, settingsShape, type ProcessKind, type Settings } from '../settings.ts';
-import { configName, imageOf, labelsOf, nameOf, ports, resourcesOf, secretOf, selectorOf, version, type Resources } from './names.ts';
+import { configName, imageOf, kafkaAddress, kafkaTopicPrefix, labelsOf, nameOf, ports, resourcesOf, secretOf, selectorOf, version, type Resources } from './names.ts';
 
 /** Seconds between SIGTERM and SIGKILL: longer than a process gives itself to finish what it took. */
 const graceSeconds = settingsShape.parse({}).CORDAGE_STOP_TIMEOUT_MS / 1_000 + 5;
@@ -21,7 +21,10 @@ const valueOf = (name: keyof Settings, kind: ProcessKind): IEnvVar => {
 export const configured: Partial<Record<keyof Settings, string>> = {
   CORDAGE_CLUSTER: 'cordage',
   CORDAGE_LOG_LEVEL: 'info',
+  // The bridge beside the worker.
   CORDAGE_BUS_URL: `http://127.0.0.1:${ports.bus}`,
+  KAFKA_BROKERS: kafkaAddress,
+  CORDAGE_KAFKA_TOPIC_PREFIX: kafkaTopicPrefix,
   CORDAGE_GATEWAY_NAMES: 'localhost',
   // A Job does it.
   CORDAGE_MIGRATE: 'wait',
@@ -51,13 +54,13 @@ const get = (path: string, port: string): Pick<IProbe, 'httpGet'> => ({ httpGet:
 
 const startPeriodSeconds = 2;
 /** `/isHealthy` says whether to restart, `/status` whether to send work. */
-const roomProbes: Pick<IContainer, 'startupProbe' | 'livenessProbe' | 'readinessProbe'> = {
-  startupProbe: { ...get('/isHealthy', 'health'), periodSeconds: startPeriodSeconds, failureThreshold: startSecondsMax / startPeriodSeconds },
-  livenessProbe: { ...get('/isHealthy', 'health'), periodSeconds: 10, timeoutSeconds: 5 },
-  readinessProbe: { ...get('/status', 'health'), periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
-};
+export const probesOn = (port: string): Pick<IContainer, 'startupProbe' | 'livenessProbe' | 'readinessProbe'> => ({
+  startupProbe: { ...get('/isHealthy', port), periodSeconds: startPeriodSeconds, failureThreshold: startSecondsMax / startPeriodSeconds },
+  livenessProbe: { ...get('/isHealthy', port), periodSeconds: 10, timeoutSeconds: 5 },
+  readinessProbe: { ...get('/status', port), periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
+});
 
-const restricted: IContainer['securityContext'] = {
+const restricted: NonNullable<IContainer['securityContext']> = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
@@ -85,7 +88,7 @@ export const containerOf = (kind: ProcessKind): IContainer => ({
 const roomContainer = (room: Room): IContainer => ({
   ...containerOf(room),
   ports: portsOf(room)!,
-  ...roomProbes,
+  ...probesOn('health'),
   resources: resourcesFrom(resourcesOf[room])!,
 });
 
@@ -110,7 +113,8 @@ const spreadOver = (topologyKey: string, room: Room) => ({
 export const roomPod = (room: Room, sidecars: IContainer[]): { metadata: { labels: Record<string, string> }; spec: IPodSpec } => ({
   metadata: { labels: labelsOf(room) },
   spec: {
-    ...podOf(room, [roomContainer(room), ...sidecars]),
+    ...podOf(room, [roomContainer(room)]),
+    initContainers: sidecars,
     terminationGracePeriodSeconds: graceSeconds,
     topologySpreadConstraints: [spreadOver('topology.kubernetes.io/zone', room), spreadOver('kubernetes.io/hostname', room)],
   },

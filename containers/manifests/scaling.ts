@@ -3,7 +3,7 @@ import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import type { Room } from '../../src/messages/grammar/wire.ts';
 import { partitionCountDefault } from '../../src/bus/bus.ts';
 import { wires } from '../../src/messages/messages.ts';
-import { labelsOf, nameOf } from './names.ts';
+import { kafkaAddress, kafkaTopicPrefix, labelsOf, nameOf } from './names.ts';
 
 const replicasMin = 2;
 /** Half of the partitions: two for each replica at least, so that a new one finds something to take. */
@@ -70,9 +70,9 @@ export const scaledObjectOf = (room: Room): ScaledObject => ({
       .map(({ topic, own }) => ({
         type: 'kafka',
         metadata: {
-          bootstrapServers: 'kafka-bootstrap.kafka:9092',
-          consumerGroup: own ? `${room}/${topic}` : room,
-          topic: wireNamed(topic),
+          bootstrapServers: kafkaAddress,
+          consumerGroup: kafkaTopicPrefix + (own ? `${room}/${topic}` : room),
+          topic: kafkaTopicPrefix + wireNamed(topic),
           lagThreshold: String(lagMax),
           offsetResetPolicy: 'earliest',
         },
@@ -104,6 +104,6 @@ export const podMonitor: PodMonitor = {
   spec: {
     selector: { matchLabels: { 'app.kubernetes.io/part-of': 'cordage' } },
     podTargetLabels: ['app.kubernetes.io/component'],
-    podMetricsEndpoints: [{ port: 'health', path: '/metrics', interval: '15s' }],
+    podMetricsEndpoints: ['health', 'bridge-health'].map((port) => ({ port, path: '/metrics', interval: '15s' })),
   },
 };

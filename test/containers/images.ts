@@ -5,7 +5,7 @@
  *     node test/containers/images.ts [target]…      builds localhost/cordage/<target>
  */
 import { execFile, execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,7 +84,9 @@ const layBase = (folder: string): void => {
   writeFileSync(join(folder, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n');
   writeFileSync(join(folder, 'etc/group'), 'root:x:0:\nnonroot:x:65532:\n');
   writeFileSync(join(folder, 'etc/nsswitch.conf'), 'hosts: files dns\n');
-  mkdirSync(join(folder, 'tmp'), { recursive: true, mode: 0o1777 });
+  mkdirSync(join(folder, 'tmp'), { recursive: true });
+  // Beside what the umask leaves.
+  chmodSync(join(folder, 'tmp'), 0o1777);
 };
 
 const buildah = (...args: readonly string[]): Promise<unknown> => run('buildah', [...args], { cwd: root, maxBuffer: outputBytesMax });

@@ -5,6 +5,7 @@ import type { IDeployment } from 'kubernetes-models/apps/v1';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import type { IConfigMap, IContainer, IPodSpec, ISecret } from 'kubernetes-models/v1';
 import { describe, expect, test } from 'vitest';
+import { bridgeHealthPort } from '../../containers/manifests/bridge.ts';
 import { manifestFiles } from '../../containers/manifests/manifests.ts';
 import { processKinds, requiredBy, settingsShape, type ProcessKind } from '../../containers/settings.ts';
 import { accessFor } from '../../src/bus/http-server-access.ts';
@@ -81,7 +82,7 @@ describe.skipIf(why !== undefined).each(overlays)('%s', (overlay) => {
 
   test('opens the ports that settings.ts gives, and nothing refers to a port that is not open', () => {
     const defaults = settingsShape.parse({});
-    const expected = { rest: defaults.CORDAGE_REST_PORT, gateway: defaults.CORDAGE_GATEWAY_PORT, health: defaults.CORDAGE_HEALTH_PORT, bus: defaults.CORDAGE_BUS_PORT };
+    const expected = { rest: defaults.CORDAGE_REST_PORT, gateway: defaults.CORDAGE_GATEWAY_PORT, health: defaults.CORDAGE_HEALTH_PORT, bus: defaults.CORDAGE_BUS_PORT, 'bridge-health': bridgeHealthPort };
     for (const { container } of containersOf(overlay)) {
       const opened = Object.fromEntries((container.ports ?? []).map(({ name, containerPort }) => [name, containerPort]));
       expect(expected).toMatchObject(opened);

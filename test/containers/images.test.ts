@@ -1,0 +1,97 @@
+/** The images are built from the Dockerfile and run as Kubernetes would run them, where root may build and podman can run. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
+import { rooms } from '../../src/messages/grammar/wire.ts';
+import { silentLog } from '../../src/observability/log.ts';
+import { until } from '../../src/rest-client/waits.ts';
+import { kustomized, whyNoKubectl } from '../manifests/kustomized.ts';
+import { buildImages, imageBytes, imageOf, whyNoContainers } from './images.ts';
+import { containerNamed, openForward, openPodman, play, playable, succeedsIn, whyPodmanCannotRun, type Podman } from './play.ts';
+
+/** As the issue of small images has it; the combined form holds a database too, and is not built here. */
+const megabytesMax = 180;
+const targets = [...rooms, 'migrate', 'broker'] as const;
+const startMsMax = 90_000;
+
+const why = whyNoContainers();
+if (why !== undefined) console.warn(`images are not built: ${why}`);
+
+const directory = mkdtempSync(join(tmpdir(), 'cordage-images-test-'));
+const closing: (() => Promise<unknown>)[] = [];
+let podman: Podman;
+let whyNotRun: string | undefined = why;
+
+beforeAll(async () => {
+  if (why !== undefined) return;
+  await buildImages(targets);
+  podman = await openPodman();
+  closing.push(() => podman.close());
+  whyNotRun = await whyPodmanCannotRun(podman, imageOf('rest'));
+}, 300_000);
+
+afterAll(async () => {
+  for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+describe.skipIf(why !== undefined)('images', () => {
+  test(`are small, each of them at most ${megabytesMax} MB`, () => {
+    const sizes = Object.fromEntries(targets.map((target) => [target, Math.round(imageBytes(target) / 1e6)]));
+    console.log(`MB: ${JSON.stringify(sizes)}`);
+    expect(Object.entries(sizes).filter(([, size]) => size > megabytesMax)).toEqual([]);
+  });
+
+  test('say who made them, run as nobody, and can be asked for their health', async () => {
+    const [image] = JSON.parse(await podman.run('image', 'inspect', imageOf('gateway'))) as [{ User: string; Labels: Record<string, string>; Config: { StopSignal: string }; HealthCheck?: object; Healthcheck?: object }];
+    expect(image.User).toBe('65532:65532');
+    expect(image.Config.StopSignal).toBe('SIGTERM');
+    expect(image.Labels).toMatchObject({ 'org.opencontainers.image.title': 'Cordage gateway', 'org.opencontainers.image.licenses': 'Apache-2.0' });
+    expect(image.HealthCheck ?? image.Healthcheck).toMatchObject({ Test: ['CMD', 'node', 'containers/health-check.ts'] });
+  });
+
+  test('hold no shell, no room but their own, no tool that builds, and list their packages', async ({ skip }) => {
+    skip(whyNotRun !== undefined, whyNotRun);
+    const look = `const fs = require('fs'); console.log(JSON.stringify({ rooms: fs.readdirSync('src/workers').filter((room) => fs.existsSync('src/workers/' + room + '/worker.ts')), packages: fs.readdirSync('node_modules'), shells: ['/bin/sh', '/bin/bash', '/bin/busybox'].filter((path) => fs.existsSync(path)), listed: JSON.parse(fs.readFileSync('sbom.cdx.json')).components.map(({ name }) => name) }))`;
+    const held = JSON.parse(await podman.run('run', '--rm', '--read-only', '--entrypoint', 'node', imageOf('gateway'), '-e', look)) as Record<'rooms' | 'packages' | 'shells' | 'listed', string[]>;
+    expect(held.shells).toEqual([]);
+    expect(held.rooms).toEqual(['gateway']);
+    expect(held.packages).not.toContain('esbuild');
+    expect(held.packages).not.toContain('embedded-postgres');
+    const whole = held.packages.filter((name) => !name.startsWith('@'));
+    expect(whole.filter((name) => !held.listed.includes(name))).toEqual([]);
+    expect(held.listed).toContain('undici');
+  });
+});
+
+describe.skipIf(why !== undefined || whyNoKubectl() !== undefined)('the manifests', () => {
+  test('start a whole cluster under podman: migrations, broker, seven rooms, all well; and a room ends well when told', async ({ skip }) => {
+    if (whyNotRun !== undefined) console.warn(`the manifests are not played: ${whyNotRun}`);
+    skip(whyNotRun !== undefined, whyNotRun);
+    const postgres = await startEmbeddedPostgres({ directory: join(directory, 'postgres'), log: silentLog });
+    closing.push(() => postgres.stop());
+    const local = kustomized('overlays/local');
+    // The network's address is there once something is on it.
+    const first = playable(local, {});
+    await play(podman, [...first.settings, first.broker]);
+    const forward = await openForward(podman, Number(new URL(postgres.url).port));
+    closing.push(() => forward.close());
+    const databaseUrl = Object.assign(new URL(postgres.url), { host: forward.address }).href;
+    const { settings, migrate, roomOf } = playable(local, Object.fromEntries([...rooms, 'migrate'].map((kind) => [kind, databaseUrl])));
+    const passwords = first.settings.filter((one) => JSON.stringify(one).includes('"credentials"'));
+    await play(podman, [...settings.filter((one) => !JSON.stringify(one).includes('"credentials"')), ...passwords, migrate]);
+    await play(podman, [...settings.filter((one) => !JSON.stringify(one).includes('"credentials"')), ...passwords, ...rooms.map(roomOf)]);
+    for (const room of rooms) {
+      const name = await containerNamed(podman, room);
+      const isUp = async (): Promise<true | undefined> => (succeedsIn(name, 'node', 'containers/health-check.ts', 'http://127.0.0.1:7000/status') ? true : undefined);
+      await until(`${room} to be up`, isUp, startMsMax).catch(async (error: unknown) => {
+        throw new Error(`${String(error)}\n${await podman.run('logs', '--tail', '20', name)}`);
+      });
+    }
+    const flow = await containerNamed(podman, 'flow');
+    await podman.run('stop', '-t', '30', flow);
+    expect(await podman.run('inspect', flow, '--format', '{{.State.ExitCode}}')).toBe('0');
+  }, 240_000);
+});

@@ -1,0 +1,148 @@
+/** `podman play kube` of our manifests: real images, as Kubernetes would start them. Without probes, Services and Jobs, which podman has not. */
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { IDeployment, IStatefulSet } from 'kubernetes-models/apps/v1';
+import type { IJob } from 'kubernetes-models/batch/v1';
+import type { IConfigMap, IPod, IPodSpec, ISecret } from 'kubernetes-models/v1';
+import { stringify } from 'yaml';
+import type { Room } from '../../src/messages/grammar/wire.ts';
+import type { Resource } from '../manifests/kustomized.ts';
+
+const execute = promisify(execFile);
+
+/** Debian's podman finds limits in the default configuration that a container inside a container may not set. */
+const configuration = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\n[engine]\nruntime = "runc"\n';
+
+export type Podman = {
+  run(...args: readonly string[]): Promise<string>;
+  /** Of this Podman alone; everything on it is removed at the end. */
+  readonly network: string;
+  close(): Promise<void>;
+};
+
+export const openPodman = async (): Promise<Podman> => {
+  const folder = mkdtempSync(join(tmpdir(), 'cordage-podman-'));
+  const file = join(folder, 'containers.conf');
+  writeFileSync(file, configuration);
+  const run = async (...args: readonly string[]): Promise<string> => (await execute('podman', [...args], { env: { ...process.env, CONTAINERS_CONF: file } })).stdout.trim();
+  const network = `cordage-test-${process.pid}`;
+  await run('network', 'create', network);
+  const close = async (): Promise<void> => {
+    const pods = (await run('pod', 'ps', '--filter', `network=${network}`, '--format', '{{.Name}}')).split('\n').filter((name) => name !== '');
+    if (pods.length > 0) await run('pod', 'rm', '-f', '-t', '1', ...pods);
+    await run('network', 'rm', '-f', network);
+    await run('volume', 'prune', '-f');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { run, network, close };
+};
+
+/** Why podman cannot run a container here although it is installed, or `undefined`. */
+export const whyPodmanCannotRun = async (podman: Podman, image: string): Promise<string | undefined> => {
+  try {
+    await podman.run('run', '--rm', '--entrypoint', 'node', image, '--version');
+    return undefined;
+  } catch (error) {
+    return `podman cannot run a container: ${error instanceof Error ? error.message : String(error)}`;
+  }
+};
+
+/** Images of our own lie in the local store; podman 4.3 cannot read the Secrets that it made, so they come as ConfigMaps. */
+const played = (spec: IPodSpec): IPodSpec => ({
+  ...spec,
+  // Podman would publish each port on this machine.
+  containers: spec.containers.map(({ ports: _published, ...container }) => ({
+    ...container,
+    image: `localhost/${container.image!.replace(/:[^:]*$/, ':latest')}`,
+    imagePullPolicy: 'Never',
+    env: (container.env ?? []).flatMap(({ valueFrom, ...one }) => {
+      const secret = valueFrom?.secretKeyRef;
+      if (secret?.optional === true) return [];
+      if (secret !== undefined) return [{ ...one, valueFrom: { configMapKeyRef: { name: secret.name!, key: secret.key } } }];
+      return [valueFrom === undefined ? one : { ...one, valueFrom }];
+    }),
+  })),
+});
+
+const podFrom = (name: string, template: { metadata?: IPod['metadata']; spec?: IPodSpec }): IPod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  // A Job's or a StatefulSet's template, whose claim becomes a folder that goes with the pod.
+  metadata: { ...template.metadata, name },
+  spec: { ...played(template.spec!), volumes: [...template.spec!.volumes!, { name: 'state', emptyDir: {} }] },
+});
+
+/** What podman plays of the overlay; a stand-in where it does not know the kind. */
+export const playable = (resources: readonly Resource[], changed: Readonly<Record<string, string>>): { readonly settings: object[]; readonly broker: object; readonly migrate: object; readonly roomOf: (room: Room) => object } => {
+  const named = <Kind>(kind: string, name: string): Kind => {
+    const one = resources.find(({ kind: its, metadata }) => its === kind && metadata.name.startsWith(name));
+    if (one === undefined) throw new Error(`no ${kind} ${name}`);
+    // The kind decides the type.
+    return { ...one, metadata: { ...one.metadata, namespace: undefined } } as Kind;
+  };
+  const maps = resources.filter(({ kind }) => kind === 'ConfigMap') as IConfigMap[];
+  const secrets = resources.filter(({ kind }) => kind === 'Secret') as ISecret[];
+  const decoded = secrets.map(({ metadata, data }): IConfigMap => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: metadata!.name! },
+    data: Object.fromEntries(Object.entries(data!).map(([key, value]) => [key, changed[key] ?? Buffer.from(value, 'base64').toString()])),
+  }));
+  return {
+    settings: [...maps.map((map) => ({ ...map, metadata: { name: map.metadata!.name } })), ...decoded],
+    broker: podFrom('cordage-broker', named<IStatefulSet>('StatefulSet', 'cordage-broker').spec!.template),
+    migrate: podFrom('cordage-migrate', named<IJob>('Job', 'cordage-migrate').spec!.template),
+    roomOf: (room) => {
+      const deployment = named<IDeployment>('Deployment', `cordage-${room}`);
+      const { template } = deployment.spec!;
+      return { ...deployment, spec: { ...deployment.spec, template: { ...template, spec: played(template.spec!) } } };
+    },
+  };
+};
+
+export const play = async (podman: Podman, resources: readonly object[]): Promise<void> => {
+  const folder = mkdtempSync(join(tmpdir(), 'cordage-play-'));
+  const file = join(folder, 'play.yaml');
+  writeFileSync(file, resources.map((resource) => stringify(resource, { aliasDuplicateObjects: false })).join('---\n'));
+  try {
+    await podman.run('play', 'kube', '--network', podman.network, file);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+/** Passes connections that come to the network's own address on to a port of this machine's loopback. */
+export const openForward = async (podman: Podman, port: number): Promise<{ readonly address: string; close(): Promise<void> }> => {
+  const gateway = await podman.run('network', 'inspect', podman.network, '--format', '{{(index .Subnets 0).Gateway}}');
+  const open = new Set<Socket>();
+  const server: Server = createServer((inner) => {
+    open.add(inner);
+    const outer = connect(port, '127.0.0.1');
+    inner.pipe(outer).pipe(inner);
+    for (const [one, other] of [[inner, outer], [outer, inner]] as const) one.on('error', () => other.destroy());
+    inner.on('close', () => (open.delete(inner), outer.destroy()));
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, gateway, resolve));
+  // It listens on a port, so this is its shape.
+  const { port: own } = server.address() as AddressInfo;
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of open) socket.destroy();
+    await closed;
+  };
+  return { address: `${gateway}:${own}`, close };
+};
+
+/** The container of a room: podman's versions name pods of a Deployment with and without a number. */
+export const containerNamed = async (podman: Podman, room: Room): Promise<string> => {
+  const names = (await podman.run('ps', '-a', '--format', '{{.Names}}')).split('\n');
+  const name = names.find((one) => new RegExp(`^cordage-${room}-pod(-0)?-${room}$`).test(one));
+  if (name === undefined) throw new Error(`no container of ${room} among ${names.join(', ')}`);
+  return name;
+};
+
+export const succeedsIn = (name: string, ...command: readonly string[]): boolean => spawnSync('podman', ['exec', name, ...command], { stdio: 'ignore' }).status === 0;
