@@ -27,6 +27,9 @@ type Raw = {
 
 const defined = (schema: Record<string, unknown>): Schema => Object.fromEntries(Object.entries(schema).filter(([, value]) => value !== undefined));
 
+/** The document's patterns have no flags: what needs one (`\p{…}`) stays with the server. */
+const isPortable = (pattern: string | undefined): boolean => pattern !== undefined && !/\\[pP]\{/.test(pattern);
+
 const referenceOf = (raw: Raw): string | undefined => raw.$ref ?? (raw.allOf?.length === 1 ? raw.allOf[0]?.$ref : undefined);
 const isNullable = (raw: Raw): boolean => raw.nullable === true;
 
@@ -47,7 +50,7 @@ const plain = (raw: Raw): Schema => {
   if (raw.type === 'array') return { uniqueItems: raw.uniqueItems === true, type: 'array', items: plain(raw.items ?? {}) };
   if (typeof raw.additionalProperties === 'object') return { type: 'object', additionalProperties: plain(raw.additionalProperties) };
   const { type, format, enum: words, pattern, maxLength } = raw;
-  return defined({ type, format, enum: words, pattern: format === undefined ? pattern : undefined, maxLength });
+  return defined({ type, format, enum: words, pattern: format === undefined && isPortable(pattern) ? pattern : undefined, maxLength });
 };
 
 const withNullable = (raw: Raw): Schema => {
