@@ -36,6 +36,9 @@ const withSecrets = (settings: Settings, directory: string): Settings => {
     ...settings,
     CORDAGE_CRYPTO_PASSPHRASE: settings.CORDAGE_CRYPTO_PASSPHRASE ?? made.passphrase,
     CORDAGE_CRYPTO_SALT: settings.CORDAGE_CRYPTO_SALT ?? made.salt,
+    // Where the operator has a passphrase of his own, what was sealed before he had it still opens.
+    CORDAGE_CRYPTO_PASSPHRASE_BEFORE: settings.CORDAGE_CRYPTO_PASSPHRASE_BEFORE ?? made.passphrase,
+    CORDAGE_CRYPTO_SALT_BEFORE: settings.CORDAGE_CRYPTO_SALT_BEFORE ?? made.salt,
     CORDAGE_LINK_PASSPHRASE: settings.CORDAGE_LINK_PASSPHRASE ?? made.linkPassphrase,
     CORDAGE_LINK_SALT: settings.CORDAGE_LINK_SALT ?? made.linkSalt,
     CORDAGE_ADMIN_PASSWORD: settings.CORDAGE_ADMIN_PASSWORD ?? made.adminPassword,

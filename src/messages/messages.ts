@@ -10,6 +10,7 @@ import { allToLinkManagerSend } from './all-to-link-manager.send.ts';
 import { allToMemberAnswer } from './all-to-member.answer.ts';
 import { allToRestAnswer } from './all-to-rest.answer.ts';
 import { clientToRestApi } from './client-to-rest.api.ts';
+import { cryptoToCryptoRotate } from './crypto-to-crypto.rotate.ts';
 import { cryptoToDbCertificate } from './crypto-to-db.certificate.ts';
 import { dbToAllCertificate } from './db-to-all.certificate.ts';
 import { dbToAllConfig } from './db-to-all.config.ts';
@@ -44,6 +45,7 @@ import { memberToMemberGroup } from './member-to-member.group.ts';
 import { memberToMemberListed } from './member-to-member.listed.ts';
 import { memberToMemberWake } from './member-to-member.wake.ts';
 import { restToCryptoCsr } from './rest-to-crypto.csr.ts';
+import { restToCryptoRotation } from './rest-to-crypto.rotation.ts';
 import { restToCryptoTlsKey } from './rest-to-crypto.tls-key.ts';
 import { restToCryptoTransfer } from './rest-to-crypto.transfer.ts';
 import { restToDbCertificate } from './rest-to-db.certificate.ts';
@@ -72,6 +74,7 @@ export const wires: readonly Wire<any, any>[] = [
   allToLinkManagerSend,
   allToMemberAnswer,
   allToRestAnswer,
+  cryptoToCryptoRotate,
   cryptoToDbCertificate,
   dbToAllCertificate,
   dbToAllConfig,
@@ -103,6 +106,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToMemberListed,
   memberToMemberWake,
   restToCryptoCsr,
+  restToCryptoRotation,
   restToCryptoTlsKey,
   restToCryptoTransfer,
   restToDbCertificate,

@@ -38,3 +38,10 @@ export const certificateHostsMax = 50;
 
 /** Turns to make a certificate while another worker makes one too. */
 export const certificateTurnsMax = 5;
+
+/** Tenants whose wrapping keys one step of a rotation seals anew, and private keys of one tenant: some ten milliseconds each. */
+export const tenantsPerRotationStep = 40;
+export const keysPerRotationStep = 100;
+
+/** Tenants of which one rotation of the root key tells: what fits into the answer about it. */
+export const tenantsPerRotationMax = 20_000;

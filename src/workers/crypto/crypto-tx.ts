@@ -60,6 +60,43 @@ export type Certificate = {
 export type KeyRef = { readonly tenant: string; readonly id: string };
 export type AliasRef = { readonly tenant: string; readonly alias: string };
 
+/** Names one wrapping key. */
+export type WrappingRef = { readonly tenant: string; readonly alias: string; readonly generation: number };
+
+/** What is rotated, and how far: of `master` by tenant, else by alias of the wrapping key. */
+export type RotationPart = { readonly name: string; readonly total: number; readonly rotated: number };
+
+export type Rotation = {
+  /** `master` for the root key. */
+  readonly tenant: string;
+  readonly requestId: string;
+  /** The root key that what is sealed anew is sealed by. */
+  readonly root: string;
+  readonly initiatedAt: number;
+  readonly updatedAt: number;
+  readonly finishedAt: number | undefined;
+  readonly parts: readonly RotationPart[];
+};
+
+/** A change of a row that is made only where the row is as it was read. */
+export type RotationRepository = {
+  find(tenant: string): Promise<Rotation | undefined>;
+  /** In place of the tenant's last one; false where that is under way. */
+  begin(rotation: Rotation): Promise<boolean>;
+  /** The first parts that have keys left, by name. */
+  openParts(tenant: string, countMax: number): Promise<readonly RotationPart[]>;
+  /** Notes how far these parts are; `finishedAt` where nothing is left. */
+  note(tenant: string, parts: readonly RotationPart[], updatedAt: number, finishedAt: number | undefined): Promise<void>;
+  /** Every tenant that has a place. */
+  tenants(): Promise<readonly string[]>;
+  rewrapWrappingKeys(keys: readonly (WrappedWrappingKey & { readonly parentBefore: string })[]): Promise<void>;
+  /** Private keys sealed by generations before this one: their count, and the first of them. */
+  keysBefore(ref: WrappingRef, countMax: number): Promise<{ readonly count: number; readonly first: readonly WrappedSigningKey[] }>;
+  rewrapSigningKeys(keys: readonly (WrappedSigningKey & { readonly generationBefore: number })[]): Promise<void>;
+  /** Removes the generations before this one; false where a private key is still sealed by one of them. */
+  dropBefore(ref: WrappingRef): Promise<boolean>;
+};
+
 /** Keys that fit all that is given. */
 export type KeyFilter = {
   readonly tenant: string;
@@ -88,6 +125,8 @@ export type CryptoTx = {
     find(tenants: readonly string[]): Promise<readonly WrappedWrappingKey[]>;
     /** Makes the tenant's place where it has none. */
     add(keys: readonly WrappedWrappingKey[]): Promise<void>;
+    /** Keeps them from being removed until this transaction ends; false where one is gone already. */
+    hold(refs: readonly WrappingRef[]): Promise<boolean>;
   };
   readonly signingKeys: {
     findByIds(refs: readonly KeyRef[]): Promise<readonly WrappedSigningKey[]>;
@@ -96,6 +135,7 @@ export type CryptoTx = {
     /** Adds those whose id and alias are free; the tenant must have its place. */
     add(keys: readonly WrappedSigningKey[]): Promise<void>;
   };
+  readonly rotation: RotationRepository;
   readonly certificates: {
     /** The latest generation. */
     newest(alias: string): Promise<Certificate | undefined>;

@@ -10,9 +10,9 @@ import type { Secret } from '../../cipher/secret.ts';
 import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.ts';
 import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
-import type { Category, CryptoTx, KeyRef, KeyScheme, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import type { Category, CryptoTx, KeyRef, KeyScheme, WrappedSigningKey, WrappedWrappingKey, WrappingRef } from './crypto-tx.ts';
 import { allEnded, createLeaseCache, type Lease, type LeaseCache, type Wipeable } from './lease-cache.ts';
-import { openPrivateKey, openWrappingKey, type RootKey } from './root-key.ts';
+import { openPrivateKey, openWrappingKey, type RootKeys } from './root-key.ts';
 
 /** An unwrapped key. Only a key that signs has a signer: X25519 keys agree. */
 export type ReadyKey = Wipeable & {
@@ -22,13 +22,10 @@ export type ReadyKey = Wipeable & {
   readonly signer: Signer | undefined;
 };
 
-/** Names one wrapping key. */
-export type WrappingRef = { readonly tenant: string; readonly alias: string; readonly generation: number };
-
 export type KeyRing = {
   /** `work` gets those keys that exist; none is wiped before it ends. */
   withSigners<Result>(tx: CryptoTx, refs: readonly KeyRef[], work: (keyOf: (ref: KeyRef) => ReadyKey | undefined) => Promise<Result>): Promise<Result>;
-  /** `work` gets the latest wrapping key of each tenant that has one. */
+  /** `work` gets the latest wrapping key of each tenant that has one; it is not removed before the transaction ends. */
   withWrappingKeys<Result>(
     tx: CryptoTx,
     tenants: readonly string[],
@@ -36,6 +33,8 @@ export type KeyRing = {
   ): Promise<Result>;
   /** `work` gets the PKCS#8 of one key, which is wiped when it ends. */
   withPrivateKey<Result>(tx: CryptoTx, key: WrappedSigningKey, work: (pkcs8: Secret) => Promise<Result>): Promise<Result>;
+  /** As many times, one after another, with keys that share what they are opened by. */
+  withPrivateKeys<Result>(tx: CryptoTx, keys: readonly WrappedSigningKey[], work: (key: WrappedSigningKey, pkcs8: Secret) => Promise<Result>): Promise<Result[]>;
   /** Wipes everything. */
   close(): void;
 };
@@ -94,7 +93,7 @@ const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKe
   return aead;
 };
 
-export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonly clock: Clock }): KeyRing => {
+export const createKeyRing = ({ roots, clock }: { readonly roots: RootKeys; readonly clock: Clock }): KeyRing => {
   const signers = createLeaseCache<ReadyKey>({ countMax: signersMax, ageMsMax: unwrappedAgeMsMax, clock });
   const wrappingKeys = createLeaseCache<Aead>({ countMax: wrappingKeysMax, ageMsMax: unwrappedAgeMsMax, clock });
 
@@ -103,27 +102,56 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
     const opened = await allEnded(
       rows.map(async (row) => {
         const name = storedNameOf(row);
-        const lease = wrappingKeys.lease(name) ?? wrappingKeys.put(name, await openWrappingKey(root, row));
+        const lease = wrappingKeys.lease(name) ?? wrappingKeys.put(name, await openWrappingKey(roots, row));
         return [wrappingNameOf(row), keep(lease)] as const;
       }),
     );
     return new Map(opened);
   };
 
+  /**
+   * Opens the wrapping keys that seal these rows. A rotation may seal a key anew and remove what sealed it before, between the reading of one
+   * and of the other: whoever finds no wrapping key reads the row again.
+   */
+  const openRows = async (tx: CryptoTx, rows: readonly WrappedSigningKey[], keep: Keep): Promise<{ readonly row: WrappedSigningKey; readonly wrapping: Aead }[]> => {
+    const readWrapping = (some: readonly WrappedSigningKey[]) => tx.wrappingKeys.find(distinct(some.map(({ tenant }) => tenant)));
+    const isThere = (wrapping: readonly WrappedWrappingKey[], row: WrappedSigningKey): boolean => wrapping.some((one) => wrappingNameOf(one) === wrappingNameOf(wrappingRefOf(row)));
+    let current = rows;
+    let wrapping = await readWrapping(rows);
+    const moved = rows.filter((row) => !isThere(wrapping, row));
+    if (moved.length > 0) {
+      const again = await tx.signingKeys.findByIds(moved);
+      current = [...rows.filter((row) => !moved.includes(row)), ...again];
+      wrapping = await readWrapping(current);
+    }
+    const named = new Set(current.map((row) => wrappingNameOf(wrappingRefOf(row))));
+    const opened = await leaseWrappingKeys(wrapping.filter((row) => named.has(wrappingNameOf(row))), keep);
+    return current.map((row) => ({ row, wrapping: wrappingKeyFor(opened, row) }));
+  };
+
   const leaseSigners = async (tx: CryptoTx, refs: readonly KeyRef[], keep: Keep): Promise<ReadonlyMap<string, ReadyKey>> => {
     const { held, missing } = leaseHeld(signers, refs, nameOf, keep);
     if (missing.size === 0) return held;
     const rows = await tx.signingKeys.findByIds([...missing.values()]);
-    const wrapping = await tx.wrappingKeys.find(distinct(rows.map(({ tenant }) => tenant)));
-    const named = new Set(rows.map((row) => wrappingNameOf(wrappingRefOf(row))));
-    const opened = await leaseWrappingKeys(wrapping.filter((row) => named.has(wrappingNameOf(row))), keep);
+    const opened = await openRows(tx, rows, keep);
     await allEnded(
-      rows.map(async (row) => {
-        held.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrappingKeyFor(opened, row), row))));
+      opened.map(async ({ row, wrapping }) => {
+        held.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrapping, row))));
       }),
     );
     return held;
   };
+
+  /** The keys as they are now: a rotation may have moved one since it was read. One that is gone is left out. */
+  const withPrivateKeys = <Result>(tx: CryptoTx, keys: readonly WrappedSigningKey[], work: (key: WrappedSigningKey, pkcs8: Secret) => Promise<Result>): Promise<Result[]> =>
+    leasing(async (keep) => {
+      const results: Result[] = [];
+      for (const { row, wrapping } of await openRows(tx, keys, keep)) {
+        const pkcs8 = await openPrivateKey(wrapping, row);
+        results.push(await work(row, pkcs8).finally(() => pkcs8.wipe()));
+      }
+      return results;
+    });
 
   return {
     withSigners: (tx, refs, work) =>
@@ -137,21 +165,21 @@ export const createKeyRing = ({ root, clock }: { readonly root: RootKey; readonl
         for (const row of await tx.wrappingKeys.find(distinct(tenants))) {
           if (row.generation > (latest.get(row.tenant)?.generation ?? 0)) latest.set(row.tenant, row);
         }
-        const opened = await leaseWrappingKeys([...latest.values()], keep);
+        const refs = [...latest.values()];
+        if (!(await tx.wrappingKeys.hold(refs))) throw new CryptoError('CRYPTO_CONTENDED', 'a rotation removed a wrapping key while a key was made; it is made anew');
+        const opened = await leaseWrappingKeys(refs, keep);
         return work((tenant) => {
           const ref = latest.get(tenant);
           const aead = ref === undefined ? undefined : opened.get(wrappingNameOf(ref));
           return ref === undefined || aead === undefined ? undefined : { ref, aead };
         });
       }),
-    withPrivateKey: (tx, key, work) =>
-      leasing(async (keep) => {
-        const name = wrappingNameOf(wrappingRefOf(key));
-        const rows = await tx.wrappingKeys.find([key.tenant]);
-        const opened = await leaseWrappingKeys(rows.filter((row) => wrappingNameOf(row) === name), keep);
-        const pkcs8 = await openPrivateKey(wrappingKeyFor(opened, key), key);
-        return work(pkcs8).finally(() => pkcs8.wipe());
-      }),
+    withPrivateKey: async (tx, key, work) => {
+      const [done] = await withPrivateKeys(tx, [key], async (_key, pkcs8) => ({ result: await work(pkcs8) }));
+      if (done === undefined) throw new CryptoError('CRYPTO_KEY_DAMAGED', `key ${key.id} of ${key.tenant} is gone`);
+      return done.result;
+    },
+    withPrivateKeys,
     close: () => {
       signers.close();
       wrappingKeys.close();

@@ -1,6 +1,7 @@
 /** Keys in memory, for simulation and tests: the same contract as PostgreSQL's. Rows are values, so a copy of the maps undoes. */
 import type { KeyOrder } from '../../messages/all-to-crypto.key.ts';
-import type { Association, Certificate, CryptoTx, KeyFilter, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import type { Association, Certificate, CryptoTx, KeyFilter, Rotation, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
+import { memoryRotationOver, wrappingNameOf } from './memory-rotation.ts';
 
 type Tables = {
   associations: Map<string, Association>;
@@ -8,6 +9,7 @@ type Tables = {
   /** By tenant and id. */
   signingKeys: Map<string, WrappedSigningKey>;
   certificates: Map<string, Certificate>;
+  rotations: Map<string, Rotation>;
 };
 
 export type MemoryKeys = {
@@ -21,6 +23,7 @@ const copyOf = (tables: Tables): Tables => ({
   wrappingKeys: new Map(tables.wrappingKeys),
   signingKeys: new Map(tables.signingKeys),
   certificates: new Map(tables.certificates),
+  rotations: new Map(tables.rotations),
 });
 
 const addNew = <Row>(table: Map<string, Row>, name: string, row: Row): void => {
@@ -72,7 +75,7 @@ const signingKeysOver = (table: Map<string, WrappedSigningKey>): CryptoTx['signi
   };
 };
 
-const txOver = ({ associations, wrappingKeys, signingKeys, certificates }: Tables): CryptoTx => ({
+const txOver = ({ associations, wrappingKeys, signingKeys, certificates, rotations }: Tables): CryptoTx => ({
   associations: {
     find: async (tenants) => [...associations.values()].filter(among(tenants)),
     add: async (rows) => {
@@ -82,10 +85,13 @@ const txOver = ({ associations, wrappingKeys, signingKeys, certificates }: Table
   wrappingKeys: {
     find: async (tenants) => [...wrappingKeys.values()].filter(among(tenants)),
     add: async (rows) => {
-      for (const row of rows) addNew(wrappingKeys, `${row.tenant}/${row.alias}/${row.generation}`, row);
+      for (const row of rows) addNew(wrappingKeys, wrappingNameOf(row), row);
     },
+    // One transaction runs at a time: nothing is removed meanwhile.
+    hold: async (refs) => refs.every((ref) => wrappingKeys.has(wrappingNameOf(ref))),
   },
   signingKeys: signingKeysOver(signingKeys),
+  rotation: memoryRotationOver({ wrappingKeys, signingKeys, rotations }),
   certificates: {
     newest: async (alias) => [...certificates.values()].filter((row) => row.alias === alias).sort((one, other) => other.generation - one.generation)[0],
     add: async (row) => addNew(certificates, `${row.alias}/${row.generation}`, row),
@@ -93,7 +99,7 @@ const txOver = ({ associations, wrappingKeys, signingKeys, certificates }: Table
 });
 
 export const createMemoryKeys = (): MemoryKeys => {
-  let tables: Tables = { associations: new Map(), wrappingKeys: new Map(), signingKeys: new Map(), certificates: new Map() };
+  let tables: Tables = { associations: new Map(), wrappingKeys: new Map(), signingKeys: new Map(), certificates: new Map(), rotations: new Map() };
   const before = new WeakMap<CryptoTx, Tables>();
   return {
     makeTx: () => {

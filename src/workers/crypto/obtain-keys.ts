@@ -7,12 +7,12 @@ import { generateKeyPair, keyIdOf } from '../../cipher/signature.ts';
 import type { Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import { rsaKeysPerBatchMax } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
-import type { Association, Category, CryptoTx, KeyScheme, WrappedSigningKey } from './crypto-tx.ts';
-import type { KeyRing, WrappingRef } from './key-ring.ts';
+import type { Association, Category, CryptoTx, KeyScheme, WrappedSigningKey, WrappingRef } from './crypto-tx.ts';
+import type { KeyRing } from './key-ring.ts';
 import { allEnded } from './lease-cache.ts';
-import { makeWrappingKey, sealPrivateKey, type RootKey } from './root-key.ts';
+import { makeWrappingKey, sealPrivateKey, type RootKeys } from './root-key.ts';
 
-export type KeyMaking = { readonly root: RootKey; readonly ring: KeyRing; readonly chance: Chance };
+export type KeyMaking = { readonly roots: RootKeys; readonly ring: KeyRing; readonly chance: Chance };
 
 export type WantedAssociation = { readonly tenant: string; readonly category: Category };
 export type WantedKey = WantedAssociation & {
@@ -32,11 +32,11 @@ const byName = <Item>(items: readonly Item[], nameOf: (item: Item) => string): M
 /** A tenant has one wrapping key, so its alias follows from the tenant; the wire shows it as the master key's. */
 const wrappingAliasOf = (tenant: string): string => deriveId('wrapping-key', tenant).replaceAll('-', '').slice(0, 12);
 
-const addWrappingKeys = async ({ root, chance }: KeyMaking, tx: CryptoTx, tenants: readonly string[], now: number): Promise<void> => {
+const addWrappingKeys = async ({ roots, chance }: KeyMaking, tx: CryptoTx, tenants: readonly string[], now: number): Promise<void> => {
   const existing = new Set((await tx.wrappingKeys.find(tenants)).map(({ tenant }) => tenant));
   const bare = tenants.filter((tenant) => !existing.has(tenant));
   if (bare.length === 0) return;
-  const made = await Promise.all(bare.map((tenant) => makeWrappingKey(root, { tenant, alias: wrappingAliasOf(tenant), generation: 1 }, chance, now)));
+  const made = await Promise.all(bare.map((tenant) => makeWrappingKey(roots, { tenant, alias: wrappingAliasOf(tenant), generation: 1 }, chance, now)));
   await tx.wrappingKeys.add(made);
 };
 

@@ -2,129 +2,16 @@
  * Keys in PostgreSQL: `wrapping_key (alias, generation, parent, material)`, `hsm_association (category, id, wrapping_alias)` and
  * `signing_key (id, alias unique, category, scheme, public_key, wrapping key, material)` in each tenant's schema, `crypto` for `p2p` and
  * `vnode_crypto_<id>` for a virtual node; `crypto.certificate`. See src/workers/db/migrations/0002-crypto.sql.
- *
- * Statements run as the tenant's own `dml` role and see its schema alone, so one text (and one prepared plan) serves every tenant, and
- * a statement for one cannot read another's keys. Those of several tenants share a round trip.
  */
-import type postgres from 'postgres';
 import { toHex } from '../../cipher/bytes.ts';
-import { tenantsPerRoundTrip } from './config.ts';
 import type { KeyOrder } from '../../messages/all-to-crypto.key.ts';
-import type { Association, Certificate, CryptoTx, KeyFilter, WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
-
-/** Statements on one connection inside an open transaction. */
-export type Sql = postgres.ISql<{}>;
-type Rows<Row> = postgres.PendingQuery<(Row & postgres.Row)[]>;
+import type { CryptoTx, KeyFilter, WrappedSigningKey } from './crypto-tx.ts';
+import { rotationOver } from './postgres-rotation.ts';
+import { associationOf, certificateOf, createdTexts, signingKeyColumns, signingKeyOf, wrappingKeyOf, type AssociationRow, type CertificateRow, type SigningKeyRow, type WrappingKeyRow } from './postgres-rows.ts';
+import { createTenants, distinct, findRoles, inTenants, type Rows, type Sql } from './postgres-tenants.ts';
 
 /** The version of the sealed material that this code writes. */
 const encodingVersion = 1;
-
-const schemaOf = (tenant: string): string => (tenant === 'p2p' ? 'crypto' : `vnode_crypto_${tenant.toLowerCase()}`);
-const distinct = (texts: readonly string[]): string[] => [...new Set(texts)];
-
-// ── Tenants ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** The roles of those tenants that have their place. */
-const findRoles = async (sql: Sql, tenants: readonly string[]): Promise<ReadonlyMap<string, string>> => {
-  const rows = await sql<{ schema_name: string; role_name: string }[]>`
-    select nspname as schema_name, crypto.role_of(nspname, 'dml') as role_name from pg_catalog.pg_namespace
-    where nspname = any(${tenants.map(schemaOf)}::text[])`;
-  const roles = new Map(rows.map(({ schema_name, role_name }) => [schema_name, role_name]));
-  return new Map(tenants.flatMap((tenant) => {
-    const role = roles.get(schemaOf(tenant));
-    return role === undefined ? [] : [[tenant, role]];
-  }));
-};
-
-const createTenants = async (sql: Sql, tenants: readonly string[]): Promise<ReadonlyMap<string, string>> => {
-  const found = await findRoles(sql, tenants);
-  const missing = tenants.filter((tenant) => !found.has(tenant));
-  if (missing.length === 0) return found;
-  await sql`select crypto.create_tenant(tenant) from unnest(${missing}::text[]) as t (tenant)`;
-  return findRoles(sql, tenants);
-};
-
-const enter = (sql: Sql, tenant: string, role: string) =>
-  sql`select set_config('search_path', ${schemaOf(tenant)}, true), set_config('role', ${role}, true)`;
-
-const leave = (sql: Sql) => sql`select set_config('role', 'none', true), set_config('search_path', 'pg_catalog', true)`;
-
-/** Runs one statement for each tenant in its schema, as its role; the connection is then nobody's again. */
-const inTenants = async <Row>(sql: Sql, roles: ReadonlyMap<string, string>, statementOf: (tenant: string) => Rows<Row>): Promise<{ tenant: string; row: Row }[]> => {
-  const found: { tenant: string; row: Row }[] = [];
-  const entries = [...roles];
-  for (let from = 0; from < entries.length; from += tenantsPerRoundTrip) {
-    const some = entries.slice(from, from + tenantsPerRoundTrip).map(([tenant, role]) => ({ tenant, entered: enter(sql, tenant, role), statement: statementOf(tenant) }));
-    // All are sent ahead, in this order, on one connection: each statement runs as the role taken on just before it. `execute` sends
-    // at once; a promise's own `then` would send later and out of order.
-    const sent = [...some.flatMap(({ entered, statement }) => [entered, statement]), leave(sql)].map((query) => query.execute());
-    await Promise.all(sent);
-    for (const { tenant, statement } of some) for (const row of await statement) found.push({ tenant, row });
-  }
-  return found;
-};
-
-// ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-type AssociationRow = { category: Association['category']; id: string; wrapping_alias: string; created_at: Date };
-type WrappingKeyRow = { alias: string; generation: number; parent: string; material: Uint8Array; created_at: Date };
-type SigningKeyRow = {
-  id: string;
-  alias: string;
-  category: WrappedSigningKey['category'];
-  scheme: WrappedSigningKey['scheme'];
-  public_key: Uint8Array;
-  wrapping_alias: string;
-  wrapping_generation: number;
-  material: Uint8Array;
-  created_at: Date;
-};
-type CertificateRow = { alias: string; generation: number; key_id: string; host_names: string[]; not_after: Date; pem: string; created_at: Date };
-
-const associationOf = (tenant: string, row: AssociationRow): Association => ({
-  tenant,
-  category: row.category,
-  id: row.id,
-  wrappingAlias: row.wrapping_alias,
-  createdAt: row.created_at.getTime(),
-});
-
-const wrappingKeyOf = (tenant: string, { alias, generation, parent, material, created_at }: WrappingKeyRow): WrappedWrappingKey => ({
-  tenant,
-  alias,
-  generation,
-  parent,
-  material: new Uint8Array(material),
-  createdAt: created_at.getTime(),
-});
-
-const signingKeyOf = (tenant: string, row: SigningKeyRow): WrappedSigningKey => ({
-  tenant,
-  id: row.id,
-  alias: row.alias,
-  category: row.category,
-  scheme: row.scheme,
-  publicKey: new Uint8Array(row.public_key),
-  wrappingAlias: row.wrapping_alias,
-  wrappingGeneration: row.wrapping_generation,
-  material: new Uint8Array(row.material),
-  createdAt: row.created_at.getTime(),
-});
-
-const certificateOf = (row: CertificateRow): Certificate => ({
-  alias: row.alias,
-  generation: row.generation,
-  keyId: row.key_id,
-  hostNames: row.host_names,
-  notAfter: row.not_after.getTime(),
-  pem: row.pem,
-  createdAt: row.created_at.getTime(),
-});
-
-/** As text: the driver takes an array of dates for a single one. */
-const createdTexts = (rows: readonly { readonly createdAt: number }[]): string[] => rows.map(({ createdAt }) => new Date(createdAt).toISOString());
-
-// ── Repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const associationsOver = (sql: Sql): CryptoTx['associations'] => ({
   find: async (tenants) => {
@@ -165,9 +52,14 @@ const wrappingKeysOver = (sql: Sql): CryptoTx['wrappingKeys'] => ({
         on conflict do nothing`;
     });
   },
+  hold: async (refs) => {
+    const rows = await sql<{ held: boolean }[]>`
+      select crypto.hold_wrapping_key(tenant, alias, generation) as held
+      from unnest(${refs.map(({ tenant }) => tenant)}::text[], ${refs.map(({ alias }) => alias)}::text[], ${refs.map(({ generation }) => generation)}::integer[])
+        as r (tenant, alias, generation)`;
+    return rows.every(({ held }) => held);
+  },
 });
-
-const signingKeyColumns = (sql: Sql) => sql`id, alias, category, scheme, public_key, wrapping_alias, wrapping_generation, material, created_at`;
 
 const orderColumns: Readonly<Record<KeyOrder['by'], string>> = { age: 'created_at', id: 'id', alias: 'alias', category: 'category', scheme: 'scheme', masterKeyAlias: 'wrapping_alias' };
 
@@ -246,5 +138,6 @@ export const createPostgresKeys = (sql: Sql): CryptoTx => ({
   associations: associationsOver(sql),
   wrappingKeys: wrappingKeysOver(sql),
   signingKeys: signingKeysOver(sql),
+  rotation: rotationOver(sql),
   certificates: certificatesOver(sql),
 });

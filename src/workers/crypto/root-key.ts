@@ -4,8 +4,9 @@
  * material is stands in the additional data, so that no row's material opens in another row's place.
  */
 import { aeadNonceLength, prepareAead, type Aead } from '../../cipher/aead.ts';
-import { concat, utf8, type Bytes, type Chance } from '../../cipher/bytes.ts';
+import { concat, toHex, utf8, type Bytes, type Chance } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
+import { hmacSha256 } from '../../cipher/digest.ts';
 import { keyOfPassphrase } from '../../cipher/passphrase.ts';
 import { Secret } from '../../cipher/secret.ts';
 import { rootKeyIterations, wrappingKeyBytes } from './config.ts';
@@ -13,20 +14,26 @@ import { CryptoError } from './crypto-error.ts';
 import type { WrappedSigningKey, WrappedWrappingKey } from './crypto-tx.ts';
 
 export type RootKey = { /** Names it in the rows it sealed. */ readonly alias: string; readonly aead: Aead };
+/** The root key of today, which seals, and those of before or to come, which only open. */
+export type RootKeys = readonly [RootKey, ...RootKey[]];
 
 export type RootKeyInput = {
   readonly passphrase: string;
   readonly salt: string;
+  /** Default: follows from the key itself, so that another passphrase is another name. */
   readonly alias?: string;
   /** Fewer only in tests and simulation, which have nothing to hide. */
   readonly iterations?: number;
 };
 
-export const deriveRootKey = async ({ passphrase, salt, alias = 'root1', iterations = rootKeyIterations }: RootKeyInput): Promise<RootKey> => {
+const nameOf = (key: Uint8Array): string => `root-${toHex(hmacSha256(key, utf8('cordage root key name'))).slice(0, 12)}`;
+
+export const deriveRootKey = async ({ passphrase, salt, alias, iterations = rootKeyIterations }: RootKeyInput): Promise<RootKey> => {
   const key = await keyOfPassphrase({ passphrase, salt, iterations, length: wrappingKeyBytes });
   const aead = await prepareAead(key);
+  const name = alias ?? nameOf(key);
   key.fill(0);
-  return { alias, aead };
+  return { alias: name, aead };
 };
 
 const seal = async (aead: Aead, aad: Bytes, plaintext: Uint8Array, chance: Chance): Promise<Bytes> => {
@@ -46,26 +53,40 @@ const wrappingKeyAad = ({ tenant, alias, generation }: WrappingKeyPlace): Bytes 
 type SigningKeyPlace = Pick<WrappedSigningKey, 'tenant' | 'id'>;
 const signingKeyAad = ({ tenant, id }: SigningKeyPlace): Bytes => placeOf('signing-key', tenant, id);
 
-/** A fresh wrapping key, sealed. */
-export const makeWrappingKey = async (root: RootKey, place: WrappingKeyPlace, chance: Chance, now: number): Promise<WrappedWrappingKey> => {
+/** A fresh wrapping key, sealed by the root key of today. */
+export const makeWrappingKey = async ([root]: RootKeys, place: WrappingKeyPlace, chance: Chance, now: number): Promise<WrappedWrappingKey> => {
   const key = chance(wrappingKeyBytes);
   const material = await seal(root.aead, wrappingKeyAad(place), key, chance);
   key.fill(0);
   return { ...place, parent: root.alias, material, createdAt: now };
 };
 
-export const openWrappingKey = async (root: RootKey, wrapped: WrappedWrappingKey): Promise<Aead> => {
-  if (wrapped.parent !== root.alias) {
-    throw new CryptoError('CRYPTO_ROOT_KEY_WRONG', `a wrapping key of ${wrapped.tenant} was sealed by root key "${wrapped.parent}", this worker has "${root.alias}"`);
+/** Its bytes; the caller wipes them. */
+const unwrap = async (roots: RootKeys, wrapped: WrappedWrappingKey): Promise<Bytes> => {
+  const root = roots.find(({ alias }) => alias === wrapped.parent);
+  const remedy = 'start the crypto worker with the passphrase and salt that this database was set up with, or name them as those of before';
+  if (root === undefined) {
+    const known = roots.map(({ alias }) => `"${alias}"`).join(', ');
+    throw new CryptoError('CRYPTO_ROOT_KEY_WRONG', `a wrapping key of ${wrapped.tenant} was sealed by root key "${wrapped.parent}", this worker has ${known}: ${remedy}`);
   }
-  const key = await open(root.aead, wrappingKeyAad(wrapped), wrapped.material).catch((cause: unknown) => {
+  return open(root.aead, wrappingKeyAad(wrapped), wrapped.material).catch((cause: unknown) => {
     if (!(cause instanceof CipherError)) throw cause;
-    const remedy = 'start the crypto worker with the passphrase and salt that this database was set up with';
     throw new CryptoError('CRYPTO_ROOT_KEY_WRONG', `the root key does not open the wrapping key of ${wrapped.tenant}: ${remedy}`, { cause });
   });
+};
+
+export const openWrappingKey = async (roots: RootKeys, wrapped: WrappedWrappingKey): Promise<Aead> => {
+  const key = await unwrap(roots, wrapped);
   const aead = await prepareAead(key);
   key.fill(0);
   return aead;
+};
+
+/** The same wrapping key, sealed by another root key. */
+export const resealWrappingKey = async (roots: RootKeys, target: RootKey, wrapped: WrappedWrappingKey, chance: Chance): Promise<WrappedWrappingKey> => {
+  const key = await unwrap(roots, wrapped);
+  const material = await seal(target.aead, wrappingKeyAad(wrapped), key, chance).finally(() => key.fill(0));
+  return { ...wrapped, parent: target.alias, material };
 };
 
 export const sealPrivateKey = (wrapping: Aead, place: SigningKeyPlace, pkcs8: Secret, chance: Chance): Promise<Bytes> =>

@@ -2,8 +2,9 @@
  * crypto: keys and signatures.
  *
  * - **hears** all-to-crypto.key (HSMs, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
- *   rest-to-crypto.tls-key, rest-to-crypto.csr, rest-to-crypto.transfer, member-to-crypto.seal; the view db-to-all.certificate
- * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate
+ *   rest-to-crypto.tls-key, rest-to-crypto.csr, member-to-crypto.seal, rest-to-crypto.rotation,
+ *   crypto-to-crypto.rotate; the view db-to-all.certificate
+ * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate; crypto-to-crypto.rotate to itself
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
  * - **never** lets an identity's private key out of its process: no answer, record or log line holds one. TLS keys leave,
@@ -20,15 +21,19 @@ import { createKeyRing } from './key-ring.ts';
 import type { KeyMaking } from './obtain-keys.ts';
 import { createOnCsr } from './on-csr.ts';
 import { createOnKey } from './on-key.ts';
+import { createOnRotate } from './on-rotate.ts';
+import { createOnRotation } from './on-rotation.ts';
 import { createOnSeal } from './on-seal.ts';
 import { createOnSign } from './on-sign.ts';
 import { createOnTlsKey } from './on-tls-key.ts';
 import { createOnTransfer } from './on-transfer.ts';
-import { openWrappingKey, type RootKey } from './root-key.ts';
+import { openWrappingKey, type RootKey, type RootKeys } from './root-key.ts';
 
 export type CryptoDeps = {
-  /** Of `deriveRootKey`. */
+  /** Of `deriveRootKey`: what seals. */
   readonly rootKey: RootKey;
+  /** Root keys of before, and, while replicas are restarted one by one, that to come: they only open. */
+  readonly otherRootKeys?: readonly RootKey[];
   /** TLS certificates that were imported: their keys may leave. Without it, none of those does. */
   readonly certificates?: View<TlsCertificate>;
   readonly log: Log;
@@ -39,14 +44,16 @@ export type CryptoDeps = {
   readonly chance?: Chance;
 };
 
-export const createCryptoWorker = ({ rootKey, certificates, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
-  const ring = createKeyRing({ root: rootKey, clock });
-  const making: KeyMaking = { root: rootKey, ring, chance };
+export const createCryptoWorker = ({ rootKey, otherRootKeys = [], certificates, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
+  // One that is given twice is one.
+  const roots: RootKeys = [rootKey, ...otherRootKeys.filter(({ alias }) => alias !== rootKey.alias)];
+  const ring = createKeyRing({ roots, clock });
+  const making: KeyMaking = { roots, ring, chance };
   const signatures = metrics?.counter('cordage_crypto_signatures_total', 'Signatures made, by key scheme.');
-  log.info('crypto.ready', { rootKey: rootKey.alias });
+  log.info('crypto.ready', { rootKeys: roots.map(({ alias }) => alias) });
   return {
     room: 'crypto',
-    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTransfer((wrapped) => openWrappingKey(rootKey, wrapped)), ...createOnTlsKey(making, certificates)],
+    answers: [createOnKey(making), createOnCsr({ ring }), createOnSign({ ring, onSigned: (scheme) => signatures?.add(1, { scheme }) }), createOnSeal({ ring, chance }), createOnTransfer((wrapped) => openWrappingKey(making.roots, wrapped)), ...createOnTlsKey(making, certificates), createOnRotation(making), createOnRotate({ ...making, log })],
     close: async () => ring.close(),
   };
 };

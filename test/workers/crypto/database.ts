@@ -32,7 +32,7 @@ export type TestServer = {
 const empty = async (sql: Sql): Promise<void> => {
   const schemas = await sql<{ name: string }[]>`select nspname as name from pg_namespace where nspname like 'vnode\\_crypto\\_%'`;
   for (const { name } of schemas) await sql.unsafe(`drop schema ${name} cascade`);
-  await sql`truncate crypto.wrapping_key, crypto.hsm_association, crypto.signing_key, crypto.certificate`;
+  await sql`truncate crypto.wrapping_key, crypto.hsm_association, crypto.signing_key, crypto.certificate, crypto.rotation, crypto.rotation_part`;
 };
 
 /** BEGIN and COMMIT on a reserved connection of any user. */

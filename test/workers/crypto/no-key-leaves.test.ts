@@ -78,7 +78,7 @@ test('no answer, effect or log line holds a private or wrapping key, the sealed 
 
   const root = await testRootKey();
   const privateKeys = await keys.transact(async (tx) => {
-    const wrapping = new Map(await Promise.all((await tx.wrappingKeys.find([tenant, 'p2p'])).map(async (row) => [row.tenant, await openWrappingKey(root, row)] as const)));
+    const wrapping = new Map(await Promise.all((await tx.wrappingKeys.find([tenant, 'p2p'])).map(async (row) => [row.tenant, await openWrappingKey([root], row)] as const)));
     const rows = [...(await tx.signingKeys.list({ tenant, countMax: 100 })), ...(await tx.signingKeys.list({ tenant: 'p2p', countMax: 100 }))];
     return Promise.all(rows.map(async (row) => (await openPrivateKey(wrapping.get(row.tenant)!, row)).reveal()));
   });

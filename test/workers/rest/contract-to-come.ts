@@ -1,6 +1,3 @@
 /** Operations of the contract that are not served yet. Strike off what you add; nothing is ever added here. */
 export const operationsToCome: readonly string[] = [
-  'get /wrappingkey/getprotocolversion',
-  'get /wrappingkey/rotation/{tenantid}',
-  'post /wrappingkey/rotation/{tenantid}',
 ];

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
+import { restToCryptoRotation } from '../../../src/messages/rest-to-crypto.rotation.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbConfig } from '../../../src/messages/rest-to-db.config.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
@@ -34,6 +35,7 @@ beforeAll(async () => {
   rest.rooms.on(restToFlowRedrive, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
   rest.rooms.on(restToMemberRegistration, () => doneWith({ registrations: [registration] }));
+  rest.rooms.on(restToCryptoRotation, () => doneWith({ requestId: 'r', initiatedAt: 1, updatedAt: 1, isDone: true, parts: [] }));
   rest.rooms.on(restToCryptoCsr, () => doneWith({ pem: '' }));
   rest.rooms.on(allToCryptoKey, () => doneWith({ keys: [key], association }));
 });

@@ -11,10 +11,13 @@ import type { InRecord } from '../../../src/messages/grammar/record.ts';
 import type { FlowStatus, FlowStatusName } from '../../../src/messages/grammar/shapes.ts';
 import type { BodyOf, ReplyOf, Wire } from '../../../src/messages/grammar/wire.ts';
 import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
+import { restToCryptoRotation } from '../../../src/messages/rest-to-crypto.rotation.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbConfig } from '../../../src/messages/rest-to-db.config.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbRbac } from '../../../src/messages/rest-to-db.rbac.ts';
+import { restToCryptoTransfer } from '../../../src/messages/rest-to-crypto.transfer.ts';
+import { restToDbTransfer } from '../../../src/messages/rest-to-db.transfer.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { restToFlowQuery } from '../../../src/messages/rest-to-flow.query.ts';
 import { restToFlowStart } from '../../../src/messages/rest-to-flow.start.ts';
@@ -33,6 +36,7 @@ export const refusedWith = (code: string, message = 'because the test says so', 
 const wires = [
   allToCryptoKey,
   restToCryptoCsr,
+  restToCryptoRotation,
   restToDbCertificate,
   restToDbConfig,
   restToDbCpi,
@@ -45,7 +49,7 @@ const wires = [
   restToLinkManagerReceipt,
   restToMemberLookup,
   restToMemberRegistration,
-] as const;
+, restToDbTransfer, restToCryptoTransfer] as const;
 
 export type Rooms = {
   /** From now on requests on this wire are answered so. */

@@ -6,7 +6,7 @@
 --   | link_manager | link_manager                          |                                                 |
 --   | member       | member                                |                                                 |
 --   | db           | db, config, rbac                      | a virtual node's `ddl` and `dml` roles          |
---   | crypto       | crypto.answer, crypto.parked          | a tenant's `dml` role, which reads and adds keys |
+--   | crypto       | crypto.answer, .parked, .rotation*    | a tenant's `dml` role, which reads and adds keys |
 --
 -- Rest and gateway have none. Logins are members of one of these roles (`migrations.grant_room`); they own nothing and make no roles: where a
 -- room must make schemas at run time, it calls a function of config or crypto that has its owner's rights (security definer).
@@ -77,7 +77,11 @@ begin
   execute format('grant %I to %I', crypto.role_of('crypto', 'worker'), crypto_role);
   execute format('grant usage on schema crypto to %I, %I', crypto_role, db_role);
   execute format('grant execute on function crypto.create_tenant(text) to %I, %I', crypto_role, db_role);
-  execute format('grant select, insert, update, delete on crypto.answer, crypto.parked to %I', crypto_role);
+  execute format('grant select, insert, update, delete on crypto.answer, crypto.parked, crypto.rotation, crypto.rotation_part to %I', crypto_role);
+  -- The few changes of keys that a rotation makes.
+  execute format('grant execute on function crypto.schema_of(text), crypto.hold_wrapping_key(text, text, integer),
+    crypto.rewrap_wrapping_key(text, text, integer, text, text, bytea), crypto.rewrap_signing_key(text, text, integer, integer, bytea),
+    crypto.drop_wrapping_keys(text, text, integer) to %I', crypto_role);
 end
 $$;
 

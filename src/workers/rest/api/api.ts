@@ -24,6 +24,7 @@ import { receiptsRoutes } from './receipts.ts';
 import { roleRoutes } from './role.ts';
 import { userRoutes } from './user.ts';
 import { virtualNodeRoutes } from './virtual-node.ts';
+import { wrappingKeyRoutes } from './wrapping-key.ts';
 
 export const routes = [
   ...helloRoutes,
@@ -43,6 +44,7 @@ export const routes = [
   ...flowJournalRoutes,
   ...hsmRoutes,
   ...keyRoutes,
+  ...wrappingKeyRoutes,
   ...permissionRoutes,
   ...receiptsRoutes,
   ...roleRoutes,

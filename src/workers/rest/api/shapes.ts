@@ -3,6 +3,7 @@ import * as z from 'zod';
 
 /** The contract writes `datetime`, not `date-time`. */
 export const dateTime = z.iso.datetime().meta({ format: 'datetime' });
+export const int32 = z.int32().meta({ format: 'int32' });
 export const int64 = z.int().meta({ format: 'int64' });
 export const stringMap = z.record(z.string(), z.string());
 
