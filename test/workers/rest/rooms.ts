@@ -49,7 +49,9 @@ const wires = [
   restToLinkManagerReceipt,
   restToMemberLookup,
   restToMemberRegistration,
-, restToDbTransfer, restToCryptoTransfer] as const;
+  restToDbTransfer,
+  restToCryptoTransfer,
+] as const;
 
 export type Rooms = {
   /** From now on requests on this wire are answered so. */
