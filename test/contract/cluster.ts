@@ -11,13 +11,18 @@ import { createRestClient } from '../../src/rest-client/rest-client.ts';
 export const admin = { login: 'admin', password: 'contract-password' };
 export const alice = 'CN=Alice, O=Alice Corp, L=London, C=GB';
 export const bob = 'CN=Bob, O=Bob Corp, L=Paris, C=FR';
-const sampleApp = new URL('../apps/ping-pong', import.meta.url).pathname;
+export const sampleApp = new URL('../apps/ping-pong', import.meta.url).pathname;
 
 export type ContractCluster = { readonly process: ClusterProcess; readonly shortHash: string; readonly cpiFileChecksum: string };
 
-export const openContractCluster = async (directory: string): Promise<ContractCluster> => {
+/** A cluster as it is when it was started for the first time. */
+export const openFreshCluster = (directory: string): Promise<ClusterProcess> => {
   mkdirSync(directory, { recursive: true });
-  const process = await startCluster({ name: 'contract', directory, restPort: 0, gatewayPort: 0, adminPassword: admin.password, environment: { CORDAGE_FLOW_SANDBOXES: '1' } });
+  return startCluster({ name: 'contract', directory, restPort: 0, gatewayPort: 0, adminPassword: admin.password, environment: { CORDAGE_FLOW_SANDBOXES: '1' } });
+};
+
+export const openContractCluster = async (directory: string): Promise<ContractCluster> => {
+  const process = await openFreshCluster(directory);
   const client = createRestClient({ url: process.restUrl, credentials: admin });
   const groupId = randomUUID();
   const members = [alice, bob].map((name) => ({ name, groupId, client, gatewayUrl: process.gatewayUrl }));
