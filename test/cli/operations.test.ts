@@ -1,6 +1,6 @@
 /** `cordage <noun> <verb>`: every operation of the REST API, spoken to a rest worker over HTTP. */
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,10 +12,13 @@ import { operationUsage } from '../../src/cli/rest/run.ts';
 import { readable } from '../../src/cli/rest/table.ts';
 import { listen, type Listener } from '../../src/host/http-server.ts';
 import { restToDbCertificate } from '../../src/messages/rest-to-db.certificate.ts';
+import { restToCryptoTransfer } from '../../src/messages/rest-to-crypto.transfer.ts';
 import { restToDbCpi } from '../../src/messages/rest-to-db.cpi.ts';
+import { restToDbTransfer } from '../../src/messages/rest-to-db.transfer.ts';
 import { routes } from '../../src/workers/rest/worker.ts';
 import { aliceHash, openRest, type RestUnderTest } from '../workers/rest/rest-under-test.ts';
-import { doneWith } from '../workers/rest/rooms.ts';
+import { openFile } from '../../src/workers/rest/transfer/sealed-file.ts';
+import { doneWith, refusedWith } from '../workers/rest/rooms.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const node = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url));
@@ -170,5 +173,22 @@ describe('answers for people', () => {
     expect(readable('-----BEGIN-----\n', Infinity)).toBe('-----BEGIN-----');
     expect(readable(undefined, Infinity)).toBe('done');
     expect(readable(['a', 'b'], Infinity)).toBe('value\na\nb');
+  });
+
+  test('a file that is an answer is written under its name when it is whole, and not at all when it breaks off', async () => {
+    const out = join(folder, 'alice.vnode');
+    const keys = { tenant: aliceHash, associations: [], wrappingKeys: [], signingKeys: [] };
+    rest.rooms.on(restToCryptoTransfer, () => doneWith({ keys }));
+    rest.rooms.on(restToDbTransfer, (body) => (body.type === 'export' ? doneWith({ count: 2 }) : body.type === 'read' ? doneWith({ text: `piece ${body.index}` }) : doneWith({})));
+    const args = ['virtualnode', 'export', aliceHash, '--passphrase', 'correct horse battery staple'];
+    expect((await at(...args)).err).toContain('--out');
+    expect(await at(...args, '--out', out)).toEqual({ code: 0, out: '', err: '' });
+    const pieces: string[] = [];
+    for await (const piece of openFile('correct horse battery staple', [readFileSync(out)])) pieces.push(piece);
+    expect(pieces).toEqual([JSON.stringify(keys), 'piece 0', 'piece 1']);
+    rest.rooms.on(restToDbTransfer, (body) => (body.type === 'export' ? doneWith({ count: 2 }) : refusedWith('DB_TRANSFER_UNKNOWN')));
+    const broken = join(folder, 'broken.vnode');
+    expect((await at(...args, '--out', broken)).code).not.toBe(0);
+    expect(existsSync(broken)).toBe(false);
   });
 });

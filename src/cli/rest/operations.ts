@@ -37,6 +37,8 @@ export type Operation = CommandName & {
   readonly takesJson: boolean;
   /** Answers a stream of events. */
   readonly streams: boolean;
+  /** Answers a file. */
+  readonly givesFile: boolean;
 };
 
 type ParameterDocument = { readonly name: string; readonly in: 'path' | 'query'; readonly required: boolean; readonly schema: Shape };
@@ -82,6 +84,7 @@ export const readOperations = (): readonly Operation[] => {
       ].map((option) => ({ ...option, shape: resolve(option.shape) })),
       takesJson: json !== undefined,
       streams: responses['200']?.content?.['text/event-stream'] !== undefined,
+      givesFile: responses['200']?.content?.['application/octet-stream'] !== undefined,
     };
   };
   return Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, document]) => operationOf(`${method.toUpperCase()} ${path}`, document)));

@@ -99,6 +99,17 @@ const follow = async (client: RestClient, { path }: Given, json: boolean): Promi
   }
 };
 
+/** Under its name only when it is whole. */
+const save = async (client: RestClient, operation: Operation, given: Given, out: unknown): Promise<void> => {
+  if (typeof out !== 'string') throw usageError(`${operation.noun} ${operation.verb} gives a file: say where with --out <file>`);
+  // The name is that of a route whose answer is a file.
+  const { body } = await client.open(operation.name as 'GET /cpi', given);
+  if (body === null) throw new Error('the answer has no file');
+  const [{ createWriteStream }, { rename }, { pipeline }] = await Promise.all([import('node:fs'), import('node:fs/promises'), import('node:stream/promises')]);
+  await pipeline(body, createWriteStream(`${out}.part`));
+  await rename(`${out}.part`, out);
+};
+
 export const runOperation = async (operation: Operation, args: readonly string[]): Promise<number> => {
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: parserOptionsOf(operation) });
   // `parseArgs` knows the types of options that are written out; these are put together.
@@ -112,6 +123,10 @@ export const runOperation = async (operation: Operation, args: readonly string[]
   const json = values['json'] === true;
   if (operation.streams) {
     await follow(client, given, json);
+    return 0;
+  }
+  if (operation.givesFile) {
+    await save(client, operation, given, values['out']);
     return 0;
   }
   // The name is that of a route, and what it takes was read by its own declaration; which one it is, is not known before it runs.

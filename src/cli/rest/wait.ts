@@ -22,7 +22,7 @@ const waits: Readonly<Record<string, Wait>> = {
   'POST /virtualnode': virtualNode,
   'PUT /virtualnode/{virtualnodeshortid}/cpi/{targetcpifilechecksum}': virtualNode,
   'PUT /virtualnode/{virtualnodeshortid}/db': virtualNode,
-  'DELETE /virtualnode/{virtualnodeshortid}': virtualNode,
+  'DELETE /virtualnode/{holdingidentityshorthash}': virtualNode,
   'POST /membership/{holdingidentityshorthash}': registration,
 };
 

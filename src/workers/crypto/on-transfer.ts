@@ -24,7 +24,17 @@ const readKeys = async (tx: CryptoTx, tenant: string): Promise<Outcome<Reply>> =
     tenant,
     associations: (await tx.associations.find([tenant])).map(({ category, id, wrappingAlias, createdAt }) => ({ category, id, wrappingAlias, createdAt })),
     wrappingKeys: (await tx.wrappingKeys.find([tenant])).map(({ alias, generation, parent, material, createdAt }) => ({ alias, generation, parent, material: toBase64url(material), createdAt })),
-    signingKeys: signing.map(({ tenant: _, publicKey, material, ...key }) => ({ ...key, publicKey: toBase64url(publicKey), material: toBase64url(material) })),
+    signingKeys: signing.map(({ id, alias, category, scheme, publicKey, wrappingAlias, wrappingGeneration, material, createdAt }) => ({
+      id,
+      alias,
+      category,
+      scheme,
+      publicKey: toBase64url(publicKey),
+      wrappingAlias,
+      wrappingGeneration,
+      material: toBase64url(material),
+      createdAt,
+    })),
   };
   return { type: 'done', value: { keys } };
 };

@@ -100,7 +100,8 @@ const putKeysBack = async (sql: Sql, keys: readonly ForeignKey[]): Promise<void>
 const advanceCounters = async (sql: Sql, { name, columns }: Table): Promise<void> => {
   for (const [column] of columns) {
     const [row] = await sql<{ counter: string | null }[]>`select pg_get_serial_sequence(${quoted(name)}, ${column}) as counter`;
-    if (row?.counter != null) await sql.unsafe(`select setval(${`'${row.counter.replaceAll("'", "''")}'`}, max(${quoted(column)})) from ${quoted(name)} having max(${quoted(column)}) is not null`);
+    const counter = row?.counter ?? null;
+    if (counter !== null) await sql.unsafe(`select setval($1::regclass, max(${quoted(column)})) from ${quoted(name)} having max(${quoted(column)}) is not null`, [counter]);
   }
 };
 
