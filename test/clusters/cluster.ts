@@ -17,7 +17,9 @@ const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url))
 const readyTimeoutMs = 60_000;
 
 export const separateKinds = ['broker', ...rooms] as const;
-export type SeparateKind = (typeof separateKinds)[number];
+/** Bridges stand in for the broker where there is a Kafka: one beside each replica. */
+export type SeparateKind = (typeof separateKinds)[number] | 'bridge';
+type JobKind = 'migrate' | 'topics';
 
 type Running = {
   readonly child: ChildProcess;
@@ -44,6 +46,8 @@ export type SeparateCluster = {
   readonly busPassword: string;
   /** Brings the schema up to date and makes the rooms' logins; resolves when that process has ended well. */
   migrate(): Promise<void>;
+  /** Starts the broker, or makes the topics in Kafka and starts the first bridge. */
+  startBus(): Promise<void>;
   /** Starts a process (a replica of it) and resolves when it says that it is ready. */
   start(kind: SeparateKind, replica?: number): Promise<void>;
   /** Kills a process with SIGKILL and resolves when it is gone. */
@@ -77,7 +81,7 @@ const startProcess = async (kind: ProcessKind, environment: Record<string, strin
     child.once('exit', fail('ended before it was ready'));
     createInterface({ input: child.stdout }).on('line', (line) => {
       log.write(`${line}\n`);
-      if (!line.includes(`"${kind}.${kind === 'migrate' ? 'done' : 'ready'}"`)) return;
+      if (!line.includes(`"${kind}.${kind === 'migrate' || kind === 'topics' ? 'done' : 'ready'}"`)) return;
       clearTimeout(timer);
       // The log's lines are JSON; these fields are where the process put them.
       resolve(JSON.parse(line) as Ready);
@@ -106,6 +110,8 @@ export type SeparateClusterOptions = {
   /** Where another process than the cluster's own gateway serves. */
   readonly gatewayUrl?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** `host:port`, separated by commas: a Kafka in the place of the cluster's own broker. Its topics begin with the cluster's name. */
+  readonly kafka?: string;
 };
 
 export const openSeparateCluster = async (options: SeparateClusterOptions): Promise<SeparateCluster> => {
@@ -115,6 +121,8 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
   const busPort = await freePort(options.portBase);
   const restPort = await freePort(options.portBase + 1, [busPort]);
   const gatewayPort = await freePort(options.portBase + 2, [busPort, restPort]);
+  const secondBusPort = await freePort(options.portBase + 3, [busPort, restPort, gatewayPort]);
+  const busPortOf = (replica: number): number => (options.kafka === undefined || replica === 0 ? busPort : secondBusPort);
   const password = 'test-password-1';
   const adminPassword = 'test-admin-password';
   const credentials = { login: 'admin', password: adminPassword };
@@ -127,13 +135,13 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     if (login !== undefined) Object.assign(url, { username: login.user, password: login.password });
     return options.reachedBy?.(url.href) ?? url.href;
   };
-  const environmentOf = (kind: SeparateKind | 'migrate', replica = 0): Record<string, string> => ({
+  const environmentOf = (kind: SeparateKind | JobKind, replica = 0): Record<string, string> => ({
     CORDAGE_CLUSTER: name,
     CORDAGE_INSTANCE: replica === 0 ? `${name}-${kind}` : `${name}-${kind}-${replica}`,
     CORDAGE_MIGRATE: 'wait',
     CORDAGE_STATE_DIR: join(directory, 'broker'),
-    CORDAGE_BUS_URL: `http://127.0.0.1:${busPort}`,
-    CORDAGE_BUS_PORT: String(busPort),
+    CORDAGE_BUS_URL: `http://127.0.0.1:${busPortOf(replica)}`,
+    CORDAGE_BUS_PORT: String(busPortOf(replica)),
     CORDAGE_BUS_USERNAME: kind,
     CORDAGE_BUS_PASSWORD: password,
     CORDAGE_BUS_CREDENTIALS: rooms.map((room) => `${room}:${password}:${room}`).join(','),
@@ -149,6 +157,7 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     CORDAGE_LINK_PASSPHRASE: 'test passphrase of links',
     CORDAGE_LINK_SALT: 'test salt of links',
     CORDAGE_ADMIN_PASSWORD: adminPassword,
+    ...(options.kafka === undefined ? {} : { KAFKA_BROKERS: options.kafka, CORDAGE_KAFKA_TOPIC_PREFIX: `${name}.` }),
     ...options.environment,
   });
   const running = new Map<string, Running>();
@@ -165,6 +174,14 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     one.child.kill(signal);
     return one.gone;
   };
+  const start = async (kind: SeparateKind, replica: number): Promise<void> => {
+    running.set(idOf(kind, replica), await startProcess(kind, environmentOf(kind, replica), logFileOf(kind, replica)));
+  };
+  const runJob = async (kind: JobKind): Promise<void> => {
+    const { gone } = await startProcess(kind, environmentOf(kind), logFileOf(kind));
+    const status = await gone;
+    if (status !== 0) throw new Error(`${kind} ended with ${status}`);
+  };
   const restUrl = `http://127.0.0.1:${restPort}`;
   return {
     name,
@@ -176,14 +193,13 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     gatewayUrl: options.gatewayUrl ?? `https://localhost:${gatewayPort}`,
     busUrl: `http://127.0.0.1:${busPort}`,
     busPassword: password,
-    migrate: async () => {
-      const { gone } = await startProcess('migrate', environmentOf('migrate'), logFileOf('migrate'));
-      const status = await gone;
-      if (status !== 0) throw new Error(`migrate ended with ${status}`);
+    migrate: () => runJob('migrate'),
+    startBus: async () => {
+      if (options.kafka === undefined) return start('broker', 0);
+      await runJob('topics');
+      await start('bridge', 0);
     },
-    start: async (kind, replica = 0) => {
-      running.set(idOf(kind, replica), await startProcess(kind, environmentOf(kind, replica), logFileOf(kind, replica)));
-    },
+    start: (kind, replica = 0) => start(kind, replica),
     kill: async (kind, replica = 0) => void (await end(kind, replica, 'SIGKILL')),
     end: (kind, replica = 0) => end(kind, replica, 'SIGTERM'),
     signal: (kind, replica, signal) => void find(kind, replica).child.kill(signal),
@@ -197,15 +213,15 @@ export const openSeparateCluster = async (options: SeparateClusterOptions): Prom
     stop: async () => {
       const endAll = (which: (id: string) => boolean): Promise<unknown> =>
         Promise.all([...running].filter(([id]) => which(id)).map(([id, { child, gone }]) => (running.delete(id), child.kill('SIGTERM'), gone)));
-      await endAll((id) => id !== 'broker');
+      await endAll((id) => id !== 'broker' && !id.startsWith('bridge'));
       await endAll(() => true);
     },
   };
 };
 
-/** Starts every process of a cluster: the broker and the schema, then db, then the others together. */
+/** Starts every process of a cluster: the bus and the schema, then db, then the others together. */
 export const startAll = async (cluster: SeparateCluster, but?: Room): Promise<void> => {
-  await Promise.all([cluster.start('broker'), cluster.migrate()]);
+  await Promise.all([cluster.startBus(), cluster.migrate()]);
   await cluster.start('db');
   await Promise.all(rooms.filter((room) => room !== 'db' && room !== but).map((room) => cluster.start(room)));
 };

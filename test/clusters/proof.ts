@@ -2,7 +2,9 @@
  * The long proof: two clusters of separate processes, two of each room, exchange thousands of conversations while workers, brokers and
  * the database are killed with SIGKILL by chance and started again. Every flow ends COMPLETED, and both vaults hold one row for each.
  *
- *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40]
+ *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40] [--kafka 3]
+ *
+ * With Kafka (a number of real brokers, 0 for the embedded one) each replica has a bridge of its own, which is killed too.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +16,7 @@ import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import { rooms } from '../../src/messages/grammar/wire.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { createRestClient, type RestClient } from '../../src/rest-client/rest-client.ts';
+import { startKafka } from '../kafka/kafka.ts';
 import { openSeparateCluster, startAll, type SeparateCluster, type SeparateKind } from './cluster.ts';
 import { runFlows } from './flows.ts';
 import { makeNetwork } from './network.ts';
@@ -23,6 +26,8 @@ export type ProofOptions = {
   readonly flows: number;
   readonly concurrency: number;
   readonly kills: KillPlan;
+  /** Brokers of a real Kafka; 0 takes the embedded broker. */
+  readonly kafka: number;
   readonly portBase: number;
   readonly print: (line: string) => void;
 };
@@ -43,8 +48,9 @@ const app = fileURLToPath(new URL('./proof-app', import.meta.url));
 /** Closed in the reverse of the order in which they were opened. */
 type Closing = (() => Promise<unknown>)[];
 
-const startTwice = async (cluster: SeparateCluster): Promise<void> => {
+const startTwice = async (cluster: SeparateCluster, onKafka: boolean): Promise<void> => {
   await startAll(cluster);
+  if (onKafka) await cluster.start('bridge', 1);
   await Promise.all(rooms.map((room) => cluster.start(room, 1)));
 };
 
@@ -62,13 +68,23 @@ const openPostgres = async (directory: string, closing: Closing): Promise<{ url:
   return { url: server.url, victim };
 };
 
-const victimsOf = (cluster: SeparateCluster): Victim[] => {
+const openKafka = async (brokers: number, closing: Closing): Promise<{ bootstrap?: string; victims: Victim[] }> => {
+  if (brokers === 0) return { victims: [] };
+  const kafka = await startKafka({ brokers });
+  closing.push(() => kafka.close());
+  // One at a time: with two of three away a partition takes no records, and with the last in-sync one gone it may forget some.
+  const victims = kafka.brokers.map((broker): Victim => ({ name: `kafka ${broker.id}`, group: 'kafka', kill: () => broker.kill(), start: () => broker.start() }));
+  return { bootstrap: kafka.bootstrap, victims };
+};
+
+const victimsOf = (cluster: SeparateCluster, onKafka: boolean): Victim[] => {
   const victim = (kind: SeparateKind, replica: number): Victim => ({
     name: `${cluster.name} ${kind} ${replica}`,
     kill: () => cluster.kill(kind, replica),
     start: () => cluster.start(kind, replica),
   });
-  return [...rooms.flatMap((room) => replicas.map((replica) => victim(room, replica))), victim('broker', 0)];
+  const workers = rooms.flatMap((room) => replicas.map((replica) => victim(room, replica)));
+  return [...workers, ...(onKafka ? replicas.map((replica) => victim('bridge', replica)) : [victim('broker', 0)])];
 };
 
 /** Calls the replicas of rest in turn: a client behind a balancer. */
@@ -118,17 +134,20 @@ const reportProgress = (killing: Killing, flows: number, print: ProofOptions['pr
 const proveOn = async (options: ProofOptions, directory: string, closing: Closing): Promise<ProofResult> => {
   const { flows, concurrency, kills, portBase, print } = options;
   const postgres = await openPostgres(join(directory, 'postgres'), closing);
-  const open = (name: string, port: number): Promise<SeparateCluster> => openSeparateCluster({ name, directory: join(directory, name), postgresUrl: postgres.url, portBase: port });
+  const kafka = await openKafka(options.kafka, closing);
+  const onKafka = kafka.bootstrap !== undefined;
+  const bus = kafka.bootstrap === undefined ? {} : { kafka: kafka.bootstrap };
+  const open = (name: string, port: number): Promise<SeparateCluster> => openSeparateCluster({ name, directory: join(directory, name), postgresUrl: postgres.url, portBase: port, ...bus });
   const alice = await open('alice', portBase);
   const bob = await open('bob', portBase + 100);
   for (const cluster of [alice, bob]) {
     closing.push(() => cluster.stop());
-    await startTwice(cluster);
+    await startTwice(cluster, onKafka);
   }
   print('two clusters of separate processes run, two of each room');
   const { aliceHash, bobHash, bobName } = await makeNetwork(alice, bob, join(directory, 'app'), app);
   const begun = performance.now();
-  const killing = startKilling([...victimsOf(alice), ...victimsOf(bob), postgres.victim], kills, print);
+  const killing = startKilling([...victimsOf(alice, onKafka), ...victimsOf(bob, onKafka), ...kafka.victims, postgres.victim], kills, print);
   const progress = reportProgress(killing, flows, print);
   const batch = { client: balanced(alice), shortHash: aliceHash, flowClassName: 'com.cordage.proof.Ask', idPrefix: 'proof', count: flows, concurrency };
   const ends = await runFlows({ ...batch, requestBody: (number) => ({ otherMember: bobName, batch: 'proof', number }), onEnded: progress.ended });
@@ -155,7 +174,7 @@ export const runProof = async (options: ProofOptions): Promise<ProofResult> => {
 };
 
 const main = async (): Promise<void> => {
-  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' } } });
+  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' }, kafka: { type: 'string', default: '3' } } });
   const flows = Number(values.flows);
   const seed = Number(values.seed);
   const print = (line: string): void => console.log(line);
@@ -167,6 +186,7 @@ const main = async (): Promise<void> => {
   const result = await runProof({
     flows,
     concurrency: 32,
+    kafka: Number(values.kafka),
     portBase: 22_000,
     print,
     kills: { seed, everyMs: [500, 6_000], awayMs: [0, 4_000], awayMax: 4, killsMax: Number.POSITIVE_INFINITY },
