@@ -2,14 +2,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Bus } from '../../src/bus/bus.ts';
 import { listen } from '../../src/host/http-server.ts';
 import { encode } from '../../src/messages/grammar/envelope.ts';
-import { dbToRestRole } from '../../src/messages/db-to-rest.role.ts';
-import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
 import { gatewayToLinkManagerLinkIn } from '../../src/messages/gateway-to-link-manager.link-in.ts';
 import { linkManagerToGatewayLinkOut } from '../../src/messages/link-manager-to-gateway.link-out.ts';
 import { groupId, makeTlsKey, readWire, tagOf } from '../workers/gateway/gateway-fixture.ts';
-import { everythingRole, userOf } from '../workers/rest/rest-under-test.ts';
+import { publishFacts } from '../workers/rest/rest-under-test.ts';
+import { openRooms, type Rooms } from '../workers/rest/rooms.ts';
+import { describeRoutes, describeSocketFeed } from '../workers/rest/route-suite.ts';
 import { openSite, packForCloudflare, startOnDeno, startOnWorkerd, type Running, type Site } from './edge-fixture.ts';
 
 const runtimes = [
@@ -84,35 +85,28 @@ describe('the gateway', () => {
   });
 });
 
-describe.each(runtimes)('the REST API on $runtime', ({ start }) => {
+describe.each(runtimes)('the REST API on $runtime', ({ runtime, start }) => {
   let site: Site;
+  let bus: Bus;
+  let rooms: Rooms;
   let rest: Running;
   beforeAll(async () => {
     site = await openSite();
-    const bus = site.broker.connect();
-    await bus.publish([encode(dbToRestRole, { key: everythingRole.id, id: 'role', body: everythingRole })]);
-    await bus.publish([encode(dbToRestUser, { key: 'admin', id: 'user', body: userOf('admin', 'admin-password') })]);
-    await bus.close();
+    bus = site.broker.connect();
+    await publishFacts(bus);
+    rooms = openRooms(bus);
     rest = await start('rest', site.environmentFor('rest'));
   });
   afterAll(async () => {
     await rest?.close();
+    await rooms?.close();
+    await bus?.close();
     await site?.close();
   });
 
-  const hello = (authorization?: string): Promise<Response> =>
-    fetch(`${rest.url}/api/v5_2/hello?addressee=Edge`, { method: 'POST', ...(authorization === undefined ? {} : { headers: { authorization } }) });
-
-  test('says hello to those who may call it', async () => {
-    const answer = await hello(`Basic ${btoa('admin:admin-password')}`);
-    expect(answer.status).toBe(200);
-    expect(await answer.text()).toContain('Hello, Edge!');
-  });
-
-  test('and to nobody else', async () => {
-    expect((await hello()).status).toBe(401);
-    expect((await hello(`Basic ${btoa('admin:wrong-password')}`)).status).toBe(401);
-  });
+  const served = () => ({ url: rest.url, rooms });
+  describeRoutes(runtime, served);
+  if (runtime === 'Deno') describeSocketFeed(runtime, served);
 });
 
 describe('what Cloudflare is sent', () => {

@@ -174,19 +174,27 @@ const parse = (text: string): unknown => {
   }
 };
 
+const publishOn = (bus: Bus) => async (wire: Parameters<typeof encode>[0], key: string, body: unknown): Promise<void> => {
+  await bus.publish([encode(wire, { key, id: `test/${key}/${Math.random()}`, body })]);
+};
+
+/** What db has published in a cluster that a test calls: an administrator, a CPI and two virtual nodes. */
+export const publishFacts = async (bus: Bus): Promise<void> => {
+  const publish = publishOn(bus);
+  await publish(dbToRestRole, everythingRole.id, everythingRole);
+  await publish(dbToRestUser, 'admin', userOf('admin', 'admin-password'));
+  await publish(dbToAllCpi, cpiFullChecksum, cpi);
+  for (const node of [alice, mallory]) await publish(dbToAllVirtualNode, node.holdingIdentity.shortHash, node);
+};
+
 export const openRest = async (options: UnderTestOptions = {}): Promise<RestUnderTest> => {
   const logged: Record<string, unknown>[] = [];
   const log = createLog({ level: 'debug', write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) });
   const metrics = createMetrics();
   const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: topicsOf(wires), clock: systemClock, log: silentLog });
   const bus = broker.connect();
-  const publish = async (wire: Parameters<typeof encode>[0], key: string, body: unknown): Promise<void> => {
-    await bus.publish([encode(wire, { key, id: `test/${key}/${Math.random()}`, body })]);
-  };
-  await publish(dbToRestRole, everythingRole.id, everythingRole);
-  await publish(dbToRestUser, 'admin', userOf('admin', 'admin-password'));
-  await publish(dbToAllCpi, cpiFullChecksum, cpi);
-  for (const node of [alice, mallory]) await publish(dbToAllVirtualNode, node.holdingIdentity.shortHash, node);
+  const publish = publishOn(bus);
+  await publishFacts(bus);
   const requests = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'rest-under-test', log: silentLog });
   const [users, roles, permissions, cpis, virtualNodes, stored] = await Promise.all([
     openView({ bus, wire: dbToRestUser, log: silentLog }),
