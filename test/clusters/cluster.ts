@@ -75,7 +75,10 @@ const startProcess = async (kind: ProcessKind, environment: Record<string, strin
   child.stderr.on('data', (chunk: Buffer) => log.write(chunk));
   const gone = new Promise<number | null>((resolve) => child.once('exit', (status) => resolve(status)));
   const ready = await new Promise<Ready>((resolve, reject) => {
-    const fail = (why: string) => (): void => reject(new Error(`${kind} ${why}; the end of ${logFile}:\n${readFileSync(logFile, 'utf8').slice(-3_000)}`));
+    const fail = (why: string) => (): void => {
+      child.kill('SIGKILL');
+      reject(new Error(`${kind} ${why}; the end of ${logFile}:\n${readFileSync(logFile, 'utf8').slice(-3_000)}`));
+    };
     const timer = setTimeout(fail('was not ready in time'), readyTimeoutMs);
     // After `ready` this rejects nothing any more.
     child.once('exit', fail('ended before it was ready'));

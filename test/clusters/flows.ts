@@ -14,12 +14,14 @@ export type FlowBatch = {
   /** Called after each start that REST accepted. */
   readonly onStarted?: (started: number) => void;
   readonly onEnded?: () => void;
+  /** How long to try to start one flow, and to wait for its end. */
+  readonly patienceMs?: number;
 };
 
-const retryUntilMs = 120_000;
+const patienceMsDefault = 120_000;
 
 /** Starts one flow, again and again while the cluster cannot: an answer of 409 then means that an earlier try was taken. */
-const startOne = async ({ client, shortHash, flowClassName }: FlowBatch, clientRequestId: string, requestBody: object): Promise<void> => {
+const startOne = async ({ client, shortHash, flowClassName, patienceMs = patienceMsDefault }: FlowBatch, clientRequestId: string, requestBody: object): Promise<void> => {
   await until(
     `the start of ${clientRequestId}`,
     async () => {
@@ -34,11 +36,11 @@ const startOne = async ({ client, shortHash, flowClassName }: FlowBatch, clientR
         throw error;
       }
     },
-    retryUntilMs,
+    patienceMs,
   );
 };
 
-const endOf = async ({ client, shortHash }: FlowBatch, clientRequestId: string): Promise<string> =>
+const endOf = async ({ client, shortHash, patienceMs = patienceMsDefault }: FlowBatch, clientRequestId: string): Promise<string> =>
   until(
     `the end of ${clientRequestId}`,
     async () => {
@@ -52,7 +54,7 @@ const endOf = async ({ client, shortHash }: FlowBatch, clientRequestId: string):
         return undefined;
       }
     },
-    retryUntilMs,
+    patienceMs,
   );
 
 /** Runs the batch and gives the number of flows by how they ended. */

@@ -43,6 +43,9 @@ export type ProofResult = {
 
 const replicas = [0, 1] as const;
 const progressMs = 10_000;
+/** A flow may wait for what is away, and on a small machine that is long. */
+const patienceMs = 600_000;
+const startsMax = 5;
 const app = fileURLToPath(new URL('./proof-app', import.meta.url));
 
 /** Closed in the reverse of the order in which they were opened. */
@@ -77,11 +80,21 @@ const openKafka = async (brokers: number, closing: Closing): Promise<{ bootstrap
   return { bootstrap: kafka.bootstrap, victims };
 };
 
+/** A process that could not start, since what it needs was killed too, is started again, as Kubernetes would. */
+const startAgain = async (start: () => Promise<void>, triesLeft: number): Promise<void> => {
+  try {
+    await start();
+  } catch (error) {
+    if (triesLeft <= 1) throw error;
+    await startAgain(start, triesLeft - 1);
+  }
+};
+
 const victimsOf = (cluster: SeparateCluster, onKafka: boolean): Victim[] => {
   const victim = (kind: SeparateKind, replica: number): Victim => ({
     name: `${cluster.name} ${kind} ${replica}`,
     kill: () => cluster.kill(kind, replica),
-    start: () => cluster.start(kind, replica),
+    start: () => startAgain(() => cluster.start(kind, replica), startsMax),
   });
   const workers = rooms.flatMap((room) => replicas.map((replica) => victim(room, replica)));
   return [...workers, ...(onKafka ? replicas.map((replica) => victim('bridge', replica)) : [victim('broker', 0)])];
@@ -149,7 +162,7 @@ const proveOn = async (options: ProofOptions, directory: string, closing: Closin
   const begun = performance.now();
   const killing = startKilling([...victimsOf(alice, onKafka), ...victimsOf(bob, onKafka), ...kafka.victims, postgres.victim], kills, print);
   const progress = reportProgress(killing, flows, print);
-  const batch = { client: balanced(alice), shortHash: aliceHash, flowClassName: 'com.cordage.proof.Ask', idPrefix: 'proof', count: flows, concurrency };
+  const batch = { client: balanced(alice), shortHash: aliceHash, flowClassName: 'com.cordage.proof.Ask', idPrefix: 'proof', count: flows, concurrency, patienceMs };
   const ends = await runFlows({ ...batch, requestBody: (number) => ({ otherMember: bobName, batch: 'proof', number }), onEnded: progress.ended });
   const seconds = (performance.now() - begun) / 1_000;
   progress.stop();
