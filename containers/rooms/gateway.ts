@@ -1,5 +1,5 @@
 /** gateway: its requests, its views, TLS, its door. */
-import { listen, type Listener } from '../../src/host/http-server.ts';
+import type { Listener } from '../../src/host/http-server.ts';
 import { allToGatewayAnswer } from '../../src/messages/all-to-gateway.answer.ts';
 import { dbToAllCertificate } from '../../src/messages/db-to-all.certificate.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
@@ -13,32 +13,25 @@ import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
+import { openTlsDoor } from '../tls-door.ts';
 
 type GatewayDoor = Pick<GatewayTlsKeysOptions, 'requests' | 'certificates' | 'clock' | 'log'> & Pick<GatewayTls, 'use' | 'isMutual'> & { worker: GatewayWorker; settings: Settings; config: Config };
 
 /** The gateway opens its door once crypto has handed it the cluster's TLS key, sealed to this process; new certificates need no restart. */
 const serveGateway = async ({ worker, use, isMutual, settings, config, ...from }: GatewayDoor): Promise<Pick<Listener, 'url' | 'port' | 'close'>> => {
   const keys = await openGatewayTlsKeys({ ...from, hostNames: settings.CORDAGE_GATEWAY_NAMES.split(',') });
-  use(keys.current());
-  const listener = await listen({
+  const listener = await openTlsDoor({
+    keys,
+    log: from.log,
+    use,
     fetch: worker.fetch,
     hostname: settings.CORDAGE_GATEWAY_HOST,
     port: settings.CORDAGE_GATEWAY_PORT,
-    tls: keys.current(),
     asksClientCertificate: isMutual(),
-  });
-  keys.onChange((tls) => {
-    use(tls);
-    try {
-      listener.replaceCertificates(tls);
-    } catch (error) {
-      from.log.error('gateway.certificates-refused', { error, next: 'the certificates before them are served' });
-    }
   });
   const endFollowing = config.onChange(() => listener.askClientCertificates(isMutual()));
   const close = async (): Promise<void> => {
     endFollowing();
-    await keys.close();
     await listener.close();
   };
   return { url: listener.url, port: listener.port, close };

@@ -1,10 +1,12 @@
 /** rest: its views, its requests, its door, and what only Node can tell it. */
 import type { IncomingMessage } from 'node:http';
-import { listen, type Listener } from '../../src/host/http-server.ts';
+import { isLoopback } from '../../src/host/addresses.ts';
+import { listen, type Listener, type ListenOptions } from '../../src/host/http-server.ts';
 import { deriveScrypt, verifyScrypt } from '../../src/host/scrypt.ts';
 import { readSwaggerFile } from '../../src/host/swagger-files.ts';
 import { createNodeWebSockets, type NodeWebSockets } from '../../src/host/web-socket.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
+import { dbToAllCertificate } from '../../src/messages/db-to-all.certificate.ts';
 import { dbToAllConfig } from '../../src/messages/db-to-all.config.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
@@ -14,12 +16,14 @@ import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
 import { cpiBytesMax } from '../../src/messages/rest-to-db.cpi.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
+import { openRestTlsKeys, type RestTlsKeysOptions } from '../../src/workers/rest/tls-keys.ts';
 import { createRestWorker, type RestWorker } from '../../src/workers/rest/worker.ts';
 import { openConfig } from '../live-config.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
-import type { Platform } from '../platform.ts';
+import type { Platform, Views } from '../platform.ts';
 import type { Settings } from '../settings.ts';
+import { openTlsDoor } from '../tls-door.ts';
 
 /** @hono/node-server hands Node's own request beside the web one. */
 const addressOfNode = (_request: Request, env: unknown): string | undefined => {
@@ -31,8 +35,13 @@ const addressOfNode = (_request: Request, env: unknown): string | undefined => {
 /** Above rest's own bound, so that rest refuses in the contract's shape and the listener stops only what is far beyond it. */
 const restBodyBytesMax = 2 * cpiBytesMax;
 
-const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker; webSockets: NodeWebSockets; settings: Settings }): Promise<Listener> =>
-  listen({
+type RestDoor = Pick<RestTlsKeysOptions, 'requests' | 'clock' | 'log'> & { worker: RestWorker; webSockets: NodeWebSockets; settings: Settings; views: Views };
+
+/** Passwords go over it: without TLS only where nobody else hears, unless a proxy in front ends TLS and it is turned off. */
+const speaksTls = ({ CORDAGE_REST_TLS, CORDAGE_REST_HOST }: Settings): boolean => (CORDAGE_REST_TLS === 'auto' ? !isLoopback(CORDAGE_REST_HOST) : CORDAGE_REST_TLS === 'on');
+
+const serveRest = async ({ worker, webSockets, settings, views, ...from }: RestDoor): Promise<Listener> => {
+  const options: ListenOptions = {
     fetch: (request, env) => worker.fetch(request, env),
     hostname: settings.CORDAGE_REST_HOST,
     port: settings.CORDAGE_REST_PORT,
@@ -40,7 +49,12 @@ const serveRest = ({ worker, webSockets, settings }: { worker: RestWorker; webSo
     websocket: { server: webSockets.server },
     // Short requests end well within it; those that wait are answered when the room leaves.
     limits: { closeMsMax: Math.floor(settings.CORDAGE_STOP_TIMEOUT_MS / 2) },
-  });
+  };
+  if (!speaksTls(settings)) return listen(options);
+  const keys = await openRestTlsKeys({ ...from, certificates: await views.open(dbToAllCertificate), hostNames: settings.CORDAGE_REST_NAMES.split(',') });
+  // TLS 1.2 for clients of Corda's age.
+  return openTlsDoor({ ...options, keys, log: from.log, tlsVersionMin: 'TLSv1.2' });
+};
 
 export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
@@ -73,5 +87,5 @@ export const openRest = async (platform: Platform): Promise<OpenRoom> => {
     await worker.close();
     await requests.close();
   };
-  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveRest({ worker, webSockets, settings }), leave: worker.leave };
+  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveRest({ worker, webSockets, settings, requests, views, clock, log }), leave: worker.leave };
 };

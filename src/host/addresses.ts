@@ -68,3 +68,8 @@ export const createAddressGuard = (allowed: readonly string[] = []): AddressGuar
   };
   return { allows, lookup };
 };
+
+const loopback = rangesFrom(['127.0.0.0/8', '::1/128']);
+
+/** Whether only this machine reaches what listens here. */
+export const isLoopback = (host: string): boolean => host === 'localhost' || (isIP(host) !== 0 && contain(loopback, host));

@@ -1,4 +1,4 @@
-/** Serves a `fetch` handler on Node's HTTP server, with TLS 1.3 where a certificate is given. */
+/** Serves a `fetch` handler on Node's HTTP server, with TLS where a certificate is given. */
 import { createServer as createPlainServer, type IncomingMessage, type Server as PlainServer, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { X509Certificate } from 'node:crypto';
@@ -8,6 +8,8 @@ import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server
 
 export type TlsKey = { readonly certificateChainPem: string; /** PKCS#8. */ readonly privateKeyPem: string };
 
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
+
 export type ListenOptions = {
   /** `env` is `{ incoming, outgoing }` of Node. */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
@@ -16,6 +18,8 @@ export type ListenOptions = {
   readonly port: number;
   /** One or more: the first whose certificate names the host that a client asks for (SNI, RFC 6066 section 3), else the first. */
   readonly tls?: readonly TlsKey[];
+  /** Default: TLS 1.3. */
+  readonly tlsVersionMin?: TlsVersion;
   /** Clients are asked for a certificate; none is refused here: `peerChainOf` tells what came. */
   readonly asksClientCertificate?: boolean;
   /** A longer body is answered 413, whether its length was told or not. */
@@ -91,7 +95,7 @@ const listenErrorOf = (error: unknown, hostname: string, port: number): ListenEr
 
 // ── Certificates ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const pairOf = ({ certificateChainPem, privateKeyPem }: TlsKey) => ({ cert: certificateChainPem, key: privateKeyPem, minVersion: 'TLSv1.3' as const });
+const pairOf = ({ certificateChainPem, privateKeyPem }: TlsKey, minVersion: TlsVersion) => ({ cert: certificateChainPem, key: privateKeyPem, minVersion });
 
 /** What serves a host: its leaf to know it by, and the context that OpenSSL wants. */
 type Served = { readonly leaf: X509Certificate; readonly context: SecureContext };
@@ -99,12 +103,12 @@ type Served = { readonly leaf: X509Certificate; readonly context: SecureContext 
 const certificateFault = (error: unknown): ListenError =>
   new ListenError('LISTEN_CERTIFICATE', `the TLS key or certificate cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 
-const servedOf = (tls: readonly TlsKey[]): readonly Served[] => {
+const servedOf = (tls: readonly TlsKey[], minVersion: TlsVersion): readonly Served[] => {
   if (tls.length === 0) throw new ListenError('LISTEN_CERTIFICATE', 'a TLS server needs a certificate');
   try {
     return tls.map((key) => ({
       leaf: new X509Certificate(key.certificateChainPem),
-      context: createSecureContext(pairOf(key)),
+      context: createSecureContext(pairOf(key, minVersion)),
     }));
   } catch (error) {
     throw certificateFault(error);
@@ -112,12 +116,14 @@ const servedOf = (tls: readonly TlsKey[]): readonly Served[] => {
 };
 
 /** Chosen at each handshake, so that a change needs no restart. */
-const createCertificates = (tls: readonly TlsKey[]) => {
-  let served = servedOf(tls);
+const createCertificates = (tls: readonly TlsKey[], minVersion: TlsVersion) => {
+  let served = servedOf(tls, minVersion);
   return {
     replace: (next: readonly TlsKey[]): void => {
-      served = servedOf(next);
+      served = servedOf(next, minVersion);
     },
+    /** For clients that name no host. */
+    pair: (keys: readonly TlsKey[]) => pairOf(keys[0]!, minVersion),
     /** @param host what the client names; empty where it names none. */
     contextFor: (host: string): SecureContext => (served.find(({ leaf }) => host !== '' && leaf.checkHost(host) !== undefined) ?? served[0]!).context,
   };
@@ -125,8 +131,8 @@ const createCertificates = (tls: readonly TlsKey[]) => {
 type Certificates = ReturnType<typeof createCertificates>;
 
 const tlsOptions = (tls: readonly TlsKey[], certificates: Certificates, limits: HttpServerLimits) => ({
-  // For clients that name no host; the others come through the callback.
-  ...pairOf(tls[0]!),
+  // The clients that name a host come through the callback.
+  ...certificates.pair(tls),
   SNICallback: (host: string, done: (error: Error | null, context?: SecureContext) => void): void => done(null, certificates.contextFor(host)),
   handshakeTimeout: limits.tlsHandshakeMsMax,
 });
@@ -231,7 +237,7 @@ const closeGently = (server: PlainServer | TlsServer, closeMsMax: number): Promi
 export const listen = async (options: ListenOptions): Promise<Listener> => {
   const { hostname, port, tls } = options;
   const limits = { ...httpServerLimits, ...options.limits };
-  const certificates = tls === undefined ? undefined : createCertificates(tls);
+  const certificates = tls === undefined ? undefined : createCertificates(tls, options.tlsVersionMin ?? 'TLSv1.3');
   const server = createServer(options, limits, certificates);
   server.maxConnections = limits.connectionsMax;
   boundAddresses(server, limits.connectionsPerAddressMax);
@@ -251,7 +257,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     replaceCertificates: (next) => {
       if (certificates === undefined || !('setSecureContext' in server)) throw new ListenError('LISTEN_CERTIFICATE', 'the server was opened without TLS');
       certificates.replace(next);
-      server.setSecureContext(pairOf(next[0]!));
+      server.setSecureContext(certificates.pair(next));
     },
     askClientCertificates: (ask) => {
       // Node reads it for each new connection; its types do not name it.

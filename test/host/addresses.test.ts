@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { AddressRefused, createAddressGuard } from '../../src/host/addresses.ts';
+import { AddressRefused, createAddressGuard, isLoopback } from '../../src/host/addresses.ts';
 
 /** What the guard's lookup gives for a host, in the two forms in which Node asks. */
 const lookedUp = (guard: ReturnType<typeof createAddressGuard>, host: string, all: boolean): Promise<unknown> =>
@@ -39,4 +39,9 @@ describe('the guard of addresses', () => {
     expect(await lookedUp(createAddressGuard(['127.0.0.0/8']), 'localhost', true)).toEqual([{ address: '127.0.0.1', family: 4 }]);
     expect(await lookedUp(createAddressGuard(['127.0.0.0/8']), 'localhost', false)).toBe('127.0.0.1');
   });
+});
+
+test('only the loopback is known to be this machine’s alone', () => {
+  for (const host of ['127.0.0.1', '127.8.9.1', '::1', 'localhost']) expect(isLoopback(host), host).toBe(true);
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '', '::ffff:10.0.0.1', 'localhost.example']) expect(isLoopback(host), host).toBe(false);
 });
