@@ -101,8 +101,10 @@ export const settingsShape = z.object({
 
   CORDAGE_REST_HOST: z.string().default('127.0.0.1'),
   CORDAGE_REST_PORT: port.default(8888),
+  /**
    * Whether REST speaks TLS: `auto` does where others could listen, that is, on any address but the loopback's. With imported `rest-tls`
    * certificates, else with one that the cluster signs itself (`GET /certificate/cluster/rest-tls/rest-tls-cert`). `off` behind a proxy that ends TLS.
+   */
   CORDAGE_REST_TLS: z.enum(['auto', 'on', 'off']).default('auto'),
   /** Names and addresses, separated by commas, under which clients reach REST: those of the certificate that the cluster signs itself. */
   CORDAGE_REST_NAMES: z.string().default('localhost,127.0.0.1'),
