@@ -3,16 +3,20 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allToCryptoKey } from '../../../src/messages/all-to-crypto.key.ts';
 import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
+import { restToCryptoTransfer } from '../../../src/messages/rest-to-crypto.transfer.ts';
 import { restToCryptoRotation } from '../../../src/messages/rest-to-crypto.rotation.ts';
 import { restToDbCertificate } from '../../../src/messages/rest-to-db.certificate.ts';
 import { restToDbConfig } from '../../../src/messages/rest-to-db.config.ts';
 import { restToDbCpi } from '../../../src/messages/rest-to-db.cpi.ts';
 import { restToDbRbac } from '../../../src/messages/rest-to-db.rbac.ts';
+import { restToDbTransfer } from '../../../src/messages/rest-to-db.transfer.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
 import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
+import { restToMemberMgm } from '../../../src/messages/rest-to-member.mgm.ts';
+import { restToMemberNetwork } from '../../../src/messages/rest-to-member.network.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
 import { routes } from '../../../src/workers/rest/api/api.ts';
 import { admin, aliceHash, everythingRole, openRest, userOf, type RestUnderTest } from './rest-under-test.ts';
@@ -21,6 +25,8 @@ import { doneWith } from './rooms.ts';
 let rest: RestUnderTest;
 const registration = { registrationId: 'f0a0f381-e0d6-49d2-abba-6094992cef02', registrationStatus: 'APPROVED', registrationSent: 1, registrationUpdated: 1, memberInfoSubmitted: {}, reason: null, serial: null };
 const key = { id: 'AAAAAAAAAAAA', tenant: 'p2p', alias: 'a', category: 'TLS', scheme: 'CORDA.RSA', masterKeyAlias: 'm', publicKey: 'AAAA', createdAt: 1 };
+const rule = { ruleId: registration.registrationId, ruleRegex: '.*', ruleLabel: null };
+const token = { id: registration.registrationId, ownerX500Name: 'O=A, L=London, C=GB', ttl: null, status: 'AVAILABLE', creationRemark: null, removalRemark: null };
 const association = { id: 'a1', hsmId: 'SOFT', category: 'TLS', masterKeyAlias: 'm' };
 
 beforeAll(async () => {
@@ -34,6 +40,10 @@ beforeAll(async () => {
   rest.rooms.on(restToFlowKill, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToFlowRedrive, () => doneWith({ flowId: 'f', timestamp: 1 }));
   rest.rooms.on(restToLinkManagerReceipt, () => doneWith({ receipts: [] }));
+  rest.rooms.on(restToMemberMgm, () => doneWith({ groupPolicy: '{}', registrations: [{ ...registration, x500Name: 'O=A, L=London, C=GB' }], rules: [rule], tokens: [token], parameters: {}, subjects: [] }));
+  rest.rooms.on(restToMemberNetwork, () => doneWith({}));
+  rest.rooms.on(restToDbTransfer, () => doneWith({ count: 1, text: '' }));
+  rest.rooms.on(restToCryptoTransfer, () => doneWith({ keys: { tenant: aliceHash, associations: [], wrappingKeys: [], signingKeys: [] } }));
   rest.rooms.on(restToMemberRegistration, () => doneWith({ registrations: [registration] }));
   rest.rooms.on(restToCryptoRotation, () => doneWith({ requestId: 'r', initiatedAt: 1, updatedAt: 1, isDone: true, parts: [] }));
   rest.rooms.on(restToCryptoCsr, () => doneWith({ pem: '' }));
@@ -57,6 +67,11 @@ const sound: Record<string, string> = {
   usage: 'p2p-tls',
   alias: 'a',
   id: registration.registrationId,
+  virtualnodeshortid: aliceHash,
+  newstate: 'active',
+  cpichecksum: 'AB12CD34EF56',
+  newcpichecksum: 'AB12CD34EF56',
+  targetcpifilechecksum: 'AB12CD34EF56',
   requestid: 'r',
   tenantid: 'p2p',
   category: 'TLS',

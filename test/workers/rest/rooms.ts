@@ -25,6 +25,8 @@ import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
 import { restToLinkManagerReceipt } from '../../../src/messages/rest-to-link-manager.receipt.ts';
 import { restToMemberLookup } from '../../../src/messages/rest-to-member.lookup.ts';
+import { restToMemberMgm } from '../../../src/messages/rest-to-member.mgm.ts';
+import { restToMemberNetwork } from '../../../src/messages/rest-to-member.network.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
 
 /** `silent`: the room does not answer, as if its worker were down. */
@@ -49,6 +51,8 @@ const wires = [
   restToLinkManagerReceipt,
   restToMemberLookup,
   restToMemberRegistration,
+  restToMemberMgm,
+  restToMemberNetwork,
   restToDbTransfer,
   restToCryptoTransfer,
 ] as const;
