@@ -12,8 +12,10 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   handshakes: () => import('./handshakes.ts'),
   links: () => import('./links.ts'),
   'link-faults': () => import('./link-faults.ts'),
+  'hand-over': () => import('./hand-over.ts'),
   'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
+  'separate-processes': () => import('./separate-processes.ts'),
   start: () => import('./start.ts'),
   'two-party': () => import('./two-party.ts'),
 };

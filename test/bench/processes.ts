@@ -24,6 +24,9 @@ export const descendants = (pid: number): number[] => {
 /** Proportional set size in MiB, so that pages which processes share count once. */
 export const pssMiB = (pid: number): number => Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024;
 
+/** Resident memory in MiB: what a container's limit counts, nearly. */
+export const residentMiB = (pid: number): number => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+
 /** Clock ticks a second: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
 

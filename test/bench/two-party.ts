@@ -16,10 +16,10 @@ import { cpuMs, processesBelow, sumOf } from './processes.ts';
 
 const flowClassName = 'com.cordage.samples.Greet';
 
-type Caller = { readonly call: (id: string) => Promise<number>; readonly close: () => Promise<void> };
+export type Caller = { readonly call: (id: string) => Promise<number>; readonly close: () => Promise<void> };
 
 /** A REST client on a keep-alive pool; `call` gives the milliseconds from start to result. */
-const openCaller = (restUrl: string, password: string, shortHash: string, otherMember: string): Caller => {
+export const openCaller = (restUrl: string, password: string, shortHash: string, otherMember: string): Caller => {
   const agent = new Agent({ connections: 64, keepAliveTimeout: 60_000 });
   const headers = { authorization: `Basic ${btoa(`${adminLogin}:${password}`)}`, 'content-type': 'application/json', accept: 'application/json' };
   const base = `${restUrl}/api/v5_2/flow/${shortHash}`;
@@ -38,7 +38,7 @@ const openCaller = (restUrl: string, password: string, shortHash: string, otherM
   };
 };
 
-const runMany = async (caller: Caller, prefix: string, count: number, concurrency: number): Promise<{ perSecond: number; latencies: number[] }> => {
+export const runMany = async (caller: Caller, prefix: string, count: number, concurrency: number): Promise<{ perSecond: number; latencies: number[] }> => {
   const latencies: number[] = [];
   let next = 0;
   const begun = performance.now();
@@ -78,7 +78,8 @@ const measure = async (clusters: Clusters, caller: Caller): Promise<void> => {
   await traceHops(clusters, (id) => caller.call(id));
 };
 
-export const run = async (): Promise<void> => {
+/** Two combined clusters with the sample's network across them. */
+export const inCombinedClusters = async (work: (clusters: Clusters, caller: Caller) => Promise<void>): Promise<void> => {
   const directory = mkdtempSync(join(tmpdir(), 'cordage-bench-'));
   const progress = createProgress();
   try {
@@ -91,7 +92,7 @@ export const run = async (): Promise<void> => {
       await buildNetwork(progress, clusters.members, state, directory);
       const [alice, bob] = state.clusters;
       const caller = openCaller(clusters.processes[0]!.restUrl, alice!.adminPassword, shortHashOf(clusters.members[0]!), bob!.member);
-      await measure(clusters, caller);
+      await work(clusters, caller);
       await caller.close();
     } finally {
       await Promise.all(clusters.processes.map((one) => one.stop()));
@@ -100,5 +101,7 @@ export const run = async (): Promise<void> => {
     rmSync(directory, { recursive: true, force: true });
   }
 };
+
+export const run = (): Promise<void> => inCombinedClusters(measure);
 
 if (import.meta.main) await run();
