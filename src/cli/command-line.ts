@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, Command>> = {
     usage: async () => (await import('./context/context.ts')).contextUsage,
     run: async (args) => (await import('./context/context.ts')).context(args),
   },
+  'config encrypt': {
+    usage: async () => (await import('./config-encrypt.ts')).configEncryptUsage,
+    run: async (args) => (await import('./config-encrypt.ts')).configEncrypt(args),
+  },
   completion: {
     usage: async () => (await import('./completion.ts')).completionUsage,
     run: async (args) => (await import('./completion.ts')).completion(args, Object.keys(commands)),

@@ -19,8 +19,8 @@ export const cryptoSection = section({
       .prefault({}),
     hsm: z
       .strictObject({
-        wrappingKeys: z.array(wrappingKey).max(10).default([]).meta({ description: 'Root wrapping keys beside the one of CORDAGE_CRYPTO_PASSPHRASE, whose alias is `root`.' }),
-        defaultWrappingKey: z.string().min(1).max(64).default('root').meta({ description: 'Alias of the one that wraps what is made or rotated from now on.' }),
+        wrappingKeys: z.array(wrappingKey).max(10).default([]).meta({ description: 'Root wrapping keys beside that of CORDAGE_CRYPTO_PASSPHRASE, whose alias is `root`. Read when a crypto worker starts.' }),
+        defaultWrappingKey: z.string().min(1).max(64).default('root').meta({ description: 'Alias of the one that wraps what is made or rotated; the others only open. Read when a crypto worker starts.' }),
       })
       .prefault({})
       .superRefine(({ wrappingKeys, defaultWrappingKey }, context) => {

@@ -9,14 +9,15 @@ export const rootKeyIterations = 600_000;
 /** Bytes of an AES-256 key. */
 export const wrappingKeyBytes = 32;
 
-/** How long, in ms, an unwrapped key stays in memory after it was loaded, used or not; Corda's hour after last use is too long. */
-export const unwrappedAgeMsMax = 5 * 60_000;
-
-/** Signing keys kept unwrapped: a cluster of a thousand virtual nodes with two busy keys each. */
-export const signersMax = 2_000;
-
-/** Wrapping keys kept unwrapped: one a tenant. */
-export const wrappingKeysMax = 1_000;
+export const keyRingLimits = {
+  /** How long, in ms, an unwrapped key stays in memory after it was loaded, used or not; Corda's hour after last use is too long. */
+  unwrappedAgeMsMax: 5 * 60_000,
+  /** Signing keys kept unwrapped: a cluster of a thousand virtual nodes with two busy keys each. */
+  signersMax: 2_000,
+  /** Wrapping keys kept unwrapped: one a tenant. */
+  wrappingKeysMax: 1_000,
+} as const;
+export type KeyRingLimits = { readonly [Name in keyof typeof keyRingLimits]: number };
 
 /** RSA keys made in one batch: each takes about a quarter of a second of a core, and the batch holds a transaction open. */
 export const rsaKeysPerBatchMax = 10;

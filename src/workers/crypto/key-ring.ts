@@ -8,7 +8,7 @@ import { toHex } from '../../cipher/bytes.ts';
 import { sha256 } from '../../cipher/digest.ts';
 import type { Secret } from '../../cipher/secret.ts';
 import { defaultSpec, prepareSigner, type Signer } from '../../cipher/signature.ts';
-import { signersMax, unwrappedAgeMsMax, wrappingKeysMax } from './config.ts';
+import { keyRingLimits, type KeyRingLimits } from './config.ts';
 import { CryptoError } from './crypto-error.ts';
 import type { Category, CryptoTx, KeyRef, KeyScheme, WrappedSigningKey, WrappedWrappingKey, WrappingRef } from './crypto-tx.ts';
 import { allEnded, createLeaseCache, type Lease, type LeaseCache, type Wipeable } from './lease-cache.ts';
@@ -93,9 +93,12 @@ const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKe
   return aead;
 };
 
-export const createKeyRing = ({ roots, clock }: { readonly roots: RootKeys; readonly clock: Clock }): KeyRing => {
-  const signers = createLeaseCache<ReadyKey>({ countMax: signersMax, ageMsMax: unwrappedAgeMsMax, clock });
-  const wrappingKeys = createLeaseCache<Aead>({ countMax: wrappingKeysMax, ageMsMax: unwrappedAgeMsMax, clock });
+export type KeyRingOptions = { readonly roots: RootKeys; readonly clock: Clock; readonly limits?: KeyRingLimits };
+
+export const createKeyRing = ({ roots, clock, limits = keyRingLimits }: KeyRingOptions): KeyRing => {
+  const ageMsMax = (): number => limits.unwrappedAgeMsMax;
+  const signers = createLeaseCache<ReadyKey>({ countMax: () => limits.signersMax, ageMsMax, clock });
+  const wrappingKeys = createLeaseCache<Aead>({ countMax: () => limits.wrappingKeysMax, ageMsMax, clock });
 
   /** Opens these wrapping keys and gives them by name. */
   const leaseWrappingKeys = async (rows: readonly WrappedWrappingKey[], keep: Keep): Promise<ReadonlyMap<string, Aead>> => {

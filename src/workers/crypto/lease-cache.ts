@@ -17,9 +17,10 @@ export type LeaseCache<Value extends Wipeable> = {
   close(): void;
 };
 
-type Entry<Value> = { readonly value: Value; readonly endsAt: number; leases: number; gone: boolean };
+type Entry<Value> = { readonly value: Value; readonly putAt: number; leases: number; gone: boolean };
 
-export type LeaseCacheOptions = { readonly countMax: number; readonly ageMsMax: number; readonly clock: Clock };
+/** Both bounds are asked for anew each time, so that they may change: what is older than the bound of now has ended. */
+export type LeaseCacheOptions = { readonly countMax: () => number; readonly ageMsMax: () => number; readonly clock: Clock };
 
 export const createLeaseCache = <Value extends Wipeable>({ countMax, ageMsMax, clock }: LeaseCacheOptions): LeaseCache<Value> => {
   // In the order of putting, which is the order of ending.
@@ -32,13 +33,15 @@ export const createLeaseCache = <Value extends Wipeable>({ countMax, ageMsMax, c
     if (entry.leases === 0) entry.value.wipe();
   };
 
+  const endOf = ({ putAt }: Entry<Value>): number => putAt + ageMsMax();
+
   /** Removes what has ended and what is too many, and asks to be woken when the next one ends. */
   const sweep = (): void => {
     cancelSweep?.();
     cancelSweep = undefined;
     for (const [name, entry] of entries) {
-      if (entries.size <= countMax && entry.endsAt > clock.now()) {
-        cancelSweep = clock.after(entry.endsAt - clock.now(), sweep);
+      if (entries.size <= countMax() && endOf(entry) > clock.now()) {
+        cancelSweep = clock.after(endOf(entry) - clock.now(), sweep);
         return;
       }
       remove(name, entry);
@@ -59,7 +62,7 @@ export const createLeaseCache = <Value extends Wipeable>({ countMax, ageMsMax, c
 
   const find = (name: string): Entry<Value> | undefined => {
     const entry = entries.get(name);
-    return entry !== undefined && entry.endsAt > clock.now() ? entry : undefined;
+    return entry !== undefined && endOf(entry) > clock.now() ? entry : undefined;
   };
 
   return {
@@ -75,7 +78,7 @@ export const createLeaseCache = <Value extends Wipeable>({ countMax, ageMsMax, c
       }
       const old = entries.get(name);
       if (old !== undefined) remove(name, old);
-      const entry: Entry<Value> = { value, endsAt: clock.now() + ageMsMax, leases: 0, gone: false };
+      const entry: Entry<Value> = { value, putAt: clock.now(), leases: 0, gone: false };
       entries.set(name, entry);
       const lease = leaseOf(entry);
       sweep();

@@ -15,8 +15,10 @@ import { systemClock, type Clock } from '../../host/clock.ts';
 import type { TlsCertificate } from '../../messages/db-to-all.certificate.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
+import { liveLimits, type Config } from '../../shell/live-config.ts';
 import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
+import { keyRingLimits, type KeyRingLimits } from './config.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyMaking } from './obtain-keys.ts';
 import { createOnCsr } from './on-csr.ts';
@@ -36,6 +38,8 @@ export type CryptoDeps = {
   readonly otherRootKeys?: readonly RootKey[];
   /** TLS certificates that were imported: their keys may leave. Without it, none of those does. */
   readonly certificates?: View<TlsCertificate>;
+  /** Decides how long and how many keys stay unwrapped; without it the limits stay as they are. */
+  readonly config?: Config;
   readonly log: Log;
   readonly metrics?: Metrics;
   /** Decides when unwrapped keys are wiped. Default: the system's. */
@@ -44,10 +48,19 @@ export type CryptoDeps = {
   readonly chance?: Chance;
 };
 
-export const createCryptoWorker = ({ rootKey, otherRootKeys = [], certificates, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
+/** `corda.crypto`. */
+const configured = (config: Config | undefined): KeyRingLimits =>
+  config === undefined
+    ? keyRingLimits
+    : liveLimits<KeyRingLimits>(keyRingLimits, {
+        unwrappedAgeMsMax: () => config.get('corda.crypto').caching.expireAfterAccessMins * 60_000,
+        signersMax: () => config.get('corda.crypto').caching.maximumSize,
+      });
+
+export const createCryptoWorker = ({ rootKey, otherRootKeys = [], certificates, config, log, metrics, clock = systemClock, chance = randomBytes }: CryptoDeps): Worker => {
   // One that is given twice is one.
   const roots: RootKeys = [rootKey, ...otherRootKeys.filter(({ alias }) => alias !== rootKey.alias)];
-  const ring = createKeyRing({ roots, clock });
+  const ring = createKeyRing({ roots, clock, limits: configured(config) });
   const making: KeyMaking = { roots, ring, chance };
   const signatures = metrics?.counter('cordage_crypto_signatures_total', 'Signatures made, by key scheme.');
   log.info('crypto.ready', { rootKeys: roots.map(({ alias }) => alias) });

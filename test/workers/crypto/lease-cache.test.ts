@@ -34,7 +34,7 @@ const secret = () => {
 
 test('a secret is wiped when its time is up, without anybody asking for it', () => {
   const clock = createHandClock();
-  const cache = createLeaseCache({ countMax: 10, ageMsMax: 100, clock });
+  const cache = createLeaseCache({ countMax: () => 10, ageMsMax: () => 100, clock });
   const [one, other] = [secret(), secret()];
   cache.put('one', one).end();
   clock.advance(60);
@@ -51,7 +51,7 @@ test('a secret is wiped when its time is up, without anybody asking for it', () 
 
 test('use does not prolong a secret', () => {
   const clock = createHandClock();
-  const cache = createLeaseCache({ countMax: 10, ageMsMax: 100, clock });
+  const cache = createLeaseCache({ countMax: () => 10, ageMsMax: () => 100, clock });
   const one = secret();
   cache.put('one', one).end();
   for (let i = 0; i < 9; i++) {
@@ -64,7 +64,7 @@ test('use does not prolong a secret', () => {
 
 test('a secret on lease is wiped only when its last lease ends', () => {
   const clock = createHandClock();
-  const cache = createLeaseCache({ countMax: 10, ageMsMax: 100, clock });
+  const cache = createLeaseCache({ countMax: () => 10, ageMsMax: () => 100, clock });
   const one = secret();
   const first = cache.put('one', one);
   const second = cache.lease('one')!;
@@ -78,7 +78,7 @@ test('a secret on lease is wiped only when its last lease ends', () => {
 });
 
 test('the one put longest ago goes when there are too many', () => {
-  const cache = createLeaseCache({ countMax: 2, ageMsMax: 100, clock: createHandClock() });
+  const cache = createLeaseCache({ countMax: () => 2, ageMsMax: () => 100, clock: createHandClock() });
   const secrets = [secret(), secret(), secret()];
   for (const [i, one] of secrets.entries()) cache.put(String(i), one).end();
   expect(secrets.map(({ wiped }) => wiped)).toEqual([1, 0, 0]);
@@ -86,7 +86,7 @@ test('the one put longest ago goes when there are too many', () => {
 });
 
 test('the second of two under one name is wiped, and the first leased', () => {
-  const cache = createLeaseCache({ countMax: 2, ageMsMax: 100, clock: createHandClock() });
+  const cache = createLeaseCache({ countMax: () => 2, ageMsMax: () => 100, clock: createHandClock() });
   const [one, other] = [secret(), secret()];
   cache.put('name', one).end();
   expect(cache.put('name', other).value).toBe(one);
@@ -95,7 +95,7 @@ test('the second of two under one name is wiped, and the first leased', () => {
 
 test('closing wipes everything and stops the clock', () => {
   const clock = createHandClock();
-  const cache = createLeaseCache({ countMax: 10, ageMsMax: 100, clock });
+  const cache = createLeaseCache({ countMax: () => 10, ageMsMax: () => 100, clock });
   const [one, leased] = [secret(), secret()];
   cache.put('one', one).end();
   const lease = cache.put('leased', leased);
