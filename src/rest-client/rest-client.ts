@@ -47,7 +47,7 @@ export type RestClient = {
   call<Name extends OperationName>(name: Name, ...given: Arguments<Name>): Promise<ValueOf<Name>>;
   /** The same with its status, which tells a result (200) from a flow that still runs (202). */
   ask<Name extends OperationName>(name: Name, ...given: Arguments<Name>): Promise<Answer<ValueOf<Name>>>;
-  /** The response as it comes, unread: for streams of events. Its time is not bounded. */
+  /** The response as it comes, unread: for streams of events and for files. Its time is not bounded. */
   open<Name extends OperationName>(name: Name, ...given: Arguments<Name>): Promise<Response>;
 };
 
@@ -133,6 +133,8 @@ export const createRestClient = (options: RestClientOptions): RestClient => {
   const optionsOf = (args: readonly unknown[]): CallOptions => (args[1] ?? {}) as CallOptions;
   const ask = async (name: string, args: readonly unknown[]): Promise<Answer<any>> => {
     const response = await send(name, given(args), optionsOf(args), timeoutMs);
+    // A file is the caller's to read, within the time of the call; `open` gives it more.
+    if (response.headers.get('content-type') === 'application/octet-stream') return { status: response.status, value: response.body, requestId: response.headers.get('x-request-id') };
     const text = await response.text().catch((cause: unknown) => Promise.reject(new RestUnreachable(`${name}: the answer broke off`, { cause })));
     if (response.status >= 400) throw errorOf(name, response, text);
     return { status: response.status, value: valueIn(text), requestId: response.headers.get('x-request-id') };

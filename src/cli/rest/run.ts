@@ -99,14 +99,14 @@ const follow = async (client: RestClient, { path }: Given, json: boolean): Promi
   }
 };
 
-/** Under its name only when it is whole. */
+/** Under its name only when it is whole; readable by its owner alone, since a file of a cluster may hold what only an operator should read. */
 const save = async (client: RestClient, operation: Operation, given: Given, out: unknown): Promise<void> => {
   if (typeof out !== 'string') throw usageError(`${operation.noun} ${operation.verb} gives a file: say where with --out <file>`);
   // The name is that of a route whose answer is a file.
   const { body } = await client.open(operation.name as 'GET /cpi', given);
   if (body === null) throw new Error('the answer has no file');
   const [{ createWriteStream }, { rename }, { pipeline }] = await Promise.all([import('node:fs'), import('node:fs/promises'), import('node:stream/promises')]);
-  await pipeline(body, createWriteStream(`${out}.part`));
+  await pipeline(body, createWriteStream(`${out}.part`, { mode: 0o600 }));
   await rename(`${out}.part`, out);
 };
 
