@@ -1,6 +1,6 @@
 /** The way in: checks records, gives them offsets, brings them to the log, shows them when they are durable. */
 import { BusError } from '../bus.ts';
-import type { LogRecord, NewRecord, RecordHeader } from '../engine.ts';
+import type { LogRecord, NewRecord } from '../engine.ts';
 import { partitionOf } from '../topics.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { BrokerLimits } from './config.ts';

@@ -160,7 +160,7 @@ export class Membership {
         else await this.#beat();
         tried = 0;
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || this.#options.coordinator.cluster.closed) return;
         if (this.#meet(error)) await this.#options.coordinator.cluster.rest(tried++);
       }
     }

@@ -156,7 +156,7 @@ export class KafkaReader {
   }
 
   wake(): void {
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of this.#watchers) watcher();
   }
 
   close(): void {
@@ -183,7 +183,7 @@ export class KafkaReader {
   #fetchAll(): void {
     this.#kick = undefined;
     const { cluster, kafkaName } = this.#options;
-    if (this.#closed || this.#bufferedBytes >= cluster.limits.prefetchBytesMax) return;
+    if (this.#closed || cluster.closed || this.#bufferedBytes >= cluster.limits.prefetchBytesMax) return;
     const now = Date.now();
     const wanted = new Map<number, Cursor[]>();
     let leaderless = false;
@@ -314,8 +314,8 @@ export class KafkaReader {
   }
 
   #failed(fetch: Fetch, error: unknown): void {
-    if (this.#closed) return;
     const { cluster } = this.#options;
+    if (this.#closed || cluster.closed) return;
     const dropped = fetch.connection;
     fetch.connection = undefined;
     if (dropped !== undefined) cluster.discard(dropped);
