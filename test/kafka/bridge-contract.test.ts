@@ -1,16 +1,21 @@
 /** The bus's contract, kept by a real Kafka through the bridge and HTTP. */
-import { afterAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { contractTopics, describeBus, type BusUnderTest } from '../bus/contract.ts';
 import { createManualClock } from '../bus/manual-clock.ts';
 import { createTopics, freshPrefix, serveBridge } from './bridge.ts';
-import { skipsKafka, startKafka, type Kafka } from './kafka.ts';
+import { skipsKafka, startKafka, startMsMax, type Kafka } from './kafka.ts';
 
 const skipped = await skipsKafka('the bus contract on Kafka');
-let kafka: Promise<Kafka> | undefined;
-afterAll(async () => (await kafka)?.close());
+let kafka: Kafka | undefined;
+if (!skipped) {
+  beforeAll(async () => {
+    kafka = await startKafka();
+  }, startMsMax);
+  afterAll(() => kafka?.close());
+}
 
 const startOnKafka = async (): Promise<BusUnderTest> => {
-  const { bootstrap } = await (kafka ??= startKafka());
+  const { bootstrap } = kafka!;
   const prefix = freshPrefix();
   await createTopics(bootstrap, prefix, contractTopics);
   const clock = createManualClock();

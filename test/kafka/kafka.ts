@@ -52,6 +52,9 @@ export type KafkaOptions = {
   readonly properties?: Readonly<Record<string, string>>;
 };
 
+/** Milliseconds for the hook of a test that starts one: seconds on a machine that does nothing else. */
+export const startMsMax = 150_000;
+
 /** Memory of one broker, resident; with less than this to spare for each the machine would swap. */
 const brokerBytes = 600 * 1024 * 1024;
 

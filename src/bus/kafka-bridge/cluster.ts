@@ -4,6 +4,7 @@
  * A connection answers its requests in order, so what may wait at the broker (fetches, joins, produces) has connections of its
  * own; short requests share one to each broker.
  */
+import { isIP } from 'node:net';
 import { Connection, metadataV12, type ConnectionOptions } from '@platformatic/kafka';
 import { BusError } from '../bus.ts';
 import { pause, systemClock } from '../../host/clock.ts';
@@ -37,6 +38,9 @@ export const parseBrokers = (text: string): Address[] =>
     return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
   });
 
+/** What TLS asks a broker for by name (RFC 6066 knows no addresses). */
+export const serverNameOf = (host: string): { tlsServerName?: true } => (isIP(host) === 0 ? { tlsServerName: true } : {});
+
 export class KafkaCluster {
   readonly limits: BridgeLimits;
   readonly log: Log;
@@ -63,7 +67,7 @@ export class KafkaCluster {
     this.#connecting = {
       connectTimeout: limits.connectMsMax,
       requestTimeout: limits.answerMsMax + Math.max(limits.fetchMsMax, limits.produceAttemptMsMax),
-      ...(tls === undefined ? {} : { tls: { ...tls }, tlsServerName: true }),
+      ...(tls === undefined ? {} : { tls: { ...tls } }),
       ...(sasl === undefined ? {} : { sasl: { mechanism: 'SCRAM-SHA-512', ...sasl } }),
     };
   }
@@ -193,7 +197,7 @@ export class KafkaCluster {
 
   async #connect({ host, port }: Address): Promise<Connection> {
     if (this.closed) throw new BusError('BUS_CLOSED', 'the bridge is closed');
-    const connection = new Connection(this.#clientId, this.#connecting);
+    const connection = new Connection(this.#clientId, { ...this.#connecting, ...serverNameOf(host) });
     // Who waits for an answer hears of it there.
     connection.on('error', () => {});
     this.#open.add(connection);

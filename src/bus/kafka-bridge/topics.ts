@@ -4,7 +4,7 @@ import { BusError } from '../bus.ts';
 import type { TopicConfig } from '../topics.ts';
 import { pause, systemClock } from '../../host/clock.ts';
 import type { Retention } from '../../messages/grammar/wire.ts';
-import { parseBrokers, type KafkaSecurity } from './cluster.ts';
+import { parseBrokers, serverNameOf, type KafkaSecurity } from './cluster.ts';
 import { busErrorOf, kafkaCodeOf } from './failure.ts';
 
 export type KafkaAccount = KafkaSecurity & {
@@ -68,10 +68,11 @@ export const planTopic = (name: string, wanted: Pick<TopicConfig, 'partitions' |
 
 /** Asks Kafka as an administrator. Failures are BusErrors. */
 export const withAdmin = async <Result>({ brokers, tls, sasl }: KafkaAccount, what: string, work: (admin: Admin) => Promise<Result>): Promise<Result> => {
+  const bootstrapBrokers = parseBrokers(brokers);
   const admin = new Admin({
     clientId: 'cordage-topics',
-    bootstrapBrokers: parseBrokers(brokers),
-    ...(tls === undefined ? {} : { tls: { ...tls }, tlsServerName: true }),
+    bootstrapBrokers,
+    ...(tls === undefined ? {} : { tls: { ...tls }, ...serverNameOf(bootstrapBrokers[0]!.host) }),
     ...(sasl === undefined ? {} : { sasl: { mechanism: 'SCRAM-SHA-512' as const, ...sasl } }),
   });
   try {
