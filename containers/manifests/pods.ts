@@ -25,6 +25,7 @@ export const configured: Partial<Record<keyof Settings, string>> = {
   CORDAGE_BUS_URL: `http://127.0.0.1:${ports.bus}`,
   KAFKA_BROKERS: kafkaAddress,
   CORDAGE_KAFKA_TOPIC_PREFIX: kafkaTopicPrefix,
+  CORDAGE_REST_NAMES: 'localhost,cordage-rest',
   CORDAGE_GATEWAY_NAMES: 'localhost',
   // A Job does it.
   CORDAGE_MIGRATE: 'wait',

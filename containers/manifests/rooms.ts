@@ -66,8 +66,8 @@ export const ingressOf = (door: Door): IIngress => ({
       door === 'gateway'
         ? // The gateway ends TLS itself: with mutual TLS it must see the certificate of its peer.
           { 'nginx.ingress.kubernetes.io/ssl-passthrough': 'true', 'nginx.ingress.kubernetes.io/backend-protocol': 'HTTPS' }
-        : // CPIs are uploaded, and WebSockets stay open.
-          { 'nginx.ingress.kubernetes.io/proxy-body-size': '64m', 'nginx.ingress.kubernetes.io/proxy-read-timeout': '3600' },
+        : // It speaks TLS to the ingress too, which ends the clients' TLS. CPIs are uploaded, and WebSockets stay open.
+          { 'nginx.ingress.kubernetes.io/backend-protocol': 'HTTPS', 'nginx.ingress.kubernetes.io/proxy-body-size': '64m', 'nginx.ingress.kubernetes.io/proxy-read-timeout': '3600' },
   },
   spec: {
     tls: [door === 'gateway' ? { hosts: [hosts.gateway] } : { hosts: [hosts.rest], secretName: 'cordage-rest-tls' }],
