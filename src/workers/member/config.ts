@@ -60,6 +60,8 @@ export const endedKeptMax = 1_000;
 export const historyMax = 1_000;
 /** Somebody who was declined is known to this cluster so long, to be told of it. */
 export const leavingMs = 30 * 60_000;
+/** Commands of operators that a repeat is answered of: more than are under way when a worker is killed. */
+export const commandsKeptMax = 50;
 /** Approval rules of each kind, and tokens. */
 export const rulesMax = 200;
 export const tokensMax = 2_000;

@@ -118,6 +118,8 @@ const stage = (state: ListState, payload: ListPayload, from: string | undefined,
 const hearList = async (state: ListState, payload: ListPayload, from: string | undefined, networks: Networks, now: number): Promise<SteppedList> => {
   const { statement, signature, since } = payload;
   if (statement.groupId !== state.groupId) return { state, effects: [], refusal: 'of another group' };
+  // What was asked for is what is here: nothing was missed.
+  if (statement.version === state.version && state.syncs > 0) return { state: { ...state, staging: null, syncs: 0, syncAt: now + syncMs }, effects: [] };
   // Heard before, or overtaken.
   if (statement.version <= state.version) return { state, effects: [] };
   const input = statementInput(statement);

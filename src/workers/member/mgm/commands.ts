@@ -2,7 +2,7 @@
 import { deriveId } from '../../../identity/derive.ts';
 import type { Outcome, Refusal } from '../../../messages/grammar/envelope.ts';
 import { clientSubjectsMax, type PreAuthToken, type QueuedRegistration } from '../../../messages/rest-to-member.mgm.ts';
-import { rulesMax, tokensMax } from '../config.ts';
+import { commandsKeptMax, rulesMax, tokensMax } from '../config.ts';
 import type { MgmRequest } from '../event.ts';
 import { canonicalName } from '../joining/context.ts';
 import { entryOf, type Entry } from '../peer/entry.ts';
@@ -197,11 +197,17 @@ const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, his
   }
 };
 
+/** Those that only read are answered anew. */
+const reads: readonly Body['type'][] = ['info', 'registrations', 'rules', 'tokens'];
+
 /** Answered when the state is saved: what it changes is owed by then. */
 export const onCommand = (state: MgmState, request: MgmRequest, facts: MgmFacts, history: readonly Request[]): Concluded => {
   if (state.group === null) {
     return { state, effects: answered(request, refused('MEMBER_MGM_NOT_REGISTERED', `${request.body.shortHash} has not registered yet: POST /membership/${request.body.shortHash} first`)) };
   }
+  const known = state.commands.find(({ id }) => id === request.id);
+  if (known !== undefined) return { state, effects: answered(request, known.outcome) };
   const { outcome, ...commanded } = command(state, request, facts, history);
-  return { ...commanded, effects: [...commanded.effects, ...answered(request, outcome)] };
+  const commands = reads.includes(request.body.type) ? state.commands : [...state.commands, { id: request.id, outcome }].slice(-commandsKeptMax);
+  return { ...commanded, state: { ...commanded.state, commands }, effects: [...commanded.effects, ...answered(request, outcome)] };
 };

@@ -6,6 +6,7 @@ import type { NotaryDetails } from '../../../messages/member-to-member.group.ts'
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
+import type { Outcome } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { ApprovalRule, PreAuthToken } from '../../../messages/rest-to-member.mgm.ts';
 import type { registrationStatus } from '../../../messages/rest-to-member.registration.ts';
@@ -93,12 +94,14 @@ export type MgmState = {
   readonly tokens: Readonly<Record<string, PreAuthToken>>;
   /** Subjects of TLS client certificates. */
   readonly subjects: readonly string[];
+  /** What the last commands that change something were answered: a repeat is answered the same. */
+  readonly commands: readonly { readonly id: string; readonly outcome: Outcome }[];
 };
 
 export const newMgmState: MgmState = {
   type: 'mgm', v: 1, registrations: [], progress: null, hosted: null, group: null, roster: {}, signed: null, signing: null, changed: {},
   parameters: null, parametersChanged: false, custom: {}, notaries: {}, requests: {}, opening: {}, ended: [], endedCount: 0, leaving: {},
-  rules: { standard: [], preauth: [] }, tokens: {}, subjects: [],
+  rules: { standard: [], preauth: [] }, tokens: {}, subjects: [], commands: [],
 };
 
 /** What the views say, and the time. */
