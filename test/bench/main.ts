@@ -2,6 +2,7 @@
 import { describeMachine } from './machine.ts';
 
 const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> }>>> = {
+  bridge: () => import('./bridge.ts'),
   broker: () => import('./broker.ts'),
   edge: () => import('./edge.ts'),
   entities: () => import('./entities.ts'),
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   'separate-processes': () => import('./separate-processes.ts'),
   start: () => import('./start.ts'),
   'two-party': () => import('./two-party.ts'),
+  'virtual-nodes': () => import('./virtual-nodes.ts'),
 };
 
 const asked = process.argv.slice(2);
