@@ -4,9 +4,6 @@ import { virtualNode } from './db-to-all.virtual-node.ts';
 import { shortHash, timestampMs, x500Name } from './grammar/shapes.ts';
 import { wire } from './grammar/wire.ts';
 
-/** Virtual nodes of one page: what fits into a record. */
-export const virtualNodesPageMax = 500;
-
 const cpiFileChecksum = z.string().max(64);
 
 export const restToDbVirtualNode = wire({
@@ -24,8 +21,6 @@ export const restToDbVirtualNode = wire({
     z.object({ type: z.literal('list') }),
     /** Refused with DB_VIRTUAL_NODE_NOT_FOUND. */
     z.object({ type: z.literal('get'), shortHash }),
-    /** In order of short hash, those after this one. */
-    z.object({ type: z.literal('page'), after: shortHash.optional(), countMax: z.int().min(1).max(virtualNodesPageMax) }),
     /** Refused with DB_OPERATION_IN_PROGRESS, and `active` with DB_VAULT_OUT_OF_STEP. */
     z.object({ type: z.literal('set-state'), shortHash, state: z.enum(['active', 'maintenance']) }),
     /** Refused with DB_CPI_NOT_FOUND, DB_UPGRADE_INVALID, DB_OPERATION_IN_PROGRESS. */

@@ -140,11 +140,10 @@ const hot: Readonly<Record<string, () => Promise<unknown>>> = {
     await entity({ type: 'merge', entity: 'Order', items: [item('order-1')] }, { type: 'find', entity: 'Order', ids: ['order-2'] }, { type: 'remove', entity: 'Order', ids: ['order-3'] })();
   },
   'entities: a page, and a page by a field': entity({ type: 'query', entity: 'Order', where: {}, countMax: 10 }, { type: 'query', entity: 'Order', where: { item: 'item-7' }, countMax: 10 }),
-  'virtual nodes: which are known, one, those of a CPI, a page': inDb(async ({ virtualNodes }) => {
+  'virtual nodes: which are known, one, those of a CPI': inDb(async ({ virtualNodes }) => {
     await virtualNodes.known([hex(5), hex(6)]);
     await virtualNodes.find(hex(7));
     await virtualNodes.findByCpi(cpiId);
-    await virtualNodes.page(hex(9), 20);
     await virtualNodes.findOperation('op-9');
   }),
   'CPIs: by id, by checksum, code': inDb(async ({ cpis }) => {

@@ -126,8 +126,6 @@ export type VirtualNodeRepository = {
   findToChange(shortHash: string): Promise<VirtualNode | undefined>;
   findByCpi(cpiId: CpiId): Promise<readonly VirtualNode[]>;
   list(): Promise<readonly VirtualNode[]>;
-  /** In order of short hash, those after `after`. */
-  page(after: string | undefined, countMax: number): Promise<readonly VirtualNode[]>;
   /**
    * Writes the virtual node, makes its schemas and roles and applies the migrations of its code, all or nothing; after `failed` the
    * transaction still stands.

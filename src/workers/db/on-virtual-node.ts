@@ -47,8 +47,6 @@ const answerOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log:
       return { outcome: await status(tx, body.requestId) };
     case 'list':
       return { outcome: boundedReply({ virtualNodes: [...(await tx.virtualNodes.list())] }) };
-    case 'page':
-      return { outcome: boundedReply({ virtualNodes: [...(await tx.virtualNodes.page(body.after, body.countMax))] }) };
     case 'get':
       return { outcome: await get(tx, body.shortHash) };
     case 'sql':

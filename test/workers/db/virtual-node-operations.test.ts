@@ -236,32 +236,3 @@ describe('a deletion', () => {
     expect((await find().catch((error: unknown) => (error instanceof DatabaseError ? find() : Promise.reject(error)))).map(({ outcome }) => codeOf(outcome))).toEqual(['DB_VIRTUAL_NODE_NOT_FOUND']);
   });
 });
-
-test('a page of ten thousand virtual nodes reads no more rows than it gives', async () => {
-  const cpi = await putCpi('many', '1', []);
-  const { name, version, signerSummaryHash } = cpi.id;
-  await database.sql`
-    insert into config.virtual_node (short_hash, full_hash, x500_name, group_id, cpi_name, cpi_version, cpi_signer_summary_hash, flow_start_status, flow_status, flow_p2p_status, vault_db_status, version, updated_at)
-    select upper(lpad(to_hex(n * 7919), 12, '0')), upper(lpad(to_hex(n), 64, '0')), 'O=Many ' || n || ', L=London, C=GB', ${cpi.groupId}, ${name}, ${version}, ${signerSummaryHash}, 'ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE', 1, now()
-    from generate_series(1, 10000) as n`;
-  await database.sql`analyze config.virtual_node`;
-  const times: number[] = [];
-  let after: string | undefined;
-  let seen = 0;
-  for (;;) {
-    const from = performance.now();
-    const { outcome } = await ask({ type: 'page', countMax: 100, ...(after === undefined ? {} : { after }) });
-    times.push(performance.now() - from);
-    if (outcome.type !== 'done') throw new Error(outcome.code);
-    const page = outcome.value.virtualNodes!;
-    if (page.length === 0) break;
-    seen += page.length;
-    after = page.at(-1)!.holdingIdentity.shortHash;
-  }
-  expect(seen).toBeGreaterThanOrEqual(10_000);
-  times.sort((one, other) => one - other);
-  expect(times[Math.floor(times.length * 0.99) - 1]).toBeLessThan(100);
-  const plan = await database.sql<{ 'QUERY PLAN': string }[]>`explain select * from config.virtual_node as node join config.cpi on cpi.name = node.cpi_name and cpi.version = node.cpi_version and cpi.signer_summary_hash = node.cpi_signer_summary_hash where node.short_hash > ${after!} order by node.short_hash limit 100`;
-  expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Index Scan using virtual_node_pkey/);
-  await database.sql`delete from config.virtual_node where cpi_name = 'many'`;
-});

@@ -108,7 +108,6 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
     findToChange: find,
     findByCpi: async (cpiId) => list().filter((node) => keyOf(node.cpiId) === keyOf(cpiId)),
     list: async () => list(),
-    page: async (after = '', countMax) => list().filter(({ holdingIdentity }) => holdingIdentity.shortHash > after).slice(0, countMax),
     create: async (node) => {
       const { shortHash } = node.holdingIdentity;
       if (nodes.has(shortHash)) return { type: 'exists' };

@@ -187,10 +187,6 @@ export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => (
     const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} order by node.short_hash`;
     return rows.map(virtualNodeOf);
   },
-  page: async (after, countMax) => {
-    const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} where node.short_hash > ${after ?? ''} order by node.short_hash limit ${countMax}`;
-    return rows.map(virtualNodeOf);
-  },
   create: (node, schemas) => create(sql, node, schemas),
   migrate: (shortHashes, schemas, now) => migrate(sql, shortHashes, schemas, now),
   migrations: (shortHash) => readMigrations(sql, shortHash),

@@ -5,6 +5,7 @@ import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { restToDbCpi } from '../../../messages/rest-to-db.cpi.ts';
 import { isoTime } from '../flow-body.ts';
+import { readPage } from '../page.ts';
 import { optionalInteger, optionalText, text } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
 import type { RestRoom } from '../room.ts';
@@ -105,15 +106,8 @@ const uploadRoute = <const Path extends '/cpi' | '/maintenance/virtualnode/force
     },
   });
 
-/** CPIs of one page. */
+/** CPIs of one page, where no limit is given, and at most. */
 const cpisPageMax = 500;
-
-/** In order of checksum: the last of a page is the `after` of the next. A cluster has few, so they are sorted as they are asked for. */
-const pageOf = (cpis: readonly CpiMetadata[], { limit = cpisPageMax, after = '' }: { readonly limit?: number | undefined; readonly after?: string | undefined }): CpiMetadata[] =>
-  cpis
-    .filter(({ fullChecksum }) => fullChecksum > after)
-    .sort((one, other) => (one.fullChecksum < other.fullChecksum ? -1 : 1))
-    .slice(0, limit);
 
 /** The request id that an upload was given. Any other text names no upload. */
 const uploadIdText = z.string().max(100);
@@ -128,12 +122,7 @@ export const cpiRoutes = [
     summary: 'Lists the CPIs of the cluster',
     queryParameters: { limit: optionalInteger({ min: 1, max: cpisPageMax }), after: optionalText(cpiChecksum) },
     reply: cpiList,
-    handle: async ({ room, query }) => {
-      const { cpis } = room.views;
-      await cpis.refresh();
-      const all = [...cpis.entries()].map(([, cpi]) => cpi);
-      return done({ cpis: (query.limit === undefined && query.after === undefined ? all : pageOf(all, query)).map(cpiBody) });
-    },
+    handle: async ({ room, query }) => done({ cpis: (await readPage(room.views.cpis, query, cpisPageMax)).map(cpiBody) }),
   }),
   route({
     method: 'GET',

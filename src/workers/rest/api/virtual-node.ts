@@ -3,15 +3,16 @@ import * as z from 'zod';
 import { parseX500 } from '../../../identity/x500.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
-import { restToDbVirtualNode, virtualNodesPageMax } from '../../../messages/rest-to-db.virtual-node.ts';
+import { restToDbVirtualNode } from '../../../messages/rest-to-db.virtual-node.ts';
 import { isoTime } from '../flow-body.ts';
+import { readPage } from '../page.ts';
 import { optionalInteger, optionalText, shortHash, shortHashText, text } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, type RestRoom } from '../room.ts';
 import { done, jsonBody, route } from '../routing/routing.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 import { asyncResponse, cpiIdentifier, cpiIdentifierBody, dateTime, holdingIdentity } from './shapes.ts';
-import { askDb, virtualNodeOperationRoutes } from './virtual-node-operation.ts';
+import { virtualNodeOperationRoutes } from './virtual-node-operation.ts';
 import { virtualNodeSqlRoutes } from './virtual-node-sql.ts';
 import { virtualNodeTransferRoutes } from './virtual-node-transfer.ts';
 
@@ -109,16 +110,8 @@ const create = async ({ requests, limits }: RestRoom, body: z.infer<typeof creat
   return outcome.type === 'refused' ? outcome : { requestId: outcome.value.requestId ?? '' };
 };
 
-const readAll = async ({ views: { virtualNodes } }: RestRoom): Promise<VirtualNode[]> => {
-  await virtualNodes.refresh();
-  return [...virtualNodes.entries()].map(([, node]) => node);
-};
-
-/** In order of short hash: the last of a page is the `after` of the next. */
-const readPage = async (room: RestRoom, { limit, after }: { readonly limit: number | undefined; readonly after: string | undefined }): Promise<readonly VirtualNode[] | Refusal> => {
-  const page = await askDb(room, after ?? 'first', { type: 'page', countMax: limit ?? virtualNodesPageMax, ...(after === undefined ? {} : { after }) });
-  return isRefusal(page) ? page : (page.virtualNodes ?? []);
-};
+/** Virtual nodes of one page, where no limit is given, and at most. */
+const virtualNodesPageMax = 1_000;
 
 export const virtualNodeRoutes = [
   ...virtualNodeOperationRoutes,
@@ -144,10 +137,7 @@ export const virtualNodeRoutes = [
     summary: 'Lists the virtual nodes of the cluster',
     queryParameters: { limit: optionalInteger({ min: 1, max: virtualNodesPageMax }), after: optionalText(shortHashText) },
     reply: virtualNodeList,
-    handle: async ({ room, query }) => {
-      const nodes = query.limit === undefined && query.after === undefined ? await readAll(room) : await readPage(room, query);
-      return isRefusal(nodes) ? nodes : done({ virtualNodes: nodes.map(virtualNodeBody) });
-    },
+    handle: async ({ room, query }) => done({ virtualNodes: (await readPage(room.views.virtualNodes, query, virtualNodesPageMax)).map(virtualNodeBody) }),
   }),
   route({
     method: 'GET',

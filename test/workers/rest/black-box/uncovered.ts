@@ -24,8 +24,6 @@ export const uncovered: readonly string[] = [
   'PUT /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject} refused',
   'DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject} happy',
   'DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject} refused',
-  'GET /virtualnode/create/db/crypto refused',
-  'GET /virtualnode/create/db/uniqueness refused',
   'PUT /virtualnode/{virtualnodeshortid}/db happy',
   'GET /wrappingkey/rotation/{tenantid} happy',
   'GET /wrappingkey/rotation/{tenantid} refused',

@@ -140,6 +140,12 @@ describe('the SQL for administrators', () => {
     },
   );
 
+  covers(cluster, ['GET /virtualnode/create/db/crypto', 'GET /virtualnode/create/db/uniqueness'], 'refused', 'whoever has no permission', async ({ call }) => {
+    const reader = { login: 'reader', password: 'a password of a reader' };
+    expect((await call('POST', '/user', { json: { enabled: true, fullName: 'Reader', loginName: reader.login, initialPassword: reader.password } })).status).toBe(201);
+    for (const schema of ['crypto', 'uniqueness']) expect((await call('GET', `/virtualnode/create/db/${schema}`, { as: reader })).status).toBe(403);
+  });
+
   covers(cluster, ['GET /virtualnode/create/db/vault/{cpichecksum}', 'GET /virtualnode/{virtualnodeshortid}/db/vault/{newcpichecksum}'], 'refused', 'unknown CPIs and nodes', async ({ call }) => {
     expect((await call('GET', '/virtualnode/create/db/vault/000000000000')).status).toBe(400);
     expect((await call('GET', `/virtualnode/${stranger}/db/vault/${next}`)).status).toBe(404);
