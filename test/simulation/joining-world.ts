@@ -114,6 +114,11 @@ export class JoiningWorld {
     this.#watch = watch;
   }
 
+  /** Messages that are on their way on sessions. */
+  get waitingLinks(): readonly Link[] {
+    return this.#links;
+  }
+
   put(site: Site, record: OutRecord): void {
     const line = `${record.topic}/${record.key}`;
     const queued = site.lines.get(line) ?? [];
