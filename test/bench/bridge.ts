@@ -1,0 +1,126 @@
+/**
+ * The bridge beside the native client, on one real broker in the same run: records of 1 KiB, produced a hundred at a time by
+ * eight callers and consumed meanwhile by a group of two, until all are there. The bridge is a process of its own.
+ *
+ *     npm run bench -- bridge
+ */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
+import { Kafka as UpstashKafka } from '@upstash/kafka';
+import { createHttpBus } from '../../src/bus/http-bus.ts';
+import { silentLog } from '../../src/observability/log.ts';
+import { admin, createTopics, freshPrefix, serveBridge } from '../kafka/bridge.ts';
+import { skipsKafka, startKafka } from '../kafka/kafka.ts';
+import { printTable } from './machine.ts';
+
+const topic = 'rest-to-flow.start';
+const topics = [{ topic, partitions: 8, retention: 'log' as const }];
+const batch = 100;
+const batches = 400;
+const records = batch * batches;
+const callers = 8;
+const rounds = 3;
+
+/** A kibibyte of JSON, as wires carry it. */
+const value = JSON.stringify({ v: 1, id: '0'.repeat(36), body: { holdingIdentity: 'O=Alice, L=London, C=GB', payload: 'x'.repeat(1024 - 116) } });
+const keyOf = (i: number): string => `key ${i % 64}`;
+
+/** Eight callers, each with the next batch when its last is acknowledged. */
+const produceAll = async (send: (from: number) => Promise<unknown>): Promise<void> => {
+  let next = 0;
+  const caller = async (): Promise<void> => {
+    while (next < batches) await send(next++ * batch);
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+};
+
+const native = async (brokers: string, name: string, group: string): Promise<number> => {
+  const bootstrapBrokers = brokers.split(',');
+  const strings = { key: String, value: String };
+  const producer = new Producer({ clientId: 'native', bootstrapBrokers, idempotent: true, strict: false, serializers: { key: (key?: string) => Buffer.from(key ?? ''), value: (text?: string) => Buffer.from(text ?? '') } });
+  const consumers = await Promise.all([0, 1].map(async () => {
+    const consumer = new Consumer({ clientId: 'native', groupId: group, bootstrapBrokers, autocommit: false, deserializers: { key: strings.key, value: strings.value } });
+    return { consumer, stream: await consumer.consume({ topics: [name], mode: MessagesStreamModes.EARLIEST, maxWaitTime: 500 }) };
+  }));
+  const begun = performance.now();
+  let seen = 0;
+  const all = Promise.withResolvers<void>();
+  for (const { stream } of consumers) stream.on('data', () => ++seen >= records && all.resolve());
+  await Promise.all([all.promise, produceAll((from) => producer.send({ acks: -1, messages: Array.from({ length: batch }, (_, i) => ({ topic: name, key: keyOf(from + i), value })) }))]);
+  const tookMs = performance.now() - begun;
+  for (const { consumer, stream } of consumers) {
+    await stream.close();
+    await consumer.close();
+  }
+  await producer.close();
+  return records / (tookMs / 1_000);
+};
+
+const overHttp = async (url: string): Promise<number> => {
+  const bus = createHttpBus({ url, ...admin, log: silentLog });
+  const producer = new UpstashKafka({ url, ...admin }).producer();
+  const consumers = ['one', 'two'].map((instance) => bus.consume({ group: 'flow', instance, topics: [topic] }));
+  await Promise.all(consumers.map((consumer) => consumer.poll({ timeoutMs: 0, recordsMax: 1 })));
+  const begun = performance.now();
+  let seen = 0;
+  const consume = async (consumer: (typeof consumers)[number]): Promise<void> => {
+    while (seen < records) {
+      const polled = await consumer.poll({ timeoutMs: 500, recordsMax: batch });
+      seen += polled.length;
+    }
+  };
+  await Promise.all([...consumers.map(consume), produceAll((from) => producer.produceMany(Array.from({ length: batch }, (_, i) => ({ topic, key: keyOf(from + i), value }))))]);
+  const tookMs = performance.now() - begun;
+  await bus.close();
+  return records / (tookMs / 1_000);
+};
+
+const startBridge = async (brokers: string, prefix: string): Promise<{ url: string; stop: () => Promise<void> }> => {
+  const child = fork(fileURLToPath(import.meta.url), ['serve', brokers, prefix], { stdio: 'inherit' });
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('message', (message) => resolve(String(message)));
+    child.once('exit', (code) => reject(new Error(`the bridge ended with ${code}`)));
+  });
+  const stop = (): Promise<void> =>
+    new Promise((resolve) => {
+      child.once('exit', () => resolve());
+      child.send('stop');
+    });
+  return { url, stop };
+};
+
+const serve = async (brokers: string, prefix: string): Promise<void> => {
+  const served = await serveBridge({ brokers, prefix, topics });
+  process.send?.(served.server.url);
+  process.once('message', () => void served.close().then(() => process.disconnect()));
+};
+
+const median = (values: readonly number[]): number => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
+
+export const run = async (): Promise<void> => {
+  if (await skipsKafka('the bridge beside the native client')) return;
+  const kafka = await startKafka();
+  const figures: { native: number[]; bridge: number[] } = { native: [], bridge: [] };
+  // The first round warms up.
+  for (let round = 0; round <= rounds; round++) {
+    const prefix = freshPrefix();
+    await createTopics(kafka.bootstrap, prefix, [...topics, { ...topics[0]!, topic: 'native' }]);
+    const alone = await native(kafka.bootstrap, `${prefix}native`, `${prefix}native`);
+    const bridge = await startBridge(kafka.bootstrap, prefix);
+    const bridged = await overHttp(bridge.url);
+    await bridge.stop();
+    if (round === 0) continue;
+    figures.native.push(alone);
+    figures.bridge.push(bridged);
+  }
+  await kafka.close();
+  const [alone, bridged] = [median(figures.native), median(figures.bridge)];
+  printTable(`produce and consume, ${records} records of 1 KiB in batches of ${batch}, median of ${rounds} rounds`, [
+    ['', 'records/s', 'beside native'],
+    ['@platformatic/kafka', Math.round(alone), '1.00'],
+    ['the bridge over HTTP', Math.round(bridged), (bridged / alone).toFixed(2)],
+  ]);
+};
+
+if (process.argv[2] === 'serve') await serve(process.argv[3]!, process.argv[4]!);
