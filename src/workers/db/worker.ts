@@ -2,7 +2,7 @@
  * The db room: every persistence operation of the cluster and of its virtual nodes.
  *
  * | hears | `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`, `rest-to-db.virtual-node`, `rest-to-db.transfer`, `flow-to-db.entity`, `flow-to-db.query`, `crypto-to-db.certificate`, `all-to-db.answer` |
- * | says  | `db-to-all.config`, `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-flow.eviction`, `db-to-member.departure`, and answers |
+ * | says  | `db-to-all.certificate`, `db-to-all.config`, `db-to-all.cpi`, `db-to-flow.cpk`, `db-to-all.virtual-node`, `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-flow.eviction`, `db-to-member.departure`, and answers |
  * | owns  | configuration, users with their roles and permissions, CPIs and CPKs, virtual nodes and their vaults, certificates |
  * | never | sees a private key |
  *

@@ -4,9 +4,9 @@
  * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it); `all-to-rest.answer` through
  *   its requests; the views `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-all.config`, `db-to-all.cpi`, `db-to-all.virtual-node`.
  * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`,
- *   `rest-to-db.virtual-node`, `rest-to-db.transfer`, `rest-to-crypto.transfer`, `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-link-manager.receipt`, `all-to-crypto.key`.
+ *   `rest-to-db.virtual-node`, `rest-to-db.transfer`, `rest-to-crypto.transfer`, `rest-to-crypto.csr`, `rest-to-crypto.rotation`, `rest-to-crypto.tls-key`, `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-link-manager.receipt`, `all-to-crypto.key`.
  * - **owns** nothing: what it keeps in memory (verified logins, statuses of flows) can be lost at any moment.
- * - **never** touches a database or a key, and runs on any runtime with web standards.
+ * - **never** touches a database or a key (but, where it speaks TLS, its door's own), and runs on any runtime with web standards.
  */
 import type { Bus } from '../../bus/bus.ts';
 import type { Clock } from '../../host/clock.ts';
