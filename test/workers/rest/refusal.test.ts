@@ -20,6 +20,7 @@ const answeredToOthers: Readonly<Record<string, readonly string[]>> = {
   'flow, for its entities and queries': ['DB_ENTITY_EXISTS', 'DB_ENTITY_INVALID', 'DB_ENTITY_REPLY_TOO_LARGE', 'DB_QUERY_INVALID', 'DB_QUERY_REFUSED', 'DB_QUERY_TIMEOUT', 'DB_QUERY_TOO_LARGE', 'DB_CONSTRAINT_VIOLATED'],
   'flow, member and link-manager, for signatures': ['CRYPTO_DATA_EMPTY', 'CRYPTO_DATA_MALFORMED', 'CRYPTO_KEY_CATEGORY', 'CRYPTO_KEY_NOT_FOUND', 'CRYPTO_SPEC_UNFIT'],
   'member, for what is sealed to a key': ['CRYPTO_NOT_OPENED', 'CRYPTO_PUBLIC_KEY', 'CRYPTO_SCHEME_UNFIT'],
+  'member, about the networks that it keeps': ['MEMBER_GROUP_DYNAMIC', 'MEMBER_GROUP_UNKNOWN'],
   'gateway, for its TLS key': ['CRYPTO_EPHEMERAL_KEY', 'CRYPTO_HOST_NAME'],
   'nobody: they are thrown, and tried again or parked': ['CRYPTO_CONTENDED', 'CRYPTO_KEY_DAMAGED', 'CRYPTO_ROOT_KEY_WRONG', 'LINK_ENCODING_MALFORMED'],
 };

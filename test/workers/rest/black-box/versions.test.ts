@@ -7,6 +7,10 @@ const cluster = useCluster();
 const resources = routes.filter(({ path }) => path.endsWith('/getprotocolversion')).map(({ path }) => path);
 
 describe('versions', () => {
+  test('are told by all nineteen resources of the contract', () => {
+    expect(resources).toHaveLength(19);
+  });
+
   test.each(resources)('%s is the platform version, for all API versions, in any case, with a slash or without', async (path) => {
     const { call } = cluster();
     const inV1 = path.replace(/^\/(key|certificate)\//, '/$1s/');
