@@ -11,6 +11,10 @@ export type FieldFacts = {
 export const whole = ({ byDefault, min, max, unit, says }: FieldFacts & { readonly byDefault: number; readonly min: number; readonly max: number }) =>
   z.int().min(min).max(max).default(byDefault).meta({ unit, description: says });
 
+/** A number that need not be whole. */
+export const number = ({ byDefault, min, max, unit, says }: FieldFacts & { readonly byDefault: number; readonly min: number; readonly max: number }) =>
+  z.number().min(min).max(max).default(byDefault).meta({ unit, description: says });
+
 /** One of a few words. */
 export const wordOf = <const Words extends readonly [string, ...string[]]>(words: Words, { byDefault, says }: FieldFacts & { readonly byDefault: Words[number] }) =>
   // zod's own type of `default` does not follow the generic.

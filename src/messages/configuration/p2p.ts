@@ -1,6 +1,6 @@
 /** corda.p2p.gateway and corda.p2p.linkManager: what is between clusters. */
 import * as z from 'zod';
-import { section, whole, wordOf } from './field.ts';
+import { number, section, whole, wordOf } from './field.ts';
 
 const revocationModes = ['SOFT_FAIL', 'HARD_FAIL', 'OFF'] as const;
 
@@ -24,8 +24,8 @@ export const gatewaySection = section({
     connectionConfig: z
       .strictObject({
         responseTimeout: whole({ byDefault: 10_000, min: 100, max: 60_000, unit: 'ms', says: 'How long the answer of another gateway is waited for.' }),
-        initialReconnectionDelay: whole({ byDefault: 50, min: 1, max: 3_000, unit: 'ms', says: 'First wait before a gateway that failed is tried again; it doubles. (Corda counts seconds.)' }),
-        maxReconnectionDelay: whole({ byDefault: 2_000, min: 1, max: 3_000_000, unit: 'ms', says: 'Longest such wait. (Corda counts seconds.)' }),
+        initialReconnectionDelay: number({ byDefault: 0.05, min: 0.01, max: 3_000, unit: 's', says: 'First wait before a gateway that failed is tried again; it doubles.' }),
+        maxReconnectionDelay: number({ byDefault: 2, min: 0.01, max: 3_000, unit: 's', says: 'Longest such wait.' }),
       })
       .prefault({}),
   }),

@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { cryptoSection } from './crypto.ts';
 import { section, type SectionDeclaration } from './field.ts';
 import { flowSection } from './flow.ts';
-import { membershipSection } from './membership.ts';
 import { gatewaySection, linkManagerSection } from './p2p.ts';
 import { rbacSection, restSection } from './rest.ts';
 
@@ -19,7 +18,7 @@ export const sections = {
   'corda.externalMessaging': without('Flows do not send to topics of others.', ['routeDefaults']),
   'corda.flow': flowSection,
   'corda.ledger.utxo': without('There is no token cache to be tuned.', ['tokens', 'backchain', 'repair']),
-  'corda.membership': membershipSection,
+  'corda.membership': without('Times of registrations and lists are fixed.', ['maxDurationBetweenSyncRequestsMinutes', 'frequencyOfExpirationPoll', 'expirationTimeFrame', 'TTLs']),
   'corda.messaging': without('The bus is named by CORDAGE_BUS_URL; its bounds are fixed.', ['bus', 'subscription', 'publisher', 'maxAllowedMessageSize', 'mediator']),
   'corda.p2p.gateway': gatewaySection,
   'corda.p2p.linkManager': linkManagerSection,
@@ -54,7 +53,8 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 
 /** The one over the other: what stands in neither is left to the defaults. */
 const overlay = (below: Json, above: Json): Json => {
-  const merged: Record<string, unknown> = { ...below };
+  // Without a prototype, so that no name of a field is more than a name.
+  const merged: Record<string, unknown> = Object.assign(Object.create(null), below);
   for (const [name, value] of Object.entries(above)) {
     const under = Object.hasOwn(below, name) ? below[name] : undefined;
     merged[name] = isObject(under) && isObject(value) ? overlay(under, value) : value;

@@ -66,8 +66,8 @@ const configured = (config: Config, limits: GatewayLimits): GatewayLimits => {
   return liveLimits(limits, {
     inboundBytesMax: () => config.get('corda.p2p.gateway').maxRequestSize,
     responseMsMax: () => connections().responseTimeout,
-    failurePauseMsMin: () => connections().initialReconnectionDelay,
-    failurePauseMsMax: () => Math.max(connections().initialReconnectionDelay, connections().maxReconnectionDelay),
+    failurePauseMsMin: () => connections().initialReconnectionDelay * 1_000,
+    failurePauseMsMax: () => Math.max(connections().initialReconnectionDelay, connections().maxReconnectionDelay) * 1_000,
   });
 };
 

@@ -2,7 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createGatewayTls } from '../../../containers/gateway-tls.ts';
 import { startValuesOf } from '../../../containers/live-config.ts';
-import { fixedConfig } from '../../../src/shell/live-config.ts';
+import type { SectionValues } from '../../../src/messages/configuration/sections.ts';
+import { fixedConfig, type Config } from '../../../src/shell/live-config.ts';
 import { settingsShape } from '../../../containers/settings.ts';
 import { encodePem } from '../../../src/cipher/pem.ts';
 import type { RevocationMode } from '../../../src/cipher/revocation/revocation.ts';
@@ -146,4 +147,28 @@ describe('revocation', () => {
     expect(outcomeOf(await send({ key: await keyFor({ ocsp: responder.url }), revocation: 'OFF' }, url))).toBe(403);
     expect(questions).toBe(0);
   });
+});
+
+test('TLS that becomes mutual asks each new connection for a certificate, and takes nothing more from those that showed none', async () => {
+  let tlsType = 'ONE_WAY';
+  const values = (): SectionValues['corda.p2p.gateway'] => fixedConfig({ 'corda.p2p.gateway': { sslConfig: { tlsType } } }).get('corda.p2p.gateway');
+  // Only this section is asked for here.
+  const config = { get: () => values(), onChange: () => () => {} } as unknown as Config;
+  const key = await keyFor();
+  const settings = settingsShape.parse({ CORDAGE_GATEWAY_PRIVATE_RANGES: '127.0.0.0/8' });
+  const { admit, isMutual } = createGatewayTls({ settings, config, groupParameters: groupView([pemOf(root)]), clock: systemClock });
+  const worker = createGatewayWorker({ bus: { publish: async () => [] }, admit, clock: systemClock, log: silentLog, metrics: createMetrics() });
+  const listener = await listen({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0, tls: [key], asksClientCertificate: isMutual(), limits: { closeMsMax: 50 } });
+  closing.push(() => listener.close());
+  const url = `https://localhost:${listener.port}`;
+  const shows = { key: await keyFor() };
+  const hides = tlsOf({ key: await keyFor(), tls: 'one-way' });
+  const keptOpen = async () => outcomeOf(await hides.httpClient.post({ url, body: batch, trustRootsPem: [pemOf(root)], timeoutMs: 5_000 }));
+  expect([await keptOpen(), outcomeOf(await send(shows, url))]).toEqual([200, 200]);
+  tlsType = 'MUTUAL';
+  listener.askClientCertificates(isMutual());
+  expect([await keptOpen(), outcomeOf(await send(shows, url))]).toEqual([403, 200]);
+  tlsType = 'ONE_WAY';
+  listener.askClientCertificates(isMutual());
+  expect([await keptOpen(), outcomeOf(await send(shows, url))]).toEqual([200, 200]);
 });

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
-import { covers, useCluster, type BlackBox } from './cluster.ts';
+import { alice, bob, covers, useCluster, type BlackBox } from './cluster.ts';
 
 const cluster = useCluster();
 const schemaVersion = { major: 1, minor: 0 };
@@ -81,4 +82,25 @@ covers(cluster, 'GET /audit', 'happy', 'changes of the configuration are in the 
   await put(box, 'corda.flow', { session: { timeout: 60_000 } }, 99);
   const { json } = await box.call('GET', '/audit?limit=1&target=corda.flow');
   expect(json.entries).toMatchObject([{ actor: 'admin', action: 'config.update', target: 'corda.flow', outcome: 'DB_CONFIG_VERSION' }]);
+});
+
+covers(cluster, 'PUT /config', 'happy', 'flows obey from the next one on, and those under way go on', async (box) => {
+  const app = await box.installApp();
+  const hash = await box.addMember(app, alice);
+  await box.addMember(app, bob);
+  const start = async (): Promise<string> => {
+    const clientRequestId = randomUUID();
+    await box.call('POST', `/flow/${hash}`, { json: { clientRequestId, flowClassName: 'com.cordage.samples.Greet', requestBody: { otherMember: bob } } });
+    return clientRequestId;
+  };
+  const endOf = async (id: string) => (await box.until('GET', `/flow/${hash}/${id}`, ({ json }) => !['START_REQUESTED', 'RUNNING'].includes(json.flowStatus))).json;
+  const underWay = await Promise.all(Array.from({ length: 10 }, start));
+  await put(box, 'corda.p2p.linkManager', { maxReplayingMessages: 5, keyAgreement: 'classical' });
+  await put(box, 'corda.rest', { flowStatusCleanupTimeMs: 3_600_000 });
+  for (const id of underWay) expect((await endOf(id)).flowStatus).toBe('COMPLETED');
+  await put(box, 'corda.flow', { session: { maxPayloadSize: 1 } });
+  const refused = await endOf(await start());
+  expect([refused.flowStatus, refused.flowError.message]).toEqual(['FAILED', expect.stringContaining('at most 1 can be sent')]);
+  await put(box, 'corda.flow', {});
+  expect((await endOf(await start())).flowStatus).toBe('COMPLETED');
 });
