@@ -9,7 +9,7 @@ const floors: readonly (readonly string[])[] = [
   ['src/messages', 'src/ledger', 'src/packaging'],
   ['src/bus', 'src/postgres'],
   ['src/shell', 'src/flow-sdk'],
-  [...rooms.map((room) => `src/workers/${room}`)],
+  rooms.map((room) => `src/workers/${room}`),
   // The types of rest's routes, and nothing else of it.
   ['src/rest-client'],
   ['edge', 'containers', 'src/testing', 'src/console'],
