@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Bus } from '../../src/bus/bus.ts';
 import { accessFor } from '../../src/bus/http-server-access.ts';
 import { accessRules, applyRules, missingRules } from '../../src/bus/kafka-bridge/access-lists.ts';
+import { applyTopics, planTopics } from '../../src/bus/kafka-bridge/topics.ts';
 import { topicsOf } from '../../src/bus/topics.ts';
 import type { Room } from '../../src/messages/grammar/wire.ts';
 import { wires } from '../../src/messages/messages.ts';
@@ -77,6 +78,18 @@ describe.skipIf(skipped)('a Kafka with TLS, SASL and access lists', () => {
     await expect(bus.publish([{ topic: 'member-to-all.group-parameters', key: 'k', value: 'forged' }])).rejects.toMatchObject({ code: 'BUS_REFUSED' });
     await expect(read(bus, 'link-manager-to-gateway.link-out', 'flow/start')).rejects.toMatchObject({ code: 'BUS_REFUSED' });
     expect(await bus.publish([{ topic: 'gateway-to-link-manager.link-in', key: 'k', value: 'packet' }])).toHaveLength(1);
+  });
+
+  test('has its topics made once, mended where they differ, and never given more partitions', async () => {
+    const account = { brokers: kafka.bootstrapInternal, prefix };
+    const actions = async (options = { topics }): Promise<string[]> => [...new Set((await planTopics({ account, ...options })).map(({ action }) => action))];
+    expect(await actions()).toEqual(['keep']);
+    expect(await actions({ topics: topicsOf(some, 3) })).toEqual(['refuse']);
+    await applyTopics(account, [{ action: 'change', topic: `${prefix}rest-to-flow.start`, changes: [{ name: 'retention.ms', from: '', to: '60000' }] }]);
+    const [drifted] = (await planTopics({ account, topics })).filter(({ action }) => action === 'change');
+    expect(drifted).toMatchObject({ topic: `${prefix}rest-to-flow.start`, changes: [{ name: 'retention.ms', from: '60000' }] });
+    await applyTopics(account, [drifted!]);
+    expect(await actions()).toEqual(['keep']);
   });
 
   test('is not reached with a wrong password, or where its certificate is not trusted', async () => {
