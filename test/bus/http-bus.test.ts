@@ -1,6 +1,6 @@
 /** What the bus over HTTP does when the network or the broker fails it. What it does else, the contract says. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Bus } from '../../src/bus/bus.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Bus, Consumer } from '../../src/bus/bus.ts';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { startFaultyProxy } from './faulty-proxy.ts';
@@ -206,4 +206,23 @@ test('closes at once though the broker is gone', async () => {
   proxy.fault = () => 'lose request';
   await bus.close();
   expect(await polling).toEqual([]);
+});
+
+test('a consumer whose batch takes long keeps its partitions, by saying that it lives; one that is stuck loses them', async () => {
+  const beating = createHttpBus({ ...admin, url: proxy.url, clock: served.clock, sessionTimeoutMs: 3_000, log: silentLog });
+  const [slow, other] = ['slow', 'other'].map((instance) => beating.consume({ group: 'g', instance, topics: [topic] })) as [Consumer, Consumer];
+  const beats = (): number => proxy.paths.filter((path) => path.startsWith('/commit/g/slow')).length;
+  await bus.publish([{ ...record('a'), partition: 0 }]);
+  expect(await slow.poll({ recordsMax: 1, timeoutMs: 0 })).toHaveLength(1);
+  for (let second = 1; second <= 6; second++) {
+    served.clock.advance(1_000);
+    await vi.waitFor(() => expect(beats()).toBe(second));
+    await served.clock.untilAfter(1_000);
+  }
+  expect(served.lines).toEqual([]);
+  // Beyond what a batch may take nothing is said for it any more.
+  served.clock.advance(60_000);
+  await vi.waitFor(() => expect(served.lines.join()).toMatch(/session_expired.*slow/));
+  expect((await other.poll({ recordsMax: 1, timeoutMs: 0 })).map(({ value }) => value)).toEqual(['a']);
+  await beating.close();
 });
