@@ -1,10 +1,20 @@
-/** What holds for all resources alike: their versions, the versions of the API, and the document. */
+/** A greeting, and what holds for all resources alike: their versions, the versions of the API, and the document. */
 import { describe, expect, test } from 'vitest';
 import { routes } from '../../../../src/workers/rest/worker.ts';
-import { useCluster } from './cluster.ts';
+import { covers, useCluster } from './cluster.ts';
 
 const cluster = useCluster();
 const resources = routes.filter(({ path }) => path.endsWith('/getprotocolversion')).map(({ path }) => path);
+
+covers(cluster, 'POST /hello', 'happy', 'greets the addressee, and says who calls', async ({ call }) => {
+  const { json } = await call('POST', '/hello?addressee=you');
+  expect(json).toBe('Hello, you! (from admin)');
+});
+
+covers(cluster, 'POST /hello', 'refused', 'wants somebody to greet', async ({ call }) => {
+  const { status, json } = await call('POST', '/hello');
+  expect([status, json.details.parameter]).toEqual([400, 'addressee']);
+});
 
 describe('versions', () => {
   test('are told by all nineteen resources of the contract', () => {
@@ -24,6 +34,18 @@ describe('versions', () => {
     const { status, headers } = await cluster().call('DELETE', path);
     // A path of another operation may take the method, with these words as its parameter.
     expect([status === 405 ? headers.get('allow') : 'other', status < 500]).toEqual([status === 405 ? expect.stringContaining('GET, HEAD') : 'other', true]);
+  });
+});
+
+describe('version 1', () => {
+  test('answers 200 where later versions answer 201, and finds a user by a parameter; what is its alone is deprecated', async () => {
+    const { call } = cluster();
+    const user = (loginName: string) => ({ json: { createUserType: { enabled: true, fullName: 'Some Body', loginName, initialPassword: 'a-password' } } });
+    expect((await call('POST', '/api/v1/user', user('first'))).status).toBe(200);
+    expect((await call('POST', '/user', user('second'))).status).toBe(201);
+    const found = await call('GET', '/api/v1/user?loginname=first');
+    expect([found.status, found.json.loginName, found.headers.get('warning')]).toEqual([200, 'first', expect.stringContaining('299')]);
+    expect((await call('GET', '/api/v1/keys/p2p')).headers.get('warning')).toContain('/api/v5_2/key/{tenantid}');
   });
 });
 
