@@ -8,11 +8,18 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { databaseRooms, makeLogins, parseLogins, type DatabaseRoom } from '../../containers/database-logins.ts';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
+import { allToCryptoKey } from '../../src/messages/all-to-crypto.key.ts';
+import { allToCryptoSign } from '../../src/messages/all-to-crypto.sign.ts';
+import { cryptoToCryptoRotate } from '../../src/messages/crypto-to-crypto.rotate.ts';
+import { restToCryptoRotation } from '../../src/messages/rest-to-crypto.rotation.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { waitForMigrations } from '../../src/postgres/migrate.ts';
 import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
+import type { CryptoTx } from '../../src/workers/crypto/crypto-tx.ts';
+import { createPostgresKeys } from '../../src/workers/crypto/postgres-keys.ts';
 import { applyMigrations, readMigrations } from '../../src/workers/db/worker.ts';
+import { openRoom, testRootKey } from '../workers/crypto/room.ts';
 import { change } from '../shell/store-contract.ts';
 
 const shortHash = 'A11CE0000001';
@@ -56,7 +63,7 @@ afterAll(async () => {
 
 /** Schemas whose tables a room reads and writes without taking on another role. */
 const owned: Readonly<Record<DatabaseRoom, readonly string[]>> = { flow: ['flow'], db: ['db', 'config', 'rbac'], crypto: [], member: ['member'], 'link-manager': ['link_manager'] };
-const alsoOwned: Readonly<Record<string, DatabaseRoom>> = { 'crypto.answer': 'crypto', 'crypto.parked': 'crypto' };
+const alsoOwned: Readonly<Record<string, DatabaseRoom>> = { 'crypto.answer': 'crypto', 'crypto.parked': 'crypto', 'crypto.rotation': 'crypto', 'crypto.rotation_part': 'crypto' };
 
 describe('roles', () => {
   test.each(databaseRooms)('%s may read and write the tables of its own schemas, and no other', async (room) => {
@@ -92,6 +99,8 @@ describe('roles', () => {
     ['db', `select * from vnode_crypto_a11ce0000001.signing_key`],
     ['db', `select * from vnode_vault_a11ce0000001.entity`],
     ['db', `set role vnode_crypto_a11ce0000001_dml_DIGEST`],
+    ['db', `select crypto.drop_wrapping_keys('${shortHash}', 'w', 2)`],
+    ['flow', `select crypto.rewrap_signing_key('p2p', '00000000000A', 1, 2, '')`],
     ['db', 'create role more'],
     ['crypto', 'select * from crypto.wrapping_key'],
     ['crypto', 'select * from flow.state'],
@@ -104,6 +113,29 @@ describe('roles', () => {
   ])('%s is refused: %s', async (room, statement) => {
     const [row] = await owner.sql<{ digest: string }[]>`select substr(md5(current_database()), 1, 8) as digest`;
     await expect(logins[room].transact((sql) => sql.unsafe(statement.replace('DIGEST', row!.digest)))).rejects.toThrow(/permission denied|must be owner|not permitted/);
+  });
+
+  test('crypto makes keys and rotates what seals them with its login', async () => {
+    const keys = { transact: <Result>(work: (tx: CryptoTx) => Promise<Result>) => logins.crypto.transact((sql) => work(createPostgresKeys(sql))) };
+    const room = await openRoom({ keys });
+    for (const tenant of [shortHash, 'p2p']) {
+      await room.value(allToCryptoKey, { type: 'assign-hsm', tenant, category: 'LEDGER' });
+      const [key] = (await room.value(allToCryptoKey, { type: 'generate', tenant, alias: 'a', category: 'LEDGER', scheme: 'CORDA.EDDSA.ED25519' })).keys;
+      const { requestId } = await room.value(restToCryptoRotation, { type: 'start', tenant });
+      for (const step of [0, 1]) await room.value(cryptoToCryptoRotate, { tenant, requestId, step });
+      expect(await room.value(restToCryptoRotation, { type: 'status', tenant })).toMatchObject({ isDone: true, parts: [{ total: 1, rotated: 1 }] });
+      expect((await keys.transact((tx) => tx.wrappingKeys.find([tenant]))).map(({ generation }) => generation)).toEqual([2]);
+      expect(await room.refusal(allToCryptoSign, { tenant, keyId: key!.id, data: 'AAAA' })).toBe('done');
+    }
+    await room.close();
+    const [before, after] = [await testRootKey(), await testRootKey('another passphrase')];
+    const renewed = await openRoom({ keys, rootKey: after, otherRootKeys: [before] });
+    const { requestId, parts } = await renewed.value(restToCryptoRotation, { type: 'start', tenant: 'master' });
+    expect(parts).toHaveLength(2);
+    for (const step of [0, 1]) await renewed.value(cryptoToCryptoRotate, { tenant: 'master', requestId, step });
+    expect(await renewed.value(restToCryptoRotation, { type: 'status', tenant: 'master' })).toMatchObject({ isDone: true });
+    expect(new Set((await keys.transact((tx) => tx.wrappingKeys.find(['p2p', shortHash]))).map(({ parent }) => parent))).toEqual(new Set([after.alias]));
+    await renewed.close();
   });
 
   test('a machine works with its login: it waits for the schema, saves, loads, sweeps', async () => {
