@@ -19,7 +19,9 @@ import type { Outgoing } from './records.ts';
 
 type ProduceResponse = produceV11.ProduceResponse;
 type ProduceResponsePartition = produceV11.ProduceResponsePartition;
-type Waiting = { readonly outgoing: Outgoing; readonly done: (offset: number) => void; readonly failed: (error: BusError) => void };
+/** What one caller publishes; it hears when all is durable, or of the first failure. */
+type Call = { readonly offsets: number[]; left: number; readonly done: (offsets: number[]) => void; readonly failed: (error: BusError) => void };
+type Waiting = { readonly outgoing: Outgoing; readonly call: Call; readonly index: number };
 
 type Batch = { readonly stream: Stream; readonly waiting: readonly Waiting[]; readonly deadline: number; tried: number };
 
@@ -66,7 +68,12 @@ export class KafkaProducer {
     if (this.#queuedBytes > this.#cluster.limits.produceQueueBytesMax) {
       throw new BusError('BUS_UNREACHABLE', `more is published than Kafka takes (${this.#queuedBytes} bytes wait); publish again later`);
     }
-    return Promise.all(records.map((outgoing) => this.#enqueue(outgoing)));
+    return new Promise((done, failed) => {
+      const call: Call = { offsets: Array.from({ length: records.length }, () => -1), left: records.length, done, failed };
+      if (records.length === 0) return done(call.offsets);
+      for (const [index, outgoing] of records.entries()) this.#enqueue({ outgoing, call, index });
+      this.#schedule();
+    });
   }
 
   /** Waits for what is under way. */
@@ -74,15 +81,12 @@ export class KafkaProducer {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  #enqueue(outgoing: Outgoing): Promise<number> {
-    return new Promise((done, failed) => {
-      const stream = this.#streamOf(outgoing);
-      stream.queue.push({ outgoing, done, failed });
-      this.#queuedBytes += outgoing.bytes;
-      this.#underWay++;
-      if (!stream.busy) this.#ready.add(stream);
-      this.#schedule();
-    });
+  #enqueue(waiting: Waiting): void {
+    const stream = this.#streamOf(waiting.outgoing);
+    stream.queue.push(waiting);
+    this.#queuedBytes += waiting.outgoing.bytes;
+    this.#underWay++;
+    if (!stream.busy) this.#ready.add(stream);
   }
 
   #streamOf({ message }: Outgoing): Stream {
@@ -214,7 +218,10 @@ export class KafkaProducer {
     const { stream, waiting } = batch;
     stream.sequence = (stream.sequence + waiting.length) % sequenceEnd;
     this.#release(batch);
-    waiting.forEach(({ done }, i) => done(offset + i));
+    for (const [i, { call, index }] of waiting.entries()) {
+      call.offsets[index] = offset + i;
+      if (--call.left === 0) call.done(call.offsets);
+    }
   }
 
   #failed(batch: Batch, error: unknown): void {
@@ -232,7 +239,7 @@ export class KafkaProducer {
     this.#renew(stream);
     this.#release(batch);
     const failure = busErrorOf(error, `append to ${stream.topic}/${stream.partition}`);
-    for (const { failed } of waiting) failed(failure);
+    for (const { call } of waiting) call.failed(failure);
   }
 
   /** The partition's next batch is the first of a new epoch. */

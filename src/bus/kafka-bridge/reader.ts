@@ -262,13 +262,14 @@ export class KafkaReader {
     const parts = new Map<string, PartResponse>();
     for (const { topicId, partitions } of responses) for (const part of partitions) parts.set(streamOf({ topic: topicId, partition: part.partitionIndex }), part);
     let changed = false;
+    // The leader answers: what went wrong before is over, unless it goes wrong below.
+    this.#failure = undefined;
     for (const cursor of fetch.cursors) {
       const part = parts.get(streamOf({ topic: this.#options.kafkaName(cursor.topic), partition: cursor.partition }));
       if (part === undefined || !this.#isCurrent(cursor)) continue;
       if (part.errorCode !== 0) this.#partFailed(cursor, errorOf(part.errorCode), part);
       else if (part.records !== null && part.records !== undefined) changed = this.#append(cursor, part.records) || changed;
     }
-    if (changed) this.#failure = undefined;
     if (changed) this.wake();
   }
 
