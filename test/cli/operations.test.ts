@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runCommandLine } from '../../src/cli/command-line.ts';
 import { commonFlags, readOperations } from '../../src/cli/rest/operations.ts';
+import { tabledOperations } from '../../src/cli/rest/columns.ts';
 import { namedOperations } from '../../src/cli/rest/names.ts';
 import { operationUsage } from '../../src/cli/rest/run.ts';
 import { readable } from '../../src/cli/rest/table.ts';
@@ -67,9 +68,9 @@ describe('commands', () => {
     expect(names.filter((name) => ['flow inspect', 'flow replay', 'package build', 'package cpi'].includes(name))).toEqual([]);
   });
 
-  test('the table of names has no operation that neither we nor the contract know', () => {
+  test('the tables of names and of columns have no operation that neither we nor the contract know', () => {
     const known = new Set([...operations.map(({ name }) => name), ...Object.entries(contract.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`))]);
-    expect(namedOperations.filter((name) => !known.has(name))).toEqual([]);
+    expect([...namedOperations, ...tabledOperations].filter((name) => !known.has(name))).toEqual([]);
   });
 
   test.each(operations.map((operation) => [`${operation.noun} ${operation.verb}`, operation] as const))('%s says what it takes, each flag once', (_, operation) => {
@@ -173,6 +174,7 @@ describe('answers for people', () => {
     expect(readable('-----BEGIN-----\n', Infinity)).toBe('-----BEGIN-----');
     expect(readable(undefined, Infinity)).toBe('done');
     expect(readable(['a', 'b'], Infinity)).toBe('value\na\nb');
+    expect(readable({ list: [{ a: { 'b.c': 1 }, d: 2 }] }, Infinity, { shown: ['a', 'b.c'], none: ['x', 'y'] })).toBe('shown\n1');
   });
 
   test('a file that is an answer is written under its name when it is whole, and not at all when it breaks off', async () => {

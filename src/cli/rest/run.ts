@@ -3,6 +3,7 @@ import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { followFlow } from '../../rest-client/follow-flow.ts';
 import type { RestClient } from '../../rest-client/rest-client.ts';
 import { usageError } from '../arguments.ts';
+import { columnsOf, type Columns } from './columns.ts';
 import { connect, connectionOptions, connectionUsage, type About, type ConnectionArguments } from './connection.ts';
 import { fileArgumentOf, isRepeated, readGiven, type Given } from './given.ts';
 import { readOperations, type Operation, type Option } from './operations.ts';
@@ -86,8 +87,10 @@ const aboutOf = (words: readonly string[]): About | undefined => {
   return shortHash === undefined ? undefined : { shortHash, hostedThere: false };
 };
 
-const print = async (value: unknown, { json, out }: { readonly json: boolean; readonly out: string | undefined }): Promise<void> => {
-  const text = json ? JSON.stringify(value ?? null, null, 2) : readable(value, process.stdout.isTTY && out === undefined ? cellCharsMax : Infinity);
+type Printing = { readonly json: boolean; readonly out: string | undefined; readonly columns: Columns | undefined };
+
+const print = async (value: unknown, { json, out, columns }: Printing): Promise<void> => {
+  const text = json ? JSON.stringify(value ?? null, null, 2) : readable(value, process.stdout.isTTY && out === undefined ? cellCharsMax : Infinity, columns);
   if (out === undefined) return console.log(text);
   const { writeFile } = await import('node:fs/promises');
   await writeFile(out, `${text}\n`);
@@ -133,6 +136,6 @@ export const runOperation = async (operation: Operation, args: readonly string[]
   const value: unknown = await client.call(operation.name as 'GET /cpi', given);
   if (values['wait'] === true && process.stderr.isTTY) console.error(`  accepted, ${operation.noun} ${operation.verb} goes on …`);
   const ended = values['wait'] === true && wait !== undefined ? await wait({ client, given, value, timeoutMs }) : value;
-  await print(ended, { json, out: typeof values['out'] === 'string' ? values['out'] : undefined });
+  await print(ended, { json, out: typeof values['out'] === 'string' ? values['out'] : undefined, columns: columnsOf(operation.name) });
   return 0;
 };

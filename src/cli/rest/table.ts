@@ -1,5 +1,7 @@
 /** Answers for people: lists as tables, objects as lines, texts as they are. */
 
+import { pick, type Columns } from './columns.ts';
+
 type Row = Readonly<Record<string, string>>;
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -39,14 +41,15 @@ const fieldsOf = (value: Record<string, unknown>): string => {
     .join('\n');
 };
 
-/** `cellCharsMax`: cells of tables are cut there. */
-export const readable = (value: unknown, cellCharsMax: number): string => {
+/** `cellCharsMax`: cells of tables are cut there. `columns`: what a list shows of each thing; default all of it. */
+export const readable = (value: unknown, cellCharsMax: number, columns?: Columns): string => {
+  const rowsOf = (list: readonly unknown[]): Row[] => list.map((one) => rowOf(columns === undefined ? one : pick(one, columns)));
   if (value === undefined) return 'done';
-  if (Array.isArray(value)) return table(value.map(rowOf), cellCharsMax);
+  if (Array.isArray(value)) return table(rowsOf(value), cellCharsMax);
   if (!isObject(value)) return typeof value === 'string' ? value.trimEnd() : JSON.stringify(value);
   const fields = Object.values(value);
   // A list in an object that holds nothing else is that list.
-  if (fields.length === 1 && Array.isArray(fields[0])) return table(fields[0].map(rowOf), cellCharsMax);
+  if (fields.length === 1 && Array.isArray(fields[0])) return table(rowsOf(fields[0]), cellCharsMax);
   // A map of objects is a list whose rows have names.
   if (fields.length > 0 && fields.every(isObject)) return table(Object.entries(value).map(([name, field]) => ({ '': name, ...rowOf(field) })), cellCharsMax);
   return fieldsOf(value);
