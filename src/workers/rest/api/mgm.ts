@@ -164,9 +164,9 @@ const tokenRoutes = [
     method: 'PUT', path: '/mgm/{holdingidentityshorthash}/preauthtoken/revoke/{preauthtokenid}', tag,
     summary: 'Revokes a pre-auth token',
     pathParameters: { ...hash, preauthtokenid: text(z.string().min(1).max(100)) },
-    body: jsonBody('remarks', z.object({ remarks: remark })),
+    body: jsonBody('remarks', z.object({ remarks: remark }).optional()),
     reply: tokenInfo,
-    handle: async ({ room, path, body }) => shown(await askManager(room, path, { type: 'revoke-token', id: path.preauthtokenid, remark: body.remarks ?? null }), ({ tokens }) => tokenBody(onlyOne(tokens))),
+    handle: async ({ room, path, body }) => shown(await askManager(room, path, { type: 'revoke-token', id: path.preauthtokenid, remark: body?.remarks ?? null }), ({ tokens }) => tokenBody(onlyOne(tokens))),
   }),
 ];
 

@@ -23,7 +23,7 @@ const fieldSchemas: Readonly<Record<FormField, Schema>> = {
 };
 
 const requestBodyOf = (body: AnyBody, components: Components): Schema => {
-  if (body.type === 'json') return { content: json(describe(body.schema, 'input', components)), required: true };
+  if (body.type === 'json') return { content: json(describe(body.schema, 'input', components)), required: !body.schema.safeParse(undefined).success };
   // A form's fields are declared by name: see FormFields.
   const fields = Object.entries(body.fields as Readonly<Record<string, FormField>>);
   const properties = Object.fromEntries(fields.map(([name, field]) => [name, fieldSchemas[field]]));

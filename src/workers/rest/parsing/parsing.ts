@@ -143,6 +143,9 @@ export const readJson = async <Value>(body: JsonBody<Value>, request: Request, l
   if (request.headers.get('content-encoding') !== null) return refuse('REST_CONTENT_TYPE', 'compressed bodies are not taken');
   const text = await readText(request, limits.jsonBytesMax);
   if (text.type === 'refused') return text;
+  // A body that may be left out.
+  const none = text.value === '' ? body.schema.safeParse(undefined) : undefined;
+  if (none?.success === true) return parsed(none.data);
   const json = parseStrictJson(text.value, limits.jsonDepthMax);
   if (json.type === 'malformed') return refuse('REST_BODY_MALFORMED', `the body cannot be read: ${json.reason}`);
   return readShape(body, json.value);

@@ -51,6 +51,18 @@ describe('joining', () => {
     expect((await register(box, '0123456789AB', context)).status).toBe(404);
   });
 
+  covers(cluster, ['GET /membership/{holdingidentityshorthash}', 'GET /membership/{holdingidentityshorthash}/{registrationrequestid}', 'GET /members/{holdingidentityshorthash}', 'GET /members/{holdingidentityshorthash}/group-parameters'], 'refused', 'nobody and nothing of that name is there', async ({ call }) => {
+    const statusOf = async (path: string): Promise<number> => (await call('GET', path)).status;
+    const nothing = '11111111-1111-4111-8111-111111111111';
+    expect(await statusOf('/membership/0123456789AB')).toBe(404);
+    expect(await statusOf(`/membership/0123456789AB/${nothing}`)).toBe(404);
+    expect(await statusOf(`/membership/${alice.hash}/${nothing}`)).toBe(404);
+    expect(await statusOf(`/membership/${alice.hash}/nonsense`)).toBe(400);
+    expect(await statusOf('/members/0123456789AB')).toBe(404);
+    expect(await statusOf('/members/0123456789AB/group-parameters')).toBe(404);
+    expect(await statusOf(`/members/${alice.hash}?statuses=GONE`)).toBe(400);
+  });
+
   covers(cluster, ['POST /membership/{holdingidentityshorthash}'], 'happy', 'a registration that names a key it does not have ends INVALID, and may be tried again', async (box) => {
     const carol = await prepareJoiner(box, joining());
     expect(await settled(box, carol.hash, { ...carol.context, 'corda.ledger.keys.0.id': 'AAAAAAAAAAAA' })).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringContaining('AAAAAAAAAAAA') });

@@ -148,13 +148,14 @@ describe('approval', () => {
       expect(await settled(box, grace.hash, { ...grace.context, 'corda.auth.token': token.id })).toMatchObject({ registrationStatus: 'DECLINED', reason: expect.stringContaining('token') });
       expect(await settled(box, frank.hash, { ...frank.context, 'corda.auth.token': token.id })).toMatchObject({ registrationStatus: 'APPROVED' });
       expect((await memberOf(box, alice.hash, frank.x500Name)).memberContext).not.toHaveProperty(['corda.auth.token']);
-      const revoked = await make(grace.x500Name);
+      const [revoked, plain] = [await make(grace.x500Name), await make(nobody)];
+      expect((await box.call('PUT', `${tokens()}/revoke/${plain.id}`)).json).toMatchObject({ status: 'REVOKED', removalRemark: null });
       expect((await box.call('PUT', `${tokens()}/revoke/${revoked.id}`, { json: { remarks: 'lost' } })).json).toMatchObject({ status: 'REVOKED', removalRemark: 'lost' });
       expect(await settled(box, grace.hash, { ...grace.context, 'corda.auth.token': revoked.id })).toMatchObject({ registrationStatus: 'DECLINED' });
       const looked = await make(grace.x500Name);
       await waiting(box, grace, { 'corda.auth.token': looked.id, 'ext.look': 'here' });
       const statusOf = async (query: string): Promise<Record<string, string>> => Object.fromEntries((await box.call('GET', `${tokens()}?${query}`)).json.map(({ id, status }: { id: string; status: string }) => [id, status]));
-      expect(await statusOf('viewinactive=true')).toEqual({ [token.id]: 'CONSUMED', [revoked.id]: 'REVOKED', [looked.id]: 'AVAILABLE' });
+      expect(await statusOf('viewinactive=true')).toEqual({ [token.id]: 'CONSUMED', [revoked.id]: 'REVOKED', [plain.id]: 'REVOKED', [looked.id]: 'AVAILABLE' });
       expect(await statusOf(`ownerx500name=${encodeURIComponent(grace.x500Name)}`)).toEqual({ [looked.id]: 'AVAILABLE' });
       await box.call('DELETE', `${rules()}/${rule.ruleId}`);
       expect((await box.call('DELETE', `${rules('/preauth')}/${pre.ruleId}`)).status).toBe(204);
@@ -234,9 +235,8 @@ describe('the group', () => {
   });
 
   const subjects = () => `/mgm/${mgm.hash}/mutual-tls/allowed-client-certificate-subjects`;
-  const subjectRoutes = ['PUT /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}', 'GET /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects', 'DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}'];
 
-  covers(cluster, subjectRoutes, 'happy', 'subjects of client certificates are allowed, listed and disallowed', async ({ call }) => {
+  covers(cluster, ['PUT /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}', 'GET /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects', 'DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}'], 'happy', 'subjects of client certificates are allowed, listed and disallowed', async ({ call }) => {
     const named = (subject: string): string => `${subjects()}/${encodeURIComponent(subject)}`;
     expect((await call('PUT', named('C=GB, O=Bank, L=London'))).status).toBe(204);
     expect((await call('GET', subjects())).json).toEqual(['O=Bank, L=London, C=GB']);
@@ -244,7 +244,7 @@ describe('the group', () => {
     expect((await call('GET', subjects())).json).toEqual([]);
   });
 
-  covers(cluster, subjectRoutes, 'refused', 'a subject that is no name, or not there', async ({ call }) => {
+  covers(cluster, ['PUT /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}', 'GET /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects', 'DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}'], 'refused', 'a subject that is no name, or not there', async ({ call }) => {
     expect((await call('PUT', `${subjects()}/nonsense`)).status).toBe(400);
     expect((await call('DELETE', `${subjects()}/${encodeURIComponent(nobody)}`)).status).toBe(404);
     expect((await call('GET', `/mgm/${stranger}/mutual-tls/allowed-client-certificate-subjects`)).status).toBe(404);
