@@ -18,7 +18,7 @@ const invalid = (message: string): Refusal => ({ type: 'refused', code: 'DB_CERT
 /** What PostgreSQL can keep as text and a path of REST can carry. */
 const isAlias = (alias: string): boolean => /^[^\p{Cc}\p{Cs}/\\]{1,255}$/u.test(alias);
 
-const importChain = async (tx: DbTx, { usage, holder = 'cluster', alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Answered<Reply>> => {
+export const importChain = async (tx: DbTx, { usage, holder = 'cluster', alias, pem }: Extract<Body, { type: 'import' }>, now: number): Promise<Answered<Reply>> => {
   if (!isAlias(alias)) return { outcome: invalid('the alias holds a control character or a slash') };
   const chain = await readCertificateChain(pem);
   if (chain.type === 'invalid') return { outcome: invalid(`the certificate chain "${alias}" cannot be read: ${chain.reason}`) };

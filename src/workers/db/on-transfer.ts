@@ -11,9 +11,12 @@ import { parseX500 } from '../../identity/x500.ts';
 import { virtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { Delivery, Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
+import type { OutRecord } from '../../messages/grammar/record.ts';
+import { certificateUsage } from '../../messages/rest-to-db.certificate.ts';
 import { restToDbTransfer, transferCharsMax, transferPiecesMax } from '../../messages/rest-to-db.transfer.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
+import { importChain } from './on-certificate.ts';
 import { transferIdleMsMax, transfersOpenMax } from './config.ts';
 import type { DbTx } from './db-tx.ts';
 import { TransferRefused } from './postgres/transfers.ts';
@@ -25,7 +28,9 @@ type Body = BodyOf<typeof restToDbTransfer>;
 type Reply = ReplyOf<typeof restToDbTransfer>;
 type Of<Type extends Body['type']> = Extract<Body, { type: Type }>;
 
-const firstLine = z.strictObject({ v: z.literal(1), virtualNode });
+const certificates = z.array(z.strictObject({ usage: certificateUsage, alias: z.string().max(255), pem: z.string().max(100_000) })).max(1_000);
+const firstLine = z.strictObject({ v: z.literal(1), virtualNode, certificates });
+type First = z.infer<typeof firstLine>;
 
 /** A transfer whose pieces REST comes for or brings; those that nobody came for any more make room. */
 const open = async (tx: DbTx, id: string, now: number): Promise<Refusal | undefined> => {
@@ -60,8 +65,11 @@ const write = async (tx: DbTx, id: string, lines: AsyncIterable<string>): Promis
 };
 
 async function* linesOf(tx: DbTx, node: VirtualNode): AsyncGenerator<string> {
-  yield JSON.stringify({ v: 1, virtualNode: node } satisfies z.infer<typeof firstLine>);
-  yield* tx.transfers.readLines(node.holdingIdentity.shortHash);
+  const { shortHash } = node.holdingIdentity;
+  const own: First['certificates'] = [];
+  for (const usage of certificateUsage.options) for (const one of await tx.certificates.list({ usage, holder: shortHash })) own.push({ usage, ...one });
+  yield JSON.stringify({ v: 1, virtualNode: node, certificates: own } satisfies First);
+  yield* tx.transfers.readLines(shortHash);
 }
 
 const exportNode = async (tx: DbTx, { transferId, shortHash }: Of<'export'>, now: number): Promise<Outcome<Reply>> => {
@@ -90,14 +98,14 @@ async function* readLines(tx: DbTx, id: string, count: number): AsyncGenerator<s
   if (rest !== '') throw new TransferRefused('it breaks off in the middle of a line');
 }
 
-const readFirst = (line: string | undefined, shortHash: string): VirtualNode => {
+const readFirst = (line: string | undefined, shortHash: string): First => {
   const read = firstLine.safeParse(line === undefined ? undefined : JSON.parse(line));
   if (!read.success) throw new TransferRefused('it does not begin with a virtual node');
   const { holdingIdentity } = read.data.virtualNode;
   const name = parseX500(holdingIdentity.x500Name);
   const derived = name.type === 'name' ? holdingIdentityOf(name.name, holdingIdentity.groupId) : undefined;
   if (derived?.shortHash !== shortHash || holdingIdentity.shortHash !== shortHash) throw new TransferRefused('its virtual node is not the one that its keys belong to');
-  return { ...read.data.virtualNode, holdingIdentity: derived };
+  return { ...read.data, virtualNode: { ...read.data.virtualNode, holdingIdentity: derived } };
 };
 
 /** Made of the CPI as it is here; what the file says of it is only which. In maintenance, until somebody looked at it. */
@@ -113,16 +121,25 @@ const makeNode = async (tx: DbTx, said: VirtualNode, now: number): Promise<Virtu
 
 const importNode = async (tx: DbTx, { transferId, count, shortHash }: Of<'import'>, log: Log, now: number): Promise<Answered<Reply>> => {
   const lines = readLines(tx, transferId, count);
+  const effects: OutRecord[] = [];
   const made = await tx.transfers.wholly(async (): Promise<VirtualNode | Refusal> => {
-    const first = await lines.next();
-    const node = await makeNode(tx, readFirst(first.done === true ? undefined : first.value, shortHash), now);
-    if (!isRefused(node)) await tx.transfers.restore(shortHash, lines);
+    const next = await lines.next();
+    const first = readFirst(next.done === true ? undefined : next.value, shortHash);
+    const node = await makeNode(tx, first.virtualNode, now);
+    if (isRefused(node)) return node;
+    await tx.transfers.restore(shortHash, lines);
+    for (const { usage, alias, pem } of first.certificates) {
+      const taken = await importChain(tx, { type: 'import', usage, holder: shortHash, alias, pem }, now);
+      // One that is out of its dates by now is of no use, and no reason to refuse the rest.
+      if (taken.outcome.type === 'refused') log.warn('db.import.certificate-refused', { shortHash, usage, alias, reason: taken.outcome.message });
+      effects.push(...(taken.effects ?? []));
+    }
     return node;
   });
   if (isRefused(made)) return { outcome: made };
   await tx.transfers.forget(transferId);
   log.info('db.virtual-node.imported', { shortHash, x500Name: made.holdingIdentity.x500Name });
-  return { outcome: { type: 'done', value: {} }, effects: [virtualNodeRecord(made)] };
+  return { outcome: { type: 'done', value: {} }, effects: [...effects, virtualNodeRecord(made)] };
 };
 
 // ── Requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -50,9 +50,16 @@ export const cpkRecords = ({ hash, code, sourceMap }: CpkCode): OutRecord[] => {
   return [...(sourceMap === null ? [] : chunks(`${hash}/map`, sourceMap)), ...chunks(hash, code)];
 };
 
+const certificateKey = ({ usage, holder, alias }: Pick<TlsCertificate, 'usage' | 'holder' | 'alias'>): string => `${usage}/${holder}/${alias}`;
+
+export const certificateRemoval = (place: Pick<TlsCertificate, 'usage' | 'holder' | 'alias'>): OutRecord => {
+  const key = certificateKey(place);
+  return encode(dbToAllCertificate, { key, id: `certificate/${key}/removed`, body: null });
+};
+
 /** A certificate is drawn anew with each issue, so its text names the version. */
 export const certificateRecord = (certificate: TlsCertificate): OutRecord => {
-  const key = `${certificate.usage}/${certificate.holder}/${certificate.alias}`;
+  const key = certificateKey(certificate);
   return say(dbToAllCertificate, key, `certificate/${key}/${toHex(sha256(utf8(certificate.pem)))}`, certificate);
 };
 

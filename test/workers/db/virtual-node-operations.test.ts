@@ -1,4 +1,5 @@
 /** Operations on virtual nodes as db performs them: what they do to vaults, what is left when they fail, and that a repeat changes nothing. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { database as tablesOf, migration, type Migration } from '../../../src/flow-sdk/flow-sdk.ts';
 import { allToDbAnswer } from '../../../src/messages/all-to-db.answer.ts';
@@ -10,6 +11,7 @@ import { flowToDbEntity } from '../../../src/messages/flow-to-db.entity.ts';
 import type { Outcome } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
+import { restToDbTransfer } from '../../../src/messages/rest-to-db.transfer.ts';
 import { restToDbVirtualNode } from '../../../src/messages/rest-to-db.virtual-node.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { parseSchema } from '../../../src/packaging/schema.ts';
@@ -18,8 +20,10 @@ import { DatabaseError } from '../../../src/postgres/database-error.ts';
 import type { Database } from '../../../src/postgres/database.ts';
 import { onAnswer } from '../../../src/workers/db/on-answer.ts';
 import { createOnEntity } from '../../../src/workers/db/on-entity.ts';
+import { onTransfer } from '../../../src/workers/db/on-transfer.ts';
 import { onVirtualNode } from '../../../src/workers/db/on-virtual-node.ts';
 import { createPostgresDbTx } from '../../../src/workers/db/worker.ts';
+import { issue, now as keysNow } from '../../packaging/keys.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { answerBatch, codeOf, read, request } from './requests.ts';
 import { hex64, testCpi } from './virtual-nodes.ts';
@@ -184,6 +188,7 @@ describe('a deletion', () => {
   test('goes room by room, and what comes twice or late changes nothing', async () => {
     const { id, shortHash, begun, requestId } = await begin(false);
     expect(await namesOf(shortHash)).toHaveLength(9);
+    await transactOn(database, (tx) => tx.certificates.put({ usage: 'p2p-tls', holder: shortHash, alias: 'tls', pem: 'a chain' }, now));
     expect(read(dbToAllVirtualNode, begun.effects![0]!).body).toMatchObject({ flowStartOperationalStatus: 'INACTIVE', flowOperationalStatus: 'ACTIVE', operationInProgress: requestId });
     const counting = questionIn(begun.effects!);
     expect(read(dbToFlowEviction, counting).body.type).toBe('count');
@@ -196,7 +201,7 @@ describe('a deletion', () => {
     const departing = await flowsSay(questionIn(again), 0, 0);
     expect(read(dbToMemberDeparture, questionIn(departing)).body.shortHash).toBe(shortHash);
     const over = await tell({ requestId: idOf(questionIn(departing)), outcome: { type: 'done', value: {} } });
-    expect(over.map(({ key, value }) => [key, (JSON.parse(value) as { body: unknown }).body])).toEqual([[shortHash, null]]);
+    expect(over.map(({ key, value }) => [key, (JSON.parse(value) as { body: unknown }).body])).toEqual([[`p2p-tls/${shortHash}/tls`, null], [shortHash, null]]);
     expect(await statusOf(requestId)).toMatchObject({ status: 'SUCCEEDED', operation: 'DELETE_VIRTUAL_NODE' });
     expect(await namesOf(shortHash)).toEqual([]);
     expect(codeOf((await ask({ type: 'get', shortHash })).outcome)).toBe('DB_VIRTUAL_NODE_NOT_FOUND');
@@ -234,5 +239,64 @@ describe('a deletion', () => {
     expect((await find()).map(({ outcome }) => codeOf(outcome))).toEqual(['done']);
     await transactOn(database, (tx) => tx.virtualNodes.drop(shortHash));
     expect((await find().catch((error: unknown) => (error instanceof DatabaseError ? find() : Promise.reject(error)))).map(({ outcome }) => codeOf(outcome))).toEqual(['DB_VIRTUAL_NODE_NOT_FOUND']);
+  });
+});
+
+describe('an export', () => {
+  const transfer = async (body: BodyOf<typeof restToDbTransfer>) => (await answerBatch(onTransfer(silentLog), { transact: (work) => transactOn(database, work), now: keysNow }, request(restToDbTransfer, body)))[0]!;
+  const valueOf = ({ outcome }: Awaited<ReturnType<typeof transfer>>) => (outcome.type === 'done' ? outcome.value : expect.fail(outcome.code));
+
+  const exported = async (shortHash: string): Promise<string[]> => {
+    const transferId = randomUUID();
+    const { count: pieces } = valueOf(await transfer({ type: 'export', transferId, shortHash }));
+    const texts: string[] = [];
+    for (let index = 0; index < pieces!; index++) texts.push(valueOf(await transfer({ type: 'read', transferId, index })).text!);
+    await transfer({ type: 'forget', transferId });
+    expect(codeOf((await transfer({ type: 'read', transferId, index: 0 })).outcome)).toBe('DB_TRANSFER_UNKNOWN');
+    return texts;
+  };
+  const imported = async (shortHash: string, texts: readonly string[]) => {
+    const transferId = randomUUID();
+    for (const [index, text] of texts.entries()) valueOf(await transfer({ type: 'write', transferId, index, text }));
+    return transfer({ type: 'import', transferId, count: texts.length, shortHash });
+  };
+
+  test('holds tables that refer to each other, long rows and certificates, and an import puts them back', async () => {
+    const linked = migration('0001-linked', [
+      tables.schema.createTable('z_order').addColumn('id', 'integer', (column) => column.primaryKey()).addColumn('cents', 'numeric(20, 4)'),
+      tables.schema
+        .createTable('a_line')
+        .addColumn('order_id', 'integer', (column) => column.references('z_order.id'))
+        .addColumn('text', 'text')
+        .addColumn('at', 'timestamptz')
+        .addColumn('tags', 'jsonb'),
+    ]);
+    const shortHash = await create(await putCpi('linked', '1', [linked]));
+    const vault = `vnode_vault_${shortHash.toLowerCase()}`;
+    await database.sql.unsafe(`insert into ${vault}.z_order values (1, 1.5), (2, null)`);
+    await database.sql.unsafe(`insert into ${vault}.a_line values (2, repeat('ä"', 200000), '2026-05-05 10:00:00.123456+02', '{"a": [1, null]}'), (null, null, null, null)`);
+    await database.sql.unsafe(`insert into ${vault}.entity (entity, id, value, updated_at) values ('Order', '1', '{"b": 1,  "a": "ä\\n"}', now())`);
+    const pem = (await issue({ name: 'CN=Leaf, O=Acme, C=GB', algorithm: 'ES256' })).pem;
+    await transactOn(database, (tx) => tx.certificates.put({ usage: 'p2p-tls', holder: shortHash, alias: 'tls', pem }, now));
+    const rows = () => Promise.all(['a_line order by order_id', 'z_order order by id', 'entity', 'cordage_migration'].map((table) => database.sql.unsafe(`select * from ${vault}.${table}`)));
+    const before = await rows();
+    expect(codeOf((await transfer({ type: 'export', transferId: randomUUID(), shortHash })).outcome)).toBe('DB_TRANSFER_NOT_IN_MAINTENANCE');
+    await maintain(shortHash);
+    const texts = await exported(shortHash);
+    expect(texts.length).toBeGreaterThan(1);
+    expect(codeOf((await imported(shortHash, texts)).outcome)).toBe('DB_VIRTUAL_NODE_EXISTS');
+    await transactOn(database, async (tx) => {
+      await tx.certificates.removeOf(shortHash);
+      await tx.virtualNodes.drop(shortHash);
+    });
+    // What is refused leaves nothing.
+    expect(codeOf((await imported(shortHash, texts.slice(0, -1))).outcome)).toBe('DB_TRANSFER_INVALID');
+    expect(codeOf((await imported('0123456789AB', texts)).outcome)).toBe('DB_TRANSFER_INVALID');
+    expect(codeOf((await ask({ type: 'get', shortHash })).outcome)).toBe('DB_VIRTUAL_NODE_NOT_FOUND');
+    const done = await imported(shortHash, texts);
+    expect(done.outcome).toEqual({ type: 'done', value: {} });
+    expect(done.effects!.map(({ topic }) => topic)).toEqual(['db-to-all.certificate', 'db-to-all.virtual-node']);
+    expect(await rows()).toEqual(before);
+    await expect(database.sql.unsafe(`insert into ${vault}.a_line (order_id) values (99)`)).rejects.toThrow('a_line_order_id_fkey');
   });
 });

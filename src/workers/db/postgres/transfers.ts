@@ -32,16 +32,24 @@ const leave = async (sql: Sql): Promise<void> => {
   await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
 };
 
+/** As the owner of the schema, and only for this: lines come from tables that it may not read. */
+const within = async <Result>(sql: Sql, schema: string, work: () => Promise<Result>): Promise<Result> => {
+  await become(sql, schema);
+  const result = await work();
+  await leave(sql);
+  return result;
+};
+
 // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Table = { readonly name: string; readonly columns: readonly (readonly [name: string, type: string])[] };
 
-/** Columns that the database works out by itself are left out. */
+/** Migrations make no columns that the database fills by itself (src/packaging/schema/nodes.ts). */
 const readTables = async (sql: Sql, schema: string): Promise<Table[]> => {
   const rows = await sql<{ name: string; columns: [string, string][] }[]>`
     select class.relname as name, json_agg(json_build_array(attname, format_type(atttypid, atttypmod)) order by attnum) as columns
     from pg_catalog.pg_class as class join pg_catalog.pg_attribute as attribute on attrelid = class.oid
-    where class.relnamespace = ${schema}::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped and attgenerated = ''
+    where class.relnamespace = ${schema}::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped
     group by class.relname order by class.relname`;
   return [...rows];
 };
@@ -96,20 +104,10 @@ const putKeysBack = async (sql: Sql, keys: readonly ForeignKey[]): Promise<void>
   for (const { table, name, definition } of keys) await sql.unsafe(`alter table ${quoted(table)} add constraint ${quoted(name)} ${definition}`);
 };
 
-/** Counters go on behind the highest row that came. */
-const advanceCounters = async (sql: Sql, { name, columns }: Table): Promise<void> => {
-  for (const [column] of columns) {
-    const [row] = await sql<{ counter: string | null }[]>`select pg_get_serial_sequence(${quoted(name)}, ${column}) as counter`;
-    const counter = row?.counter ?? null;
-    if (counter !== null) await sql.unsafe(`select setval($1::regclass, max(${quoted(column)})) from ${quoted(name)} having max(${quoted(column)}) is not null`, [counter]);
-  }
-};
-
 const insertRows = async (sql: Sql, { name, columns }: Table, lines: readonly string[]): Promise<void> => {
-  if (lines.length === 0) return;
   const names = columns.map(([column]) => quoted(column)).join(', ');
   const cells = columns.map(([, type], at) => `(line->>${at})::${type}`).join(', ');
-  await sql.unsafe(`insert into ${quoted(name)} (${names}) overriding system value select ${cells} from json_array_elements($1::text::json) as line`, [`[${lines.join(',')}]`]);
+  await sql.unsafe(`insert into ${quoted(name)} (${names}) select ${cells} from json_array_elements($1::text::json) as line`, [`[${lines.join(',')}]`]);
 };
 
 const parseLine = (line: string): unknown => {
@@ -138,14 +136,17 @@ const checkRow = (value: unknown, { name, columns }: Table): void => {
 const restoreSchema = async (sql: Sql, shortHash: string, name: SchemaName, lines: AsyncIterator<string>, first: string | undefined): Promise<string | undefined> => {
   const schema = schemaOf(shortHash, name);
   const tables = await readTables(sql, schema);
-  await become(sql, schema);
-  const keys = await takeKeysAway(sql, schema);
-  // What migrations have put into them came from the file's own vault too.
-  if (tables.length > 0) await sql.unsafe(`truncate ${tables.map((table) => quoted(table.name)).join(', ')}`);
+  const keys = await within(sql, schema, async () => {
+    const taken = await takeKeysAway(sql, schema);
+    // What migrations have put into them came from the file's own vault too.
+    if (tables.length > 0) await sql.unsafe(`truncate ${tables.map((table) => quoted(table.name)).join(', ')}`);
+    return taken;
+  });
   let current: Table | undefined;
   let waiting: string[] = [];
   const flush = async (): Promise<void> => {
-    if (current !== undefined) await insertRows(sql, current, waiting);
+    const [table, rows] = [current, waiting];
+    if (table !== undefined && rows.length > 0) await within(sql, schema, () => insertRows(sql, table, rows));
     waiting = [];
   };
   let line = first;
@@ -162,9 +163,7 @@ const restoreSchema = async (sql: Sql, shortHash: string, name: SchemaName, line
     current = findTable(tables, value);
   }
   await flush();
-  for (const table of tables) await advanceCounters(sql, table);
-  await putKeysBack(sql, keys);
-  await leave(sql);
+  await within(sql, schema, () => putKeysBack(sql, keys));
   return line;
 };
 

@@ -14,6 +14,7 @@
  */
 import { deriveId } from '../../../identity/derive.ts';
 import { allToDbAnswer } from '../../../messages/all-to-db.answer.ts';
+import { tlsUsage } from '../../../messages/db-to-all.certificate.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import { dbToFlowEviction } from '../../../messages/db-to-flow.eviction.ts';
 import { dbToMemberDeparture } from '../../../messages/db-to-member.departure.ts';
@@ -23,7 +24,7 @@ import type { Log } from '../../../observability/log.ts';
 import type { Answered } from '../../../shell/worker.ts';
 import { evictionsMax } from '../config.ts';
 import type { DbTx, KeptOperation } from '../db-tx.ts';
-import { virtualNodeRecord, virtualNodeRemoval } from '../publication.ts';
+import { certificateRemoval, virtualNodeRecord, virtualNodeRemoval } from '../publication.ts';
 import { changed, isRefused, refused, reported, statuses, type Reply, type Request } from './operation.ts';
 
 type Stage = 'counting' | 'evicting' | 'departing';
@@ -125,9 +126,15 @@ const abort = async (tx: DbTx, { node: before, kept }: Deletion, running: number
 };
 
 const finish = async (tx: DbTx, { node, kept }: Deletion, now: number): Promise<OutRecord[]> => {
-  await tx.virtualNodes.drop(node.holdingIdentity.shortHash);
+  const { shortHash } = node.holdingIdentity;
+  const certificates = await tx.certificates.removeOf(shortHash);
+  await tx.virtualNodes.drop(shortHash);
   await end(tx, kept, { status: 'SUCCEEDED', reason: null }, now);
-  return [virtualNodeRemoval(node)];
+  const served = certificates.flatMap(({ usage, alias }) => {
+    const tls = tlsUsage.safeParse(usage);
+    return tls.success ? [certificateRemoval({ usage: tls.data, holder: shortHash, alias })] : [];
+  });
+  return [...served, virtualNodeRemoval(node)];
 };
 
 const takeFlows = async (tx: DbTx, deletion: Deletion, value: unknown, now: number): Promise<OutRecord[]> => {
