@@ -93,15 +93,36 @@ const wrappingKeyFor = (opened: ReadonlyMap<string, Aead>, key: WrappedSigningKe
   return aead;
 };
 
+type LeaseWrappingKeys = (rows: readonly WrappedWrappingKey[], keep: Keep) => Promise<ReadonlyMap<string, Aead>>;
+
+/**
+ * Opens the wrapping keys that seal these rows. A rotation may seal a key anew and remove what sealed it before, between the reading of one
+ * and of the other: whoever finds no wrapping key reads the row again.
+ */
+const openRows = async (leaseWrappingKeys: LeaseWrappingKeys, tx: CryptoTx, rows: readonly WrappedSigningKey[], keep: Keep): Promise<{ readonly row: WrappedSigningKey; readonly wrapping: Aead }[]> => {
+  const readWrapping = (some: readonly WrappedSigningKey[]) => tx.wrappingKeys.find(distinct(some.map(({ tenant }) => tenant)));
+  const isThere = (wrapping: readonly WrappedWrappingKey[], row: WrappedSigningKey): boolean => wrapping.some((one) => wrappingNameOf(one) === wrappingNameOf(wrappingRefOf(row)));
+  let current = rows;
+  let wrapping = await readWrapping(rows);
+  const moved = rows.filter((row) => !isThere(wrapping, row));
+  if (moved.length > 0) {
+    const again = await tx.signingKeys.findByIds(moved);
+    current = [...rows.filter((row) => !moved.includes(row)), ...again];
+    wrapping = await readWrapping(current);
+  }
+  const named = new Set(current.map((row) => wrappingNameOf(wrappingRefOf(row))));
+  const opened = await leaseWrappingKeys(wrapping.filter((row) => named.has(wrappingNameOf(row))), keep);
+  return current.map((row) => ({ row, wrapping: wrappingKeyFor(opened, row) }));
+};
+
 export type KeyRingOptions = { readonly roots: RootKeys; readonly clock: Clock; readonly limits?: KeyRingLimits };
 
 export const createKeyRing = ({ roots, clock, limits = keyRingLimits }: KeyRingOptions): KeyRing => {
-  const ageMsMax = (): number => limits.unwrappedAgeMsMax;
-  const signers = createLeaseCache<ReadyKey>({ countMax: () => limits.signersMax, ageMsMax, clock });
-  const wrappingKeys = createLeaseCache<Aead>({ countMax: () => limits.wrappingKeysMax, ageMsMax, clock });
+  const signers = createLeaseCache<ReadyKey>({ countMax: () => limits.signersMax, ageMsMax: () => limits.unwrappedAgeMsMax, clock });
+  const wrappingKeys = createLeaseCache<Aead>({ countMax: () => limits.wrappingKeysMax, ageMsMax: () => limits.unwrappedAgeMsMax, clock });
 
   /** Opens these wrapping keys and gives them by name. */
-  const leaseWrappingKeys = async (rows: readonly WrappedWrappingKey[], keep: Keep): Promise<ReadonlyMap<string, Aead>> => {
+  const leaseWrappingKeys: LeaseWrappingKeys = async (rows, keep) => {
     const opened = await allEnded(
       rows.map(async (row) => {
         const name = storedNameOf(row);
@@ -112,31 +133,11 @@ export const createKeyRing = ({ roots, clock, limits = keyRingLimits }: KeyRingO
     return new Map(opened);
   };
 
-  /**
-   * Opens the wrapping keys that seal these rows. A rotation may seal a key anew and remove what sealed it before, between the reading of one
-   * and of the other: whoever finds no wrapping key reads the row again.
-   */
-  const openRows = async (tx: CryptoTx, rows: readonly WrappedSigningKey[], keep: Keep): Promise<{ readonly row: WrappedSigningKey; readonly wrapping: Aead }[]> => {
-    const readWrapping = (some: readonly WrappedSigningKey[]) => tx.wrappingKeys.find(distinct(some.map(({ tenant }) => tenant)));
-    const isThere = (wrapping: readonly WrappedWrappingKey[], row: WrappedSigningKey): boolean => wrapping.some((one) => wrappingNameOf(one) === wrappingNameOf(wrappingRefOf(row)));
-    let current = rows;
-    let wrapping = await readWrapping(rows);
-    const moved = rows.filter((row) => !isThere(wrapping, row));
-    if (moved.length > 0) {
-      const again = await tx.signingKeys.findByIds(moved);
-      current = [...rows.filter((row) => !moved.includes(row)), ...again];
-      wrapping = await readWrapping(current);
-    }
-    const named = new Set(current.map((row) => wrappingNameOf(wrappingRefOf(row))));
-    const opened = await leaseWrappingKeys(wrapping.filter((row) => named.has(wrappingNameOf(row))), keep);
-    return current.map((row) => ({ row, wrapping: wrappingKeyFor(opened, row) }));
-  };
-
   const leaseSigners = async (tx: CryptoTx, refs: readonly KeyRef[], keep: Keep): Promise<ReadonlyMap<string, ReadyKey>> => {
     const { held, missing } = leaseHeld(signers, refs, nameOf, keep);
     if (missing.size === 0) return held;
     const rows = await tx.signingKeys.findByIds([...missing.values()]);
-    const opened = await openRows(tx, rows, keep);
+    const opened = await openRows(leaseWrappingKeys, tx, rows, keep);
     await allEnded(
       opened.map(async ({ row, wrapping }) => {
         held.set(nameOf(row), keep(signers.put(nameOf(row), await readyKeyOf(wrapping, row))));
@@ -149,7 +150,7 @@ export const createKeyRing = ({ roots, clock, limits = keyRingLimits }: KeyRingO
   const withPrivateKeys = <Result>(tx: CryptoTx, keys: readonly WrappedSigningKey[], work: (key: WrappedSigningKey, pkcs8: Secret) => Promise<Result>): Promise<Result[]> =>
     leasing(async (keep) => {
       const results: Result[] = [];
-      for (const { row, wrapping } of await openRows(tx, keys, keep)) {
+      for (const { row, wrapping } of await openRows(leaseWrappingKeys, tx, keys, keep)) {
         const pkcs8 = await openPrivateKey(wrapping, row);
         results.push(await work(row, pkcs8).finally(() => pkcs8.wipe()));
       }

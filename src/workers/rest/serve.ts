@@ -236,7 +236,7 @@ class Server {
   #headersOf({ status }: HttpError, { details }: Refusal, allowed: readonly Method[]): HeaderMap {
     switch (status) {
       case 401:
-        return { 'www-authenticate': 'Basic realm="Corda REST Worker", charset="UTF-8"' };
+        return { 'www-authenticate': this.#challenge() };
       case 405:
         return { allow: allowOf(allowed) };
       case 429:
@@ -245,6 +245,13 @@ class Server {
       default:
         return {};
     }
+  }
+
+  /** The ways to log in (RFC 7617, RFC 6750). */
+  #challenge(): string {
+    const basic = 'Basic realm="Corda REST Worker", charset="UTF-8"';
+    const { oidc, azureAd } = this.#options.room.config.get('corda.rest').sso;
+    return oidc === undefined && azureAd === undefined ? basic : `${basic}, Bearer realm="Corda REST Worker"`;
   }
 
   #unmapped(refusal: Refusal): HttpError {

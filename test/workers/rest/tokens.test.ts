@@ -72,6 +72,7 @@ test('is refused by its issuer, audience, time, key, algorithm, or lack of a use
     'no token': 'abc',
   };
   for (const [why, token] of Object.entries(refused)) expect((await hello(token)).status, why).toBe(401);
+  expect((await hello('abc')).headers.get('www-authenticate')).toMatch(/^Basic .*, Bearer realm=/);
   const eternal = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'one' }).sign(keys[0]!.privateKey);
   expect((await hello(eternal)).status).toBe(401);
 });

@@ -49,6 +49,36 @@ const tokenCharsMax = 16_000;
 const missing = refuse('REST_UNAUTHENTICATED', 'User credentials are empty or cannot be resolved');
 const wrong = refuse('REST_UNAUTHENTICATED', 'Error during user authentication');
 
+type Fits = (password: string, user: User | undefined) => Promise<boolean>;
+
+/** Whether the password is the user's and the user may log in; it takes the same time for a user who is not there. */
+const createFits = ({ users, verifyPassword, log, limits }: Pick<AuthOptions, 'users' | 'verifyPassword' | 'log' | 'limits'>): Fits => {
+  let decoy = decoyLike(passwordCost);
+
+  const anyPassword = (): PasswordRecord | undefined => {
+    for (const [, { password }] of users.entries()) if (password !== null) return password;
+    return undefined;
+  };
+
+  /** An unknown login is checked against a record that costs what a user's costs. */
+  const currentDecoy = (): PasswordRecord => {
+    const sample = anyPassword();
+    const { n, r, p } = sample !== undefined && isCheckable(sample, limits.passwordMemoryBytesMax) ? sample : passwordCost;
+    if (n !== decoy.n || r !== decoy.r || p !== decoy.p) decoy = decoyLike({ n, r, p });
+    return decoy;
+  };
+
+  return async (password: string, user: User | undefined): Promise<boolean> => {
+    const record = user?.password ?? undefined;
+    if (user !== undefined && record !== undefined && !isCheckable(record, limits.passwordMemoryBytesMax)) {
+      log.error('rest.user.uncheckable', { login: user.login, remedy: 'set the password again' });
+      return false;
+    }
+    const fit = await verifyPassword(password, record ?? currentDecoy());
+    return fit && record !== undefined && user?.enabled === true;
+  };
+};
+
 export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics, limits }: AuthOptions): Authenticate => {
   const verified = createBoundedCache<Verified>(limits.verifiedLoginsMax);
   const checking = new Map<string, Promise<Caller | Refusal>>();
@@ -56,7 +86,6 @@ export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics,
   const gate = createGate({ atOnceMax: limits.passwordChecksAtOnceMax, waitingMax: limits.passwordChecksWaitingMax });
   const pepper = randomBytes(32);
   const failures = metrics.counter('cordage_rest_failed_logins_total', 'Calls refused for wrong credentials or too many of them.');
-  let decoy = decoyLike(passwordCost);
 
   /** Login names are stored in lower case and compared without regard to it (Corda). */
   const userOf = (login: string): User | undefined => users.get(login) ?? users.get(login.toLowerCase());
@@ -68,23 +97,7 @@ export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics,
     return user === entry.user ? { type: 'caller', login: user.login, user, by: 'password' } : undefined;
   };
 
-  /** An unknown login is checked against a record that costs what a user's costs. */
-  const currentDecoy = (): PasswordRecord => {
-    const sample = [...users.entries()].map(([, { password }]) => password).find((password) => password !== null);
-    const { n, r, p } = sample !== undefined && isCheckable(sample, limits.passwordMemoryBytesMax) ? sample : passwordCost;
-    if (n !== decoy.n || r !== decoy.r || p !== decoy.p) decoy = decoyLike({ n, r, p });
-    return decoy;
-  };
-
-  const fits = async (password: string, user: User | undefined): Promise<boolean> => {
-    const record = user?.password ?? undefined;
-    if (user !== undefined && record !== undefined && !isCheckable(record, limits.passwordMemoryBytesMax)) {
-      log.error('rest.user.uncheckable', { login: user.login, remedy: 'set the password again' });
-      return false;
-    }
-    const fit = await verifyPassword(password, record ?? currentDecoy());
-    return fit && record !== undefined && user?.enabled === true;
-  };
+  const fits = createFits({ users, verifyPassword, log, limits });
 
   const check = async ({ login, password }: Credentials, address: string, digest: string): Promise<Caller | Refusal> => {
     const name = login.toLowerCase();
