@@ -9,6 +9,7 @@ import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { createGatewayWorker, openGatewayTlsKeys, type GatewayWorker, type GatewayTlsKeysOptions } from '../../src/workers/gateway/worker.ts';
 import { createGatewayTls, type GatewayTls } from '../gateway-tls.ts';
 import { openConfig } from '../live-config.ts';
+import { addressOfNode } from '../address-of-node.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
 import type { Platform } from '../platform.ts';
@@ -46,7 +47,7 @@ export const openGateway = async (platform: Platform): Promise<OpenRoom> => {
     openConfig(platform),
   ]);
   const { httpClient, admit, isMutual, use } = createGatewayTls({ settings, config, groupParameters, clock });
-  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, admit, config, clock, log, metrics });
+  const worker = createGatewayWorker({ bus, outbound: { httpClient, trust: groupParameters }, admit, addressOf: addressOfNode, config, clock, log, metrics });
   const close = async (): Promise<void> => {
     await worker.close();
     await httpClient.close();

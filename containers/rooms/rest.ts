@@ -1,5 +1,4 @@
 /** rest: its views, its requests, its door, and what only Node can tell it. */
-import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../../src/host/addresses.ts';
 import { listen, type Listener, type ListenOptions } from '../../src/host/http-server.ts';
 import { deriveScrypt, verifyScrypt } from '../../src/host/scrypt.ts';
@@ -19,18 +18,12 @@ import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { openRestTlsKeys, type RestTlsKeysOptions } from '../../src/workers/rest/tls-keys.ts';
 import { createRestWorker, type RestWorker } from '../../src/workers/rest/worker.ts';
 import { openConfig } from '../live-config.ts';
+import { addressOfNode } from '../address-of-node.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
 import type { Platform, Views } from '../platform.ts';
 import type { Settings } from '../settings.ts';
 import { openTlsDoor } from '../tls-door.ts';
-
-/** @hono/node-server hands Node's own request beside the web one. */
-const addressOfNode = (_request: Request, env: unknown): string | undefined => {
-  if (typeof env !== 'object' || env === null || !('incoming' in env)) return undefined;
-  // `listen` promises this shape of `env`.
-  return (env.incoming as IncomingMessage).socket.remoteAddress;
-};
 
 /** Above rest's own bound, so that rest refuses in the contract's shape and the listener stops only what is far beyond it. */
 const restBodyBytesMax = 2 * cpiBytesMax;

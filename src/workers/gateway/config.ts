@@ -4,6 +4,10 @@ export type GatewayLimits = { readonly [Name in keyof typeof gatewayLimits]: num
 export const gatewayLimits = {
   /** Bytes of request bodies held at one time while they are read and published; beyond this a peer is asked to come back. */
   inboundBytesMax: 256 * 1024 * 1024,
+  /** Packets of no session that one address may send in a minute: a cluster whose members all join at once, with repeats. */
+  strangerPacketsPerMinuteMax: 120,
+  /** Addresses counted in a minute; those beyond share one count. */
+  strangerAddressesMax: 10_000,
   /** What `Retry-After` says then, and when the bus does not answer, in seconds. */
   retryAfterSeconds: 1,
 

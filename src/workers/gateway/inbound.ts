@@ -10,9 +10,11 @@ import { packetRequest, packetRequestBytesMax, type PacketRequest } from '../../
 import { gatewayToLinkManagerLinkIn } from '../../messages/gateway-to-link-manager.link-in.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
+import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { GatewayLimits } from './config.ts';
+import { createStrangers, type AddressOf } from './strangers.ts';
 
 export type InboundOptions = {
   readonly publish: Bus['publish'];
@@ -22,7 +24,10 @@ export type InboundOptions = {
   readonly path: string;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly clock: Clock;
   readonly limits: GatewayLimits;
+  /** Without it all strangers share one count. */
+  readonly addressOf?: AddressOf;
 };
 
 /** Whether the connection that a request came by may send packets at all. */
@@ -66,7 +71,7 @@ const parseBody = (text: string): PacketRequest | undefined => {
   }
 };
 
-const recordsOf = ({ packets }: PacketRequest): OutRecord[] =>
+const recordsOf = (packets: PacketRequest['packets']): OutRecord[] =>
   packets.map((body) => encode(gatewayToLinkManagerLinkIn, { key: body.tag, id: crypto.randomUUID(), body }));
 
 const refusalOf = (error: unknown): InboundRefusal => {
@@ -96,10 +101,12 @@ const checkHead = (request: Request, path: string): InboundRefusal | undefined =
   return Number(length) > packetRequestBytesMax ? 'too-large' : undefined;
 };
 
-export const createInbound = ({ publish, admit, path, log, metrics, limits }: InboundOptions): Hono => {
+export const createInbound = ({ publish, admit, addressOf, path, log, metrics, clock, limits }: InboundOptions): Hono => {
   const packetsIn = metrics.counter('cordage_gateway_packets_in_total', 'Packets received and published');
   const refusals = metrics.counter('cordage_gateway_requests_refused_total', 'Requests of other clusters refused, by reason');
+  const strangersDropped = metrics.counter('cordage_gateway_stranger_packets_dropped_total', 'Packets of no session beyond what one address may send');
   const app = new Hono();
+  const mayStranger = createStrangers(clock, limits);
   let bytesHeld = 0;
 
   const refuse = (refusal: InboundRefusal, error?: unknown): Response => {
@@ -112,16 +119,27 @@ export const createInbound = ({ publish, admit, path, log, metrics, limits }: In
     return Response.json({ error: text }, { status, ...(headers === undefined ? {} : { headers }) });
   };
 
-  const take = async (request: Request, bytes: number): Promise<Response> => {
+  /** Those of no session are dropped where an address sends too many: they are sent again, and those of sessions are not held up. */
+  const withoutTooMany = (packets: PacketRequest['packets'], address: string | undefined): PacketRequest['packets'] => {
+    const kept = packets.filter(({ unauthenticated }) => unauthenticated !== true || mayStranger(address));
+    if (kept.length < packets.length) {
+      strangersDropped.add(packets.length - kept.length);
+      log.warn('gateway.strangers-dropped', { packets: packets.length - kept.length });
+    }
+    return kept;
+  };
+
+  const take = async (request: Request, bytes: number, address: string | undefined): Promise<Response> => {
     const body = parseBody(await request.text());
     if (body === undefined) return refuse('malformed');
+    const packets = withoutTooMany(body.packets, address);
     try {
-      await publish(recordsOf(body));
+      await publish(recordsOf(packets));
     } catch (error) {
       return refuse(refusalOf(error), error);
     }
-    packetsIn.add(body.packets.length);
-    log.debug('gateway.packets-in', { packets: body.packets.length, bytes });
+    packetsIn.add(packets.length);
+    log.debug('gateway.packets-in', { packets: packets.length, bytes });
     return Response.json({});
   };
 
@@ -135,7 +153,7 @@ export const createInbound = ({ publish, admit, path, log, metrics, limits }: In
     if (bytesHeld + bytes > limits.inboundBytesMax) return refuse('busy');
     bytesHeld += bytes;
     try {
-      return await take(request, bytes);
+      return await take(request, bytes, addressOf?.(request, env));
     } catch (error) {
       // The peer hung up within its body, or sent another length than it said: whatever it is, it is not ours.
       return refuse('malformed', error);

@@ -20,6 +20,7 @@ import { liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { gatewayLimits, type GatewayLimits } from './config.ts';
 import { createInbound, type Admit } from './inbound.ts';
+import type { AddressOf } from './strangers.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
 import { createTakePush, pushPath } from './push.ts';
 
@@ -40,6 +41,7 @@ export type GatewayDeps = {
   readonly bus: Pick<Bus, 'publish'>;
   readonly outbound?: GatewayOutboundDeps;
   readonly admit?: Admit;
+  readonly addressOf?: AddressOf;
   /** Default `/`. */
   readonly path?: string;
   readonly clock: Clock;
@@ -72,10 +74,10 @@ const configured = (config: Config, limits: GatewayLimits): GatewayLimits => {
 };
 
 export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
-  const { bus, admit, clock, log, metrics, path = '/' } = deps;
+  const { bus, admit, addressOf, clock, log, metrics, path = '/' } = deps;
   const fixed: GatewayLimits = { ...gatewayLimits, ...deps.limits };
   const limits = deps.config === undefined ? fixed : configured(deps.config, fixed);
-  const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), path, log, metrics, limits });
+  const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), ...(addressOf === undefined ? {} : { addressOf }), path, log, metrics, clock, limits });
   const outbound: Outbound | undefined =
     deps.outbound === undefined ? undefined : createOutbound({ allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
   const secret = deps.outbound?.pushSecret;

@@ -55,6 +55,26 @@ describe('packets that come from other clusters', () => {
     expect(await status(post(good, { ...headersFor(good), 'content-type': 'application/json; charset=utf-8' }))).toBe(200);
   });
 
+  test('of no session are dropped where one address sends too many in a minute, and neither sessions nor other addresses suffer', async () => {
+    const published: string[] = [];
+    const metrics = createMetrics();
+    const gateway = createGatewayWorker({
+      bus: { publish: async (records) => (published.push(...records.map(({ value }) => (JSON.parse(value) as { body: { packet: string } }).body.packet)), []) },
+      clock: systemClock, log: silentLog, metrics, limits: { strangerPacketsPerMinuteMax: 2 },
+      // The address stands in the tests where the runtime would tell it.
+      addressOf: (_request, env) => (env as { address: string }).address,
+    });
+    const send = async (address: string, names: readonly string[], unauthenticated = true): Promise<void> => {
+      const body = JSON.stringify({ v: 1, packets: names.map((packet) => ({ tag: tagOf('a'), packet, ...(unauthenticated ? { unauthenticated } : {}) })) });
+      expect((await gateway.fetch(post(body), { address })).status).toBe(200);
+    };
+    await send('1.1.1.1', ['a', 'b', 'c']);
+    await send('1.1.1.1', ['session'], false);
+    await send('2.2.2.2', ['d']);
+    expect(published).toEqual(['a', 'b', 'session', 'd']);
+    expect(metrics.text()).toContain('cordage_gateway_stranger_packets_dropped_total 1');
+  });
+
   test('are asked to come back when the bus does not answer or too much is under way', async () => {
     const down = gatewayOn({ publish: async () => { throw new BusError('BUS_UNREACHABLE', 'no bus'); } });
     const body = batchOf([{ tag: tagOf('a'), packet: 'p' }]);
