@@ -3,12 +3,12 @@
  *
  * - **hears** all-to-crypto.key (HSMs, generate, find), all-to-crypto.sign, gateway-to-crypto.tls-key,
  *   rest-to-crypto.tls-key, rest-to-crypto.csr, member-to-crypto.seal, rest-to-crypto.rotation,
- *   crypto-to-crypto.rotate; the view db-to-all.certificate
+ *   rest-to-crypto.transfer, crypto-to-crypto.rotate; the view db-to-all.certificate
  * - **says** answers to those who asked; crypto-to-db.certificate when it made a TLS certificate; crypto-to-crypto.rotate to itself
  * - **owns** private keys, wrapped (PKCS#8 by a tenant's wrapping key, that by the root key), in schema `crypto` and in
  *   `vnode_crypto_<id>` of each virtual node; the root key, derived from passphrase and salt, is in this process alone
- * - **never** lets an identity's private key out of its process: no answer, record or log line holds one. TLS keys leave,
- *   sealed to the gateway or REST server that asks
+ * - **never** lets an identity's private key out of its process: no answer, record or log line holds one in clear. TLS keys leave,
+ *   sealed to the gateway or REST server that asks; a virtual node's keys leave for the file of its export as they lie in the database, wrapped
  */
 import { randomBytes, type Chance } from '../../cipher/bytes.ts';
 import { systemClock, type Clock } from '../../host/clock.ts';
