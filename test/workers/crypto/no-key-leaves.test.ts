@@ -5,7 +5,10 @@ import { randomBytes, toBase64url, toHex, utf8, type Bytes } from '../../../src/
 import { openSealed } from '../../../src/cipher/sealed.ts';
 import { allToCryptoKey, keyScheme } from '../../../src/messages/all-to-crypto.key.ts';
 import { allToCryptoSign } from '../../../src/messages/all-to-crypto.sign.ts';
+import { cryptoToCryptoRotate } from '../../../src/messages/crypto-to-crypto.rotate.ts';
 import { gatewayToCryptoTlsKey } from '../../../src/messages/gateway-to-crypto.tls-key.ts';
+import { restToCryptoCsr } from '../../../src/messages/rest-to-crypto.csr.ts';
+import { restToCryptoRotation } from '../../../src/messages/rest-to-crypto.rotation.ts';
 import { createLog } from '../../../src/observability/log.ts';
 import { createMemoryAnswerStore } from '../../../src/shell/memory-store.ts';
 import { createMemoryKeys } from '../../../src/workers/crypto/memory-keys.ts';
@@ -66,6 +69,10 @@ test('no answer, effect or log line holds a private or wrapping key, the sealed 
   await room.ask(allToCryptoKey, keyScheme.options.map((scheme) => ({ type: 'generate', tenant, alias: scheme, category: 'LEDGER', scheme }) as const));
   const found = await room.value(allToCryptoKey, { type: 'find', tenant });
   await room.ask(allToCryptoSign, found.keys.flatMap(({ id }) => [{ tenant, keyId: id, data }, { tenant, keyId: id, category: 'TLS' as const, data }]));
+  await room.ask(restToCryptoCsr, found.keys.map(({ id }) => ({ tenant, keyId: id, x500Name: 'CN=Alice, O=Org, L=London, C=GB', alternativeNames: [] })));
+  const { requestId } = await room.value(restToCryptoRotation, { type: 'start', tenant });
+  for (const step of [0, 1]) await room.value(cryptoToCryptoRotate, { tenant, requestId, step });
+  expect((await room.value(restToCryptoRotation, { type: 'status', tenant })).isDone).toBe(true);
   const gateway = await generateX25519();
   const reply = await room.value(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(gateway.publicKey), wanted: { type: 'own', hostNames: ['localhost'] } });
   await room.refusal(gatewayToCryptoTlsKey, { ephemeralPublicKey: toBase64url(new Uint8Array(32)), wanted: { type: 'own', hostNames: ['localhost'] } });
@@ -87,7 +94,7 @@ test('no answer, effect or log line holds a private or wrapping key, the sealed 
   const texts = [...room.said, ...stranger.said];
   // A nonce is drawn too, and may be seen.
   const secrets = drawn.filter(({ length }) => length === 32);
-  expect(secrets).toHaveLength(2 + 4 + 1 + 2);
+  expect(secrets).toHaveLength(2 + 4 + 1 + 2 + 1);
   for (const secret of secrets) expect(holds(texts, secret)).toBe(false);
   const rsa = privateKeys.find(({ length }) => length > 1_000)!;
   for (const piece of piecesOf(rsa.slice(500))) expect(holds(texts, piece)).toBe(false);
