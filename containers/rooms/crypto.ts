@@ -24,7 +24,7 @@ const configuredRoots = async ({ wrappingKeys }: Hsm, passphrase: string | undef
 };
 
 /** The root key of today, and those that only open. */
-const rootKeysOf = async (platform: Platform, hsm: Hsm): Promise<Pick<CryptoDeps, 'rootKey'> & Required<Pick<CryptoDeps, 'otherRootKeys'>>> => {
+export const rootKeysOf = async (platform: Pick<Platform, 'settings'>, hsm: Hsm): Promise<Pick<CryptoDeps, 'rootKey'> & Required<Pick<CryptoDeps, 'otherRootKeys'>>> => {
   const salt = settingOf(platform, 'CORDAGE_CRYPTO_SALT');
   const { CORDAGE_CRYPTO_PASSPHRASE_BEFORE: before, CORDAGE_CRYPTO_SALT_BEFORE: saltBefore = salt } = platform.settings;
   const [rootKey, ...otherRootKeys] = await Promise.all([
