@@ -25,6 +25,16 @@ export type Member = z.infer<typeof member>;
 /** The manager of a dynamic network: it admits members, and speaks to those that are not admitted yet or suspended. */
 export const isManager = ({ mgmContext }: Pick<Member, 'mgmContext'>): boolean => mgmContext['corda.mgm'] === 'true';
 
+/** A manager signs the list of a dynamic network; in a static one, which nobody manages, all see all. */
+const isManaged = ({ signatures, status, mgmContext }: Member): boolean => signatures !== undefined || (status === 'PENDING' && mgmContext['corda.mgm.static'] !== 'true');
+
+/**
+ * Whether a member sees another: the manager of a dynamic network sees all that there is; a member the active ones and itself; whoever is
+ * joining or suspended the manager and itself.
+ */
+export const isVisible = (viewer: string, own: Member | undefined, member: Member): boolean =>
+  member.x500Name === viewer || !isManaged(member) || isManager(member) || (own !== undefined && (isManager(own) || (own.status === 'ACTIVE' && member.status === 'ACTIVE')));
+
 export const memberToAllMember = wire({
   topic: 'member-to-all.member',
   from: ['member'],

@@ -3,12 +3,13 @@ import { parseX500 } from '../../identity/x500.ts';
 import type { Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
-import { isManager, type Member } from '../../messages/member-to-all.member.ts';
+import { isVisible, type Member } from '../../messages/member-to-all.member.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import { restToMemberLookup } from '../../messages/rest-to-member.lookup.ts';
 import type { View } from '../../shell/view.ts';
 import type { Answering } from '../../shell/worker.ts';
 import { replyCharsMax } from './config.ts';
+import { memberKey } from './publication.ts';
 
 type Body = BodyOf<typeof restToMemberLookup>;
 type Reply = ReplyOf<typeof restToMemberLookup>;
@@ -28,24 +29,14 @@ const hasAttributes = (x500Name: string, attributes: Readonly<Record<string, str
   return Object.entries(attributes).every(([attribute, value]) => own.get(attribute.toUpperCase()) === value);
 };
 
-/**
- * Who sees whom: the manager of a dynamic network all that there is; a member the active ones and itself; whoever is joining or suspended
- * the manager and itself. In a static network, which nobody manages, all see all.
- */
-const visibleTo = (own: Member | undefined, viewer: string, managed: boolean): ((member: Member) => boolean) => {
-  if (!managed || (own !== undefined && isManager(own))) return () => true;
-  const isActive = own?.status === 'ACTIVE';
-  return (member) => member.x500Name === viewer || isManager(member) || (isActive && member.status === 'ACTIVE');
-};
-
 const byName = (one: Member, other: Member): number => (one.x500Name < other.x500Name ? -1 : 1);
 
 const findMembers = (members: View<Member>, { groupId, x500Name: viewer }: { readonly groupId: string; readonly x500Name: string }, { attributes, statuses }: Extract<Body, { type: 'members' }>): Outcome<Reply> => {
   const wanted = statuses.length === 0 ? ['ACTIVE'] : statuses;
   const group = [...members.entries()].map(([, member]) => member).filter((member) => member.groupId === groupId);
-  const isVisible = visibleTo(group.find(({ x500Name }) => x500Name === viewer), viewer, group.some(isManager));
+  const own = members.get(memberKey(groupId, viewer));
   const found = group
-    .filter((member) => isVisible(member) && wanted.includes(member.status) && hasAttributes(member.x500Name, attributes))
+    .filter((member) => isVisible(viewer, own, member) && wanted.includes(member.status) && hasAttributes(member.x500Name, attributes))
     .sort(byName)
     .map(({ memberContext, mgmContext }) => ({ memberContext, mgmContext }));
   const chars = JSON.stringify(found).length;

@@ -5,6 +5,7 @@ import { canonicalJson } from '../../../src/cipher/canonical-json.ts';
 import { sealToKey } from '../../../src/cipher/sealed-to-key.ts';
 import { encode, type Outcome } from '../../../src/messages/grammar/envelope.ts';
 import { linkManagerToMemberReceive } from '../../../src/messages/link-manager-to-member.receive.ts';
+import { isVisible, type Member } from '../../../src/messages/member-to-all.member.ts';
 import { restToMemberMgm } from '../../../src/messages/rest-to-member.mgm.ts';
 import { restToMemberNetwork } from '../../../src/messages/rest-to-member.network.ts';
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
@@ -257,6 +258,26 @@ describe('a list', () => {
     // Two digits more to count a thousand.
     expect(sizes[1]! - sizes[0]!).toBeLessThanOrEqual(4);
     expect(memberOf(groupId, one).serial).toBe(1);
+  });
+});
+
+describe('who sees whom', () => {
+  const memberIn = (status: 'ACTIVE' | 'SUSPENDED' | 'PENDING', x500Name: string, mgmContext: Record<string, string> = {}): Member => ({
+    groupId, x500Name, status, serial: 1, memberContext: {}, mgmContext, endpoints: [], sessionKeys: [], ledgerKeys: [], ...(status === 'PENDING' ? {} : { signatures: [] }),
+  });
+  const manager = memberIn('ACTIVE', 'mgm', { 'corda.mgm': 'true' });
+  const [active, suspended, pending] = [memberIn('ACTIVE', 'active'), memberIn('SUSPENDED', 'suspended'), memberIn('PENDING', 'pending')];
+  const everybody = [manager, active, suspended, pending];
+  const seen = (viewer: string, own: Member | undefined): string[] => everybody.filter((member) => isVisible(viewer, own, member)).map(({ x500Name }) => x500Name);
+
+  test('the manager all, a member the active ones, the others the manager and themselves', () => {
+    expect(seen('mgm', manager)).toEqual(['mgm', 'active', 'suspended', 'pending']);
+    expect(seen('other', memberIn('ACTIVE', 'other'))).toEqual(['mgm', 'active']);
+    expect(seen('suspended', suspended)).toEqual(['mgm', 'suspended']);
+    expect(seen('pending', pending)).toEqual(['mgm', 'pending']);
+    expect(seen('nobody', undefined)).toEqual(['mgm']);
+    const { signatures: _none, ...listed } = memberIn('SUSPENDED', 'static', { 'corda.mgm.static': 'true' });
+    expect(isVisible('nobody', undefined, listed)).toBe(true);
   });
 });
 

@@ -4,7 +4,7 @@ import { fromBase64url, toHex } from '../../../cipher/bytes.ts';
 import { sha256 } from '../../../cipher/digest.ts';
 import type { MemberInfo, OperationKind } from '../../../flow-sdk/operations.ts';
 import { parseX500, x500Attributes } from '../../../identity/x500.ts';
-import { memberStatus, type Member } from '../../../messages/member-to-all.member.ts';
+import { isVisible, memberStatus, type Member } from '../../../messages/member-to-all.member.ts';
 import { refused } from './external.ts';
 import type { Facts } from './facts.ts';
 import type { FlowIdentity } from './head.ts';
@@ -47,22 +47,29 @@ const hasAttributes = (wanted: readonly (readonly [string, string | undefined])[
   };
 };
 
-const find = ({ groupId }: FlowIdentity, { x500Name }: z.infer<typeof named>, facts: Facts): unknown => {
+/** What this virtual node may see of its network. */
+const seenBy = ({ groupId, x500Name: viewer }: FlowIdentity, facts: Facts): ((member: Member) => boolean) => {
+  const own = facts.member(groupId, viewer);
+  return (member) => isVisible(viewer, own, member);
+};
+
+const find = (identity: FlowIdentity, { x500Name }: z.infer<typeof named>, facts: Facts): unknown => {
   const name = parseX500(x500Name);
-  const member = name.type === 'name' ? facts.member(groupId, name.name) : undefined;
-  return { member: member === undefined ? null : memberInfoOf(member) };
+  const member = name.type === 'name' ? facts.member(identity.groupId, name.name) : undefined;
+  return { member: member === undefined || !seenBy(identity, facts)(member) ? null : memberInfoOf(member) };
 };
 
 /** Of several members with one key, which no honest network has, the first by name. */
-const findByKey = ({ groupId }: FlowIdentity, { key }: z.infer<typeof keyed>, facts: Facts): unknown => {
-  const member = facts.members(groupId).filter(hasKey(key)).sort(byName)[0];
+const findByKey = (identity: FlowIdentity, { key }: z.infer<typeof keyed>, facts: Facts): unknown => {
+  const member = facts.members(identity.groupId).filter(hasKey(key)).filter(seenBy(identity, facts)).sort(byName)[0];
   return { member: member === undefined ? null : memberInfoOf(member) };
 };
 
-const all = ({ groupId }: FlowIdentity, { attributes = {}, statuses = ['ACTIVE'] }: z.infer<typeof filter>, facts: Facts): unknown => ({
+const all = (identity: FlowIdentity, { attributes = {}, statuses = ['ACTIVE'] }: z.infer<typeof filter>, facts: Facts): unknown => ({
   members: facts
-    .members(groupId)
+    .members(identity.groupId)
     .filter(({ status }) => statuses.includes(status))
+    .filter(seenBy(identity, facts))
     .filter(hasAttributes(Object.entries(attributes)))
     .sort(byName)
     .map(memberInfoOf),
