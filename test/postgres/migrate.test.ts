@@ -100,3 +100,33 @@ describe('waitForMigrations', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'MIGRATION_CHANGED' });
   });
 });
+
+describe('what is repeatable', () => {
+  const noted: Migration = { name: 'repeatable-note', sql: `create table if not exists note (text text); insert into note values ('noted');`, repeatable: true };
+  const edited: Migration = { ...noted, sql: noted.sql.replace("'noted'", "'edited'") };
+  const notes = async () => (await database.sql<{ text: string }[]>`select text from note order by ctid`).map(({ text }) => text);
+
+  test('is applied last, and again when it or another is new, and not otherwise', async () => {
+    await run(noted, one);
+    await run(one, noted);
+    expect(await notes()).toEqual(['noted']);
+    await run(one, two, noted);
+    expect(await notes()).toEqual(['noted', 'noted']);
+    await run(one, two, edited);
+    await run(one, two, edited);
+    expect(await notes()).toEqual(['noted', 'noted', 'edited']);
+  });
+
+  test('of an older program leaves a newer schema as it is, and the older program works with it', async () => {
+    await run(one, two, edited);
+    await run(one, noted);
+    expect(await notes()).toEqual(['edited']);
+    await waitForMigrations({ database, migrations: [one, noted], log: silentLog, waitMsMax: 0 });
+  });
+
+  test('which a login may not do says whose work it is', async () => {
+    await server.database.sql.unsafe('create role weak login');
+    const forbidden: Migration = { name: '0002-forbidden', sql: 'set local role weak; create role more;' };
+    await expect(run(one, forbidden)).rejects.toThrow(/0002-forbidden: permission denied.*migrations are run by the owner/);
+  });
+});
