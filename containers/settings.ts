@@ -75,7 +75,7 @@ export const settingsShape = z.object({
   /** Db: `apply` brings the schema up to date at each start, `wait` leaves that to a process of kind `migrate` and waits for it. */
   CORDAGE_MIGRATE: z.enum(['apply', 'wait']).default('apply'),
   /**
-   * Where migrations are applied: logins to make or to give this password, `user:password:room` separated by commas, the room one of those with
+   * Migrate, and db where it applies migrations: logins to make or to give this password, `user:password:room` separated by commas, the room one of those with
    * a database. Each may touch what its room reads and writes, and nothing else.
    */
   CORDAGE_DATABASE_LOGINS: z.string().optional(),
