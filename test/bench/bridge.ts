@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
 import { Kafka as UpstashKafka } from '@upstash/kafka';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
+import { shellConfigDefault } from '../../src/shell/config.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { admin, createTopics, freshPrefix, serveBridge } from '../kafka/bridge.ts';
 import { skipsKafka, startKafka } from '../kafka/kafka.ts';
@@ -20,6 +21,8 @@ const batch = 100;
 const batches = 400;
 const records = batch * batches;
 const callers = 8;
+/** As many as the shell takes at once. */
+const pollRecords = shellConfigDefault.recordsPerPollMax;
 const rounds = 3;
 
 /** A kibibyte of JSON, as wires carry it. */
@@ -71,7 +74,7 @@ const overHttp = async (url: string): Promise<number> => {
   let seen = 0;
   const consume = async (consumer: (typeof consumers)[number]): Promise<void> => {
     while (seen < records) {
-      const polled = await consumer.poll({ timeoutMs: 500, recordsMax: batch });
+      const polled = await consumer.poll({ timeoutMs: 500, recordsMax: pollRecords });
       seen += polled.length;
     }
   };
