@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { skipsKafka } from '../kafka/kafka.ts';
 import { runProof } from './proof.ts';
 
-const flows = 300;
+const flows = 200;
 const onKafka = !(await skipsKafka('the proof on Kafka, which runs on the embedded broker instead'));
 
 test('flows between clusters of two replicas of each room end once and in order while anything is killed', async () => {
@@ -13,11 +13,11 @@ test('flows between clusters of two replicas of each room end once and in order 
     kafka: onKafka ? 1 : 0,
     portBase: 22_400,
     print: (line) => console.log(line),
-    kills: { seed: 5, everyMs: [300, 1_500], awayMs: [0, 1_000], awayMax: 2, killsMax: 10 },
+    kills: { seed: 5, everyMs: [500, 2_500], awayMs: [0, 1_000], awayMax: 2, killsMax: 8 },
   });
   expect(ends).toEqual({ COMPLETED: flows });
   const once = { rows: flows, numbers: flows };
   expect(rows).toEqual({ alice: once, bob: once });
-  // All ten may fall on a quick machine's last flows, but some must have been in the midst.
+  // All of them may fall on a quick machine's last flows, but some must have been in the midst.
   expect(Object.keys(kills).length).toBeGreaterThan(2);
-}, 180_000);
+}, 400_000);

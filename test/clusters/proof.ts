@@ -46,6 +46,8 @@ const progressMs = 10_000;
 /** A flow may wait for what is away, and on a small machine that is long. */
 const patienceMs = 600_000;
 const startsMax = 5;
+/** On two cores thirty processes that start starve each other for seconds; who is slow shall not be taken for dead. */
+const environment = { CORDAGE_BUS_SESSION_TIMEOUT_MS: '10000', CORDAGE_KAFKA_SESSION_TIMEOUT_MS: '10000' };
 const app = fileURLToPath(new URL('./proof-app', import.meta.url));
 
 /** Closed in the reverse of the order in which they were opened. */
@@ -54,7 +56,7 @@ type Closing = (() => Promise<unknown>)[];
 const startTwice = async (cluster: SeparateCluster, onKafka: boolean): Promise<void> => {
   await startAll(cluster);
   if (onKafka) await cluster.start('bridge', 1);
-  await Promise.all(rooms.map((room) => cluster.start(room, 1)));
+  await Promise.all(rooms.map((room) => startAgain(() => cluster.start(room, 1), startsMax)));
 };
 
 const openPostgres = async (directory: string, closing: Closing): Promise<{ url: string; victim: Victim }> => {
@@ -150,7 +152,7 @@ const proveOn = async (options: ProofOptions, directory: string, closing: Closin
   const kafka = await openKafka(options.kafka, closing);
   const onKafka = kafka.bootstrap !== undefined;
   const bus = kafka.bootstrap === undefined ? {} : { kafka: kafka.bootstrap };
-  const open = (name: string, port: number): Promise<SeparateCluster> => openSeparateCluster({ name, directory: join(directory, name), postgresUrl: postgres.url, portBase: port, ...bus });
+  const open = (name: string, port: number): Promise<SeparateCluster> => openSeparateCluster({ name, directory: join(directory, name), postgresUrl: postgres.url, portBase: port, environment, ...bus });
   const alice = await open('alice', portBase);
   const bob = await open('bob', portBase + 100);
   for (const cluster of [alice, bob]) {
