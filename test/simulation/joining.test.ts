@@ -138,7 +138,7 @@ const story = async (seed: number): Promise<string> => {
   return `${world.steps} steps`;
 };
 
-const seeds = Number(process.env['CORDAGE_JOINING_SEEDS'] ?? 400);
+const seeds = Number(process.env['CORDAGE_JOINING_SEEDS'] ?? 1_000);
 const first = Number(process.env['CORDAGE_JOINING_SEED'] ?? 1);
 
 test(`${seeds} seeds of losses, repeats and crashes: all who join are seen by all, and both clusters have the same list`, async () => {
