@@ -17,6 +17,16 @@ const program = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pg
 /** Why tests with a pooler are skipped; `undefined` where they run. */
 export const noPooler: string | undefined = program === undefined ? 'PgBouncer is not installed (apt-get install pgbouncer)' : undefined;
 
+/** Ends it when our end of the pipe is closed: by us, or because we were killed. */
+const watchdog = `
+exec 3<&0
+"$@" </dev/null 3<&- &
+pooler=$!
+(read -r _ <&3; kill -KILL "$pooler") >/dev/null 2>&1 &
+exec 3<&-
+wait "$pooler"
+`;
+
 export type PgBouncerOptions = {
   /** The servers' URLs, each with a login: databases of the same name on several servers are not told apart. */
   readonly serverUrl: string;
@@ -46,7 +56,8 @@ export const startPgBouncer = async ({ serverUrl, portBase, poolSize, logins = [
   const file = write('pgbouncer.ini', `${lines.join('\n')}\n`);
   const account = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
   if (account.uid !== undefined) for (const path of [directory, users, file]) if (statSync(path).uid === 0) chownSync(path, account.uid, account.gid);
-  const child = spawn(program, [file], { ...account, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('/bin/sh', ['-c', watchdog, 'pooler', program, file], { ...account, cwd: '/', stdio: ['pipe', 'ignore', 'pipe'] });
+  child.stdin.on('error', () => {});
   const said: string[] = [];
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await new Promise<void>((resolve, reject) => {
@@ -64,7 +75,7 @@ export const startPgBouncer = async ({ serverUrl, portBase, poolSize, logins = [
       return through.href;
     },
     stop: async () => {
-      child.kill('SIGKILL');
+      child.stdin.end();
       await gone;
       rmSync(directory, { recursive: true, force: true });
     },
