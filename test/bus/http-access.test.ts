@@ -22,7 +22,8 @@ describe('the access of a room', () => {
     expect(requests.length).toBeGreaterThan(5);
     for (const { topic, from, to } of requests) {
       for (const answerer of to) {
-        for (const asker of from) expect([topic, answerer, asker, accessFor(answerer).mayProduce(`all-to-${asker}.answer`)]).toEqual([topic, answerer, asker, true]);
+        // A room that tells itself to go on waits for no answer.
+        for (const asker of from.filter((room) => room !== answerer)) expect([topic, answerer, asker, accessFor(answerer).mayProduce(`all-to-${asker}.answer`)]).toEqual([topic, answerer, asker, true]);
       }
     }
   });
