@@ -70,9 +70,9 @@ describe('cordage', () => {
     expect(one.out).not.toContain('cordage start');
   });
 
-  test('refuses a command that it does not know and names those that it does', async () => {
+  test('refuses a command that it does not know and says where the known ones stand', async () => {
     for (const args of [['frobnicate'], ['package'], ['package', 'frobnicate']]) {
-      expect(await cordage(...args)).toEqual({ status: 2, out: '', err: expect.stringMatching(/there is no command "(frobnicate|package|package frobnicate)"\. Known commands: cordage start, .*cordage package build, cordage package cpi/) });
+      expect(await cordage(...args)).toEqual({ status: 2, out: '', err: `cordage: there is no command "${args.join(' ')}". See cordage --help.\n` });
     }
     expect(await cordage()).toMatchObject({ status: 2, out: expect.stringContaining('cordage start') });
   });

@@ -31,9 +31,11 @@ const frameBytesMax = 2 * 1024 * 1024;
 /** Bytes that a stranger's header may make scrypt use. */
 const scryptBytesMax = 256 * 1024 * 1024;
 
+/** 16 bytes in base64url: of the last character two bits count, and the others are zero. */
+const saltText = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/);
 const power = z.int().min(2).refine((n) => (n & (n - 1)) === 0);
 const headerShape = z
-  .strictObject({ n: power, r: z.int().min(1).max(32), p: z.int().min(1).max(4), salt: z.string().regex(/^[A-Za-z0-9_-]{22}$/) })
+  .strictObject({ n: power, r: z.int().min(1).max(32), p: z.int().min(1).max(4), salt: saltText })
   .refine(({ n, r }) => 128 * n * r <= scryptBytesMax);
 type Header = z.infer<typeof headerShape>;
 
