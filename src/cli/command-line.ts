@@ -51,6 +51,38 @@ const commands: Readonly<Record<string, Command>> = {
     usage: async () => (await import('./package-cpi.ts')).packageCpiUsage,
     run: async (args) => (await import('./package-cpi.ts')).packageCpi(args),
   },
+  'network create': {
+    usage: async () => (await import('./dynamic-network/create-command.ts')).networkCreateUsage,
+    run: async (args) => (await import('./dynamic-network/create-command.ts')).networkCreate(args),
+  },
+  'network join': {
+    usage: async () => (await import('./dynamic-network/join-command.ts')).networkJoinUsage,
+    run: async (args) => (await import('./dynamic-network/join-command.ts')).networkJoin(args),
+  },
+  'network list': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkListUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkList(args),
+  },
+  'network approve': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkApproveUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkApprove(args),
+  },
+  'network decline': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkDeclineUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkDecline(args),
+  },
+  'network token': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkTokenUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkToken(args),
+  },
+  'network suspend': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkSuspendUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkSuspend(args),
+  },
+  'network activate': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkActivateUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkActivate(args),
+  },
 };
 
 const helpText = async (): Promise<string> => {
@@ -116,7 +148,8 @@ const runGenerated = async (args: readonly string[]): Promise<number> => {
   const [noun, verb] = args;
   const known = operationsOf(noun).length > 0;
   if (known && (verb === undefined || isHelp(verb))) {
-    console.log(nounUsage(noun!));
+    const own = Object.keys(commands).filter((words) => words.startsWith(`${noun} `));
+    console.log([nounUsage(noun!), ...(own.length === 0 ? [] : ['', 'Commands of several operations:', ...own.map((words) => `  cordage ${words}`)])].join('\n'));
     return verb === undefined ? exitCodes.usage : exitCodes.done;
   }
   console.error(`cordage: there is no command "${args.slice(0, 2).join(' ')}". ${known ? `See cordage ${noun}.` : 'See cordage --help.'}`);

@@ -15,6 +15,8 @@ export const exitCodes = {
   waitedInVain: 5,
   /** The cluster failed (500). */
   failed: 6,
+  /** Done as far as it goes: an operator elsewhere must act before it goes on. */
+  othersTurn: 7,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

@@ -13,7 +13,8 @@ export type MemberPlan = {
 
 export type PreparedMember = MemberPlan & { readonly shortHash: string; readonly sessionKeyPem: string; readonly ledgerKeyPem: string; readonly tlsCertificatePem: string };
 
-const tlsAlias = 'p2p-tls-cert';
+/** Of the certificate that a cluster makes for its gateways by itself. */
+export const tlsAlias = 'p2p-tls-cert';
 const keyScheme = 'CORDA.ECDSA.SECP256R1';
 
 /** Of the virtual node that this member is or will be. */
@@ -23,17 +24,26 @@ export const shortHashOf = ({ name, groupId }: Pick<MemberPlan, 'name' | 'groupI
   return holdingIdentityOf(parsed.name, groupId).shortHash;
 };
 
-/** The PEM of a key with the alias that registration looks for; made when it is not there yet. */
-const makeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> => {
+/** The id of a key with the alias that registration looks for; made when it is not there yet. */
+export const findOrMakeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> => {
   const alias = `${shortHash}-${use}`;
   await client.call('POST /hsm/soft/{tenantid}/{category}', { path: { tenantid: shortHash, category } });
   const [found] = Object.keys(await client.call('GET /key/{tenantid}', { path: { tenantid: shortHash }, query: { alias } }));
-  const make = async (): Promise<string> => {
-    const path = { tenantid: shortHash, alias, hsmcategory: category, scheme: keyScheme };
-    return (await client.call('POST /key/{tenantid}/alias/{alias}/category/{hsmcategory}/scheme/{scheme}', { path })).id;
-  };
-  return client.call('GET /key/{tenantid}/{keyid}', { path: { tenantid: shortHash, keyid: found ?? (await make()) } });
+  if (found !== undefined) return found;
+  const path = { tenantid: shortHash, alias, hsmcategory: category, scheme: keyScheme };
+  return (await client.call('POST /key/{tenantid}/alias/{alias}/category/{hsmcategory}/scheme/{scheme}', { path })).id;
 };
+
+const makeKey = async (client: RestClient, shortHash: string, use: string, category: string): Promise<string> =>
+  client.call('GET /key/{tenantid}/{keyid}', { path: { tenantid: shortHash, keyid: await findOrMakeKey(client, shortHash, use, category) } });
+
+/** The chain of the cluster's gateways, once it is there: a cluster makes one for itself. */
+export const readTlsCertificate = (client: RestClient, alias: string = tlsAlias): Promise<string> =>
+  until(`the TLS certificate ${alias} of the cluster`, async () => {
+    const path = { usage: 'p2p-tls' };
+    const aliases = await client.call('GET /certificate/cluster/{usage}', { path });
+    return aliases.includes(alias) ? client.call('GET /certificate/cluster/{usage}/{alias}', { path: { ...path, alias } }) : undefined;
+  });
 
 /**
  * Makes the member's session and ledger keys and reads the cluster's TLS certificate. Both must exist before the group policy, which
@@ -44,11 +54,7 @@ export const prepareMember = async (plan: MemberPlan): Promise<PreparedMember> =
   const shortHash = shortHashOf(plan);
   const sessionKeyPem = await makeKey(client, shortHash, 'session', 'SESSION_INIT');
   const ledgerKeyPem = await makeKey(client, shortHash, 'ledger', 'LEDGER');
-  const tlsCertificatePem = await until('the TLS certificate of the cluster', async () => {
-    const path = { usage: 'p2p-tls' };
-    const aliases = await client.call('GET /certificate/cluster/{usage}', { path });
-    return aliases.includes(tlsAlias) ? client.call('GET /certificate/cluster/{usage}/{alias}', { path: { ...path, alias: tlsAlias } }) : undefined;
-  });
+  const tlsCertificatePem = await readTlsCertificate(client);
   return { ...plan, shortHash, sessionKeyPem, ledgerKeyPem, tlsCertificatePem };
 };
 
@@ -102,7 +108,7 @@ export const uploadCpi = async (client: RestClient, cpi: Uint8Array, signerPem: 
   return untilCpiVerified(client, id);
 };
 
-export const createVirtualNode = async ({ client, name }: MemberPlan, cpiFileChecksum: string): Promise<string> => {
+export const createVirtualNode = async ({ client, name }: Pick<MemberPlan, 'client' | 'name'>, cpiFileChecksum: string): Promise<string> => {
   const { requestId } = await client.call('POST /virtualnode', { json: { cpiFileChecksum, x500Name: name } });
   const { resourceId } = await untilVirtualNode(client, requestId);
   if (resourceId === null) throw new WaitFailed(`the virtual node ${name} was made without a name`);

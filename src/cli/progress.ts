@@ -24,3 +24,6 @@ export const createProgress = (write: (text: string) => void = (text) => process
     },
   };
 };
+
+/** For steps that are one step of something larger. */
+export const silentProgress: Progress = { say: () => {}, step: (_, work) => work() };
