@@ -2,7 +2,10 @@
  * The long proof: two clusters of separate processes, two of each room, exchange thousands of conversations while workers, brokers and
  * the database are killed with SIGKILL by chance and started again. Every flow ends COMPLETED, and both vaults hold one row for each.
  *
- *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40] [--kafka 3]
+ *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40] [--kafka 3] [--every 20]
+ *
+ * `--every`: the longest pause between two kills, in seconds. A process that starts takes a core for a second or more, so that on a
+ * small machine short pauses leave little time for flows.
  *
  * With Kafka (a number of real brokers, 0 for the embedded one) each replica has a bridge of its own, which is killed too.
  */
@@ -189,11 +192,13 @@ export const runProof = async (options: ProofOptions): Promise<ProofResult> => {
 };
 
 const main = async (): Promise<void> => {
-  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' }, kafka: { type: 'string', default: '3' } } });
+  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' }, kafka: { type: 'string', default: '3' }, every: { type: 'string', default: '20' } } });
   const flows = Number(values.flows);
   const seed = Number(values.seed);
   const print = (line: string): void => console.log(line);
   print(`${flows} flows, seed ${seed}`);
+  // Brokers are ended as this process exits, which a signal alone would not let it do.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const late = setTimeout(() => {
     console.error(`not done in ${values.minutes} minutes`);
     process.exit(1);
@@ -204,7 +209,7 @@ const main = async (): Promise<void> => {
     kafka: Number(values.kafka),
     portBase: 22_000,
     print,
-    kills: { seed, everyMs: [500, 6_000], awayMs: [0, 4_000], awayMax: 4, killsMax: Number.POSITIVE_INFINITY },
+    kills: { seed, everyMs: [500, Number(values.every) * 1_000], awayMs: [0, 4_000], awayMax: 4, killsMax: Number.POSITIVE_INFINITY },
   });
   clearTimeout(late);
   const { ends, rows, kills, seconds } = result;
