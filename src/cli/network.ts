@@ -1,4 +1,4 @@
-/** Builds the two-cluster static network over REST: the same steps that an operator would take by hand with curl. */
+/** Builds a static network over REST: the same steps that an operator would take by hand with curl. */
 import { holdingIdentityOf } from '../identity/holding-identity.ts';
 import { parseX500 } from '../identity/x500.ts';
 import type { RestClient } from '../rest-client/rest-client.ts';

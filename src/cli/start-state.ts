@@ -17,7 +17,10 @@ export type ClusterPlan = z.infer<typeof clusterPlan>;
 
 const startState = z.object({
   v: z.literal(1),
+  /** Of a static network from the first; a dynamic network's is known once its manager is there. */
   groupId: z.string(),
+  /** Short hash of a dynamic network's manager, which stands on the first cluster. */
+  manager: z.string().optional(),
   clusters: z.array(clusterPlan).length(2),
   /** True once virtual nodes are registered: the next start goes straight to the flow. */
   networkReady: z.boolean(),

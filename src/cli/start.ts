@@ -7,17 +7,19 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { portOf } from './arguments.ts';
+import { portOf, shown } from './arguments.ts';
+import { buildNetwork } from './dynamic-network/two-members.ts';
 import { runFlow, shortHashOf, type MemberPlan } from './network.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { openStartState, saveStartState, type StartState } from './start-state.ts';
-import { adminLogin, buildNetwork, startClusters, stopClusters, untilStopped, type Clusters } from './two-clusters.ts';
+import { adminLogin, startClusters, stopClusters, untilStopped, type Clusters } from './two-clusters.ts';
 
 const sampleFlow = 'com.cordage.samples.Greet';
 
 export const startUsage = `cordage start [--once] [--state <folder>] [--reset] [--rest-port <n>] [--gateway-port <n>]
 
-  Starts two clusters, builds the sample application, makes a network of Alice and Bob, and runs a flow between them.
+  Starts two clusters, founds a network with its manager on the first, has Alice join there and Bob on the second with the sample
+  application, and runs a flow between them.
   --once           leave when the flow has ended, with exit status 0
   --state          where the clusters keep their state (default .cordage/start); the next start finds it again
   --reset          forget what is in the state folder and begin anew
@@ -54,7 +56,7 @@ const greet = async (progress: Progress, [alice, bob]: readonly MemberPlan[], al
   );
 };
 
-const printDirections = (progress: Progress, state: StartState, { processes, members }: Clusters, aliceHash: string): void => {
+const printDirections = (progress: Progress, directory: string, state: StartState, { processes, members }: Clusters, aliceHash: string): void => {
   progress.say();
   for (const [index, { name, restUrl, gatewayUrl, healthUrl, logFile, pid }] of processes.entries()) {
     const { member, adminPassword } = state.clusters[index]!;
@@ -70,16 +72,23 @@ const printDirections = (progress: Progress, state: StartState, { processes, mem
   progress.say('  Start another flow, then read its result (a client request id can be used once):');
   progress.say(`    curl -u ${user} -H 'content-type: application/json' -d '${body}' ${restUrl}/api/v5_2/flow/${aliceHash}`);
   progress.say(`    curl -u ${user} '${restUrl}/api/v5_2/flow/${aliceHash}/my-first/result?wait=5000'`);
+  if (state.manager !== undefined) progress.say(`  Who is in the network, and who asks to join (its manager is ${state.manager}):  npm run cordage -- network list --state ${shown(directory)}`);
 };
 
-const runNetwork = async (progress: Progress, options: StartOptions, state: StartState, clusters: Clusters): Promise<void> => {
-  if (!state.networkReady) {
-    await buildNetwork(progress, clusters.members, state, options.directory);
-    saveStartState(options.directory, { ...state, networkReady: true });
-  }
-  const aliceHash = shortHashOf(clusters.members[0]!);
-  await greet(progress, clusters.members, aliceHash);
-  printDirections(progress, state, clusters, aliceHash);
+/** The network that an earlier start has made, or a new one. */
+const provideNetwork = async (progress: Progress, { directory }: StartOptions, state: StartState, { members }: Clusters): Promise<StartState> => {
+  if (state.networkReady) return state;
+  const ready = { ...state, ...(await buildNetwork(progress, members, directory)), networkReady: true };
+  saveStartState(directory, ready);
+  return ready;
+};
+
+const runNetwork = async (progress: Progress, options: StartOptions, found: StartState, clusters: Clusters): Promise<void> => {
+  const state = await provideNetwork(progress, options, found, clusters);
+  const members = clusters.members.map((member) => ({ ...member, groupId: state.groupId }));
+  const aliceHash = shortHashOf(members[0]!);
+  await greet(progress, members, aliceHash);
+  printDirections(progress, options.directory, state, { ...clusters, members }, aliceHash);
 };
 
 /** Runs the command; the exit status is the answer. */

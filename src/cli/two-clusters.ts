@@ -11,7 +11,7 @@ import type { Progress } from './progress.ts';
 import { createRestClient, RestError } from '../rest-client/rest-client.ts';
 import type { StartState } from './start-state.ts';
 
-const sampleProject = fileURLToPath(new URL('../../test/apps/ping-pong', import.meta.url));
+export const sampleProject = fileURLToPath(new URL('../../test/apps/ping-pong', import.meta.url));
 export const adminLogin = 'admin';
 
 export type Clusters = { readonly processes: readonly ClusterProcess[]; readonly members: readonly MemberPlan[] };

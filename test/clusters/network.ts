@@ -1,4 +1,4 @@
-/** A static network of Alice and Bob over two running clusters, as `cordage start` makes it. */
+/** A static network of Alice and Bob over two running clusters, as `cordage dev` makes it. */
 import { mkdirSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';

@@ -26,6 +26,7 @@ const start = (...args: readonly string[]): Promise<Ended> => run('start', '--on
 describe('cordage start', () => {
   test('makes two clusters and a network, runs the flow, and leaves with status 0', async () => {
     const { code, output } = await start();
+    expect(output).toContain('A network founded on the first cluster: manager');
     expect(output).toContain('COMPLETED, "Hello Alice, best wishes from Bob"');
     expect(output).toContain('curl -u admin:');
     expect(code).toBe(0);
@@ -35,6 +36,7 @@ describe('cordage start', () => {
     const { code, output } = await start();
     expect(output).toContain('state found');
     expect(output).not.toContain('built and signed');
+    expect(output).not.toContain('founded');
     expect(output).toContain('COMPLETED, "Hello Alice, best wishes from Bob"');
     expect(code).toBe(0);
   }, 120_000);
