@@ -3,9 +3,9 @@ import { checkChain, readTrusted } from '../../cipher/certificates.ts';
 import type { X500Name } from '../../identity/x500.ts';
 import { writeCpi, type Signer } from '../../packaging/build/containers.ts';
 import type { RestClient } from '../../rest-client/rest-client.ts';
-import { createVirtualNode, findOrMakeKey, readTlsCertificate } from '../network.ts';
+import { createVirtualNode, findOrMakeKey, readTlsCertificate, sendCpi } from '../network.ts';
 import type { Progress } from '../progress.ts';
-import { endpointFields, findCpi, policyOf, register, setUp, trustSigners, uploadCpi } from './steps.ts';
+import { endpointFields, findCpi, policyOf, register, setUp, trustSigners } from './steps.ts';
 
 export type FoundPlan = {
   readonly client: RestClient;
@@ -51,7 +51,7 @@ const provideCpi = async ({ client, signer }: FoundPlan): Promise<string> => {
   if (there !== undefined) return there.cpiFileChecksum;
   const own = await signer();
   await trustSigners(client, [own.certificateChainPem]);
-  return uploadCpi(client, await writeCpi({ ...managerCpi, groupPolicy: managerPolicy }, own));
+  return sendCpi(client, await writeCpi({ ...managerCpi, groupPolicy: managerPolicy }, own));
 };
 
 const provideNode = async ({ client, x500Name }: FoundPlan, cpiFileChecksum: string): Promise<{ shortHash: string; groupId: string }> => {

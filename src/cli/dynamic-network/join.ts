@@ -5,10 +5,10 @@ import type { X500Name } from '../../identity/x500.ts';
 import type { Signer } from '../../packaging/build/containers.ts';
 import type { GroupPolicy } from '../../packaging/group-policy.ts';
 import { RestError, type RestClient } from '../../rest-client/rest-client.ts';
-import { createVirtualNode, findOrMakeKey, readTlsCertificate } from '../network.ts';
+import { createVirtualNode, findOrMakeKey, readTlsCertificate, sendCpi } from '../network.ts';
 import type { Progress } from '../progress.ts';
 import { makeCpi, type Application, type Cpi } from './application.ts';
-import { endpointFields, findCpi, policyOf, register, setUp, trustSigners, uploadCpi, type Registration } from './steps.ts';
+import { endpointFields, findCpi, policyOf, register, setUp, trustSigners, type Registration } from './steps.ts';
 
 export type JoinPlan = {
   readonly client: RestClient;
@@ -66,7 +66,7 @@ const provideCpi = async ({ client, signerPems }: JoinPlan, { groupId }: Dynamic
   const there = await findCpi(client, ({ id, groupPolicy }) => id.cpiName === name && id.cpiVersion === version && groupPolicy !== null && policyOf(groupPolicy)?.groupId === groupId);
   if (there !== undefined) return there.cpiFileChecksum;
   await trustSigners(client, [...(signerPem === undefined ? [] : [signerPem]), ...signerPems]);
-  const checksum = await uploadCpi(client, cpi);
+  const checksum = await sendCpi(client, cpi);
   const uploaded = await findCpi(client, ({ cpiFileChecksum }) => cpiFileChecksum === checksum);
   if (policyOf(uploaded?.groupPolicy ?? '')?.groupId === groupId) return checksum;
   throw new JoinError(`the CPI ${name} ${version} is of another network than the group policy; make one with cordage package cpi, or give --cpb or --project`);

@@ -4,7 +4,7 @@ import { sha256 } from '../../cipher/digest.ts';
 import { parseX500, type X500Name } from '../../identity/x500.ts';
 import { parseGroupPolicy, type GroupPolicy } from '../../packaging/group-policy.ts';
 import type { RestClient, ValueOf } from '../../rest-client/rest-client.ts';
-import { until, untilCpiVerified, WaitFailed, WaitTimeout } from '../../rest-client/waits.ts';
+import { until, WaitFailed, WaitTimeout } from '../../rest-client/waits.ts';
 import { usageError } from '../arguments.ts';
 
 export type Registration = ValueOf<'GET /membership/{holdingidentityshorthash}'>[number];
@@ -32,13 +32,6 @@ export const trustSigners = async (client: RestClient, signerPems: readonly stri
 };
 
 export const findCpi = async (client: RestClient, fits: (cpi: Cpi) => boolean): Promise<Cpi | undefined> => (await client.call('GET /cpi')).cpis.find(fits);
-
-/** Uploads a CPI and gives its checksum. */
-export const uploadCpi = async (client: RestClient, cpi: Uint8Array): Promise<string> => {
-  // A copy, because a Blob part must stand on a plain ArrayBuffer.
-  const { id } = await client.call('POST /cpi', { form: { upload: new Blob([new Uint8Array(cpi)]) } });
-  return untilCpiVerified(client, id);
-};
 
 // ── The virtual node ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,7 +96,7 @@ export const register = async (client: RestClient, { shortHash, context, timeout
     return await until(`the registration of ${shortHash}`, read, timeoutMs);
   } catch (error) {
     if (!(error instanceof WaitTimeout)) throw error;
-    const hint = last === 'SENT_TO_MGM' || last === 'NEW' ? "the network's manager has not answered; is its cluster up, and reached at the endpoint that the group policy names?" : 'the manager is at work on it';
+    const hint = last === 'SENT_TO_MGM' || last === 'NEW' ? "the network's manager has not answered; is its cluster up, and reached at the endpoint that the group policy names?" : 'the manager is at work on it.';
     throw new WaitFailed(`the registration ${registrationrequestid} stands at ${last} after ${timeoutMs / 1000} s: ${hint} The same command again goes on waiting`);
   }
 };
