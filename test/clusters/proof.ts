@@ -2,10 +2,11 @@
  * The long proof: two clusters of separate processes, two of each room, exchange thousands of conversations while workers, brokers and
  * the database are killed with SIGKILL by chance and started again. Every flow ends COMPLETED, and both vaults hold one row for each.
  *
- *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40] [--kafka 3] [--every 20]
+ *     npm run proof -- [--flows 10000] [--seed 1] [--minutes 40] [--kafka 3] [--every 20] [--at-once 256]
  *
  * `--every`: the longest pause between two kills, in seconds. A process that starts takes a core for a second or more, so that on a
- * small machine short pauses leave little time for flows.
+ * small machine short pauses leave little time for flows. `--at-once`: flows under way; what a killed process held stands still until its
+ * session ends, so that few at once would all wait for it.
  *
  * With Kafka (a number of real brokers, 0 for the embedded one) each replica has a bridge of its own, which is killed too.
  */
@@ -192,7 +193,7 @@ export const runProof = async (options: ProofOptions): Promise<ProofResult> => {
 };
 
 const main = async (): Promise<void> => {
-  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' }, kafka: { type: 'string', default: '3' }, every: { type: 'string', default: '20' } } });
+  const { values } = parseArgs({ options: { flows: { type: 'string', default: '10000' }, seed: { type: 'string', default: String(Date.now() % 100_000) }, minutes: { type: 'string', default: '40' }, kafka: { type: 'string', default: '3' }, every: { type: 'string', default: '20' }, 'at-once': { type: 'string', default: '256' } } });
   const flows = Number(values.flows);
   const seed = Number(values.seed);
   const print = (line: string): void => console.log(line);
@@ -205,7 +206,7 @@ const main = async (): Promise<void> => {
   }, Number(values.minutes) * 60_000);
   const result = await runProof({
     flows,
-    concurrency: 32,
+    concurrency: Number(values['at-once']),
     kafka: Number(values.kafka),
     portBase: 22_000,
     print,
