@@ -8,11 +8,14 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export type SourceFile = { readonly path: string; readonly text: string; readonly imports: readonly Import[] };
 export type Import = { readonly specifier: string; readonly typeOnly: boolean; readonly target: string | undefined };
 
+/** What was installed or is made by a tool is not ours to keep tidy. */
+const isForeign = (name: string): boolean => name === 'node_modules' || name === 'generated' || name.startsWith('.');
+
 const walk = (folder: string): string[] => {
   const entries = readdirSync(folder).sort();
   return entries.flatMap((name) => {
     const path = join(folder, name);
-    if (statSync(path).isDirectory()) return name === 'node_modules' || name.startsWith('.') ? [] : walk(path);
+    if (statSync(path).isDirectory()) return isForeign(name) ? [] : walk(path);
     return name.endsWith('.ts') ? [path] : [];
   });
 };
