@@ -1,5 +1,6 @@
 /** One room as a process of its own: the bus over HTTP, PostgreSQL outside. */
 import { createHttpBus } from '../src/bus/http-bus.ts';
+import { pause } from '../src/host/clock.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import type { Database } from '../src/postgres/database.ts';
 import type { BrokerPowers } from './broker.ts';
@@ -26,7 +27,10 @@ export const startSeparate = async (room: Room, settings: Settings, powers: Brok
   const database = await databaseFor(room, settings, powers, closing);
   const running = await startRoom(room, { ...powers, settings, instance: settings.CORDAGE_INSTANCE, bus, views, database });
   closing.add(() => running.stop());
-  closing.add(async () => stage.leaves());
+  closing.add(async () => {
+    stage.leaves();
+    if (running.url !== undefined) await pause(powers.clock, settings.CORDAGE_DRAIN_MS);
+  });
   stage.runs(running.running);
   log.info(`${room}.ready`, { url: running.url, healthUrl: health.url });
 };

@@ -34,6 +34,12 @@ export const settingsShape = z.object({
    * then is done by another replica. A second signal ends it at once. Kubernetes: less than `terminationGracePeriodSeconds`.
    */
   CORDAGE_STOP_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(600_000).default(25_000),
+  /**
+   * Rest and gateway as processes of their own: milliseconds after SIGTERM for which they still answer while `/status` says 503, so that
+   * whoever sends them requests learns of it first; a connection that comes later is refused, and one that waits to be taken in is cut. Part of
+   * the time above. Kubernetes: some seconds, until every node has taken the pod out of its services.
+   */
+  CORDAGE_DRAIN_MS: z.coerce.number().int().min(0).max(300_000).default(1_000),
   /** When given, the process ends by itself once this process is gone. */
   CORDAGE_PARENT_PID: z.coerce.number().int().positive().optional(),
 

@@ -7,6 +7,8 @@ import { configName, imageOf, kafkaAddress, kafkaTopicPrefix, labelsOf, nameOf, 
 /** Seconds between SIGTERM and SIGKILL: longer than a process gives itself to finish what it took. */
 const graceSeconds = settingsShape.parse({}).CORDAGE_STOP_TIMEOUT_MS / 1_000 + 5;
 const startSecondsMax = 120;
+/** A pod is told to end before every node has taken it out of its services. */
+const drainMs = 5_000;
 
 export const user = 65_532;
 
@@ -35,6 +37,9 @@ const extrasOf = (kind: ProcessKind): IEnvVar[] => {
   switch (kind) {
     case 'flow':
       return [{ name: 'CORDAGE_FLOW_SANDBOXES', value: '2' }];
+    case 'rest':
+    case 'gateway':
+      return [{ name: 'CORDAGE_DRAIN_MS', value: String(drainMs) }];
     case 'migrate':
       return [{ name: 'CORDAGE_DATABASE_LOGINS', valueFrom: { secretKeyRef: { name: 'cordage-database', key: 'logins', optional: true } } }];
     default:

@@ -132,6 +132,17 @@ describe('a rolling restart', () => {
     changed();
   };
 
+  test('rest that is told to end says at once that it is not ready, and still answers who comes before they could know', async () => {
+    await alice.start('rest', 1);
+    const healthUrl = alice.healthUrlOf('rest', 1);
+    const url = alice.urlOf('rest', 1);
+    const ended = alice.end('rest', 1);
+    await vi.waitFor(async () => expect((await fetch(`${healthUrl}/status`)).status).toBe(503), { interval: 10 });
+    const answer = await fetch(`${url}/api/v5_2/hello?addressee=door`, { method: 'POST', headers: { authorization: `Basic ${btoa('admin:test-admin-password')}`, connection: 'close' } });
+    expect(await answer.text()).toMatch(/door/);
+    expect(await ended).toBe(0);
+  }, 60_000);
+
   test('of every room, one process after another, under load: no request fails, every flow ends COMPLETED, once', async () => {
     const rest = createReplicatedRest();
     const replicas = (): Replica[] => [0, 1].filter((replica) => alice.runs('rest', replica)).map((replica) => ({ url: alice.urlOf('rest', replica), healthUrl: alice.healthUrlOf('rest', replica) }));
