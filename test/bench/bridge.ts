@@ -10,13 +10,13 @@ import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
 import { Kafka as UpstashKafka } from '@upstash/kafka';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
 import { shellConfigDefault } from '../../src/shell/config.ts';
+import type { TopicConfig } from '../../src/bus/topics.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { admin, createTopics, freshPrefix, serveBridge } from '../kafka/bridge.ts';
 import { skipsKafka, startKafka } from '../kafka/kafka.ts';
 import { printTable } from './machine.ts';
 
-const topic = 'rest-to-flow.start';
-const topics = [{ topic, partitions: 8, retention: 'log' as const }];
+const partitions = 8;
 const batch = 100;
 const batches = 400;
 const records = batch * batches;
@@ -24,6 +24,8 @@ const callers = 8;
 /** As many as the shell takes at once. */
 const pollRecords = shellConfigDefault.recordsPerPollMax;
 const rounds = 3;
+/** Each round has topics of its own. The first warms up: what runs for weeks is not measured while it is being compiled. */
+const topicsOf = (what: 'native' | 'bridged'): TopicConfig[] => Array.from({ length: rounds + 1 }, (_, round) => ({ topic: `${what}-${round}`, partitions, retention: 'log' }));
 
 /** A kibibyte of JSON, as wires carry it. */
 const value = JSON.stringify({ v: 1, id: '0'.repeat(36), body: { holdingIdentity: 'O=Alice, L=London, C=GB', payload: 'x'.repeat(1024 - 116) } });
@@ -65,17 +67,19 @@ const native = async (brokers: string, name: string, group: string): Promise<num
   return records / (tookMs / 1_000);
 };
 
-const overHttp = async (url: string): Promise<number> => {
+const overHttp = async (url: string, topic: string): Promise<number> => {
   const bus = createHttpBus({ url, ...admin, log: silentLog });
   const producer = new UpstashKafka({ url, ...admin }).producer();
-  const consumers = ['one', 'two'].map((instance) => bus.consume({ group: 'flow', instance, topics: [topic] }));
+  const consumers = ['one', 'two'].map((instance) => bus.consume({ group: topic, instance, topics: [topic] }));
   await Promise.all(consumers.map((consumer) => consumer.poll({ timeoutMs: 0, recordsMax: 1 })));
   const begun = performance.now();
   let seen = 0;
+  // As soon as all are there: the other consumer's poll would wait for its time to be over.
+  const all = new AbortController();
   const consume = async (consumer: (typeof consumers)[number]): Promise<void> => {
-    while (seen < records) {
-      const polled = await consumer.poll({ timeoutMs: 500, recordsMax: pollRecords });
-      seen += polled.length;
+    while (!all.signal.aborted) {
+      const polled = await consumer.poll({ timeoutMs: 500, recordsMax: pollRecords, signal: all.signal });
+      if ((seen += polled.length) >= records) all.abort();
     }
   };
   await Promise.all([...consumers.map(consume), produceAll((from) => producer.produceMany(Array.from({ length: batch }, (_, i) => ({ topic, key: keyOf(from + i), value }))))]);
@@ -99,7 +103,7 @@ const startBridge = async (brokers: string, prefix: string): Promise<{ url: stri
 };
 
 const serve = async (brokers: string, prefix: string): Promise<void> => {
-  const served = await serveBridge({ brokers, prefix, topics });
+  const served = await serveBridge({ brokers, prefix, topics: topicsOf('bridged') });
   process.send?.(served.server.url);
   process.once('message', () => void served.close().then(() => process.disconnect()));
 };
@@ -109,19 +113,20 @@ const median = (values: readonly number[]): number => values.toSorted((one, othe
 export const run = async (): Promise<void> => {
   if (await skipsKafka('the bridge beside the native client')) return;
   const kafka = await startKafka();
+  const prefix = freshPrefix();
+  const [natives, bridgeds] = [topicsOf('native'), topicsOf('bridged')];
+  await createTopics(kafka.bootstrap, prefix, [...natives, ...bridgeds]);
+  const bridge = await startBridge(kafka.bootstrap, prefix);
   const figures: { native: number[]; bridge: number[] } = { native: [], bridge: [] };
-  // The first round warms up.
   for (let round = 0; round <= rounds; round++) {
-    const prefix = freshPrefix();
-    await createTopics(kafka.bootstrap, prefix, [...topics, { ...topics[0]!, topic: 'native' }]);
-    const alone = await native(kafka.bootstrap, `${prefix}native`, `${prefix}native`);
-    const bridge = await startBridge(kafka.bootstrap, prefix);
-    const bridged = await overHttp(bridge.url);
-    await bridge.stop();
+    const name = `${prefix}${natives[round]!.topic}`;
+    const alone = await native(kafka.bootstrap, name, name);
+    const bridged = await overHttp(bridge.url, bridgeds[round]!.topic);
     if (round === 0) continue;
     figures.native.push(alone);
     figures.bridge.push(bridged);
   }
+  await bridge.stop();
   await kafka.close();
   const [alone, bridged] = [median(figures.native), median(figures.bridge)];
   printTable(`produce and consume, ${records} records of 1 KiB in batches of ${batch}, median of ${rounds} rounds`, [
