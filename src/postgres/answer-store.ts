@@ -13,6 +13,8 @@ import { jsonArraySql, jsonColumn, schemaName, textArray } from './statement.ts'
 export type PostgresAnswerStoreOptions<Tx> = {
   readonly database: Database;
   readonly schema: string;
+  /** Default: `answer`. */
+  readonly table?: string;
   readonly makeTx: (sql: TransactionSql) => Tx;
 };
 
@@ -37,9 +39,9 @@ const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
  * Answers are sent and not waited for: they and the commit leave together. If one of them fails, so does the commit, and `onFault`
  * has heard why before that.
  */
-const answersIn = (sql: TransactionSql, schema: string, onFault: (error: unknown) => void): StoredAnswers => {
+const answersIn = (sql: TransactionSql, table: string, onFault: (error: unknown) => void): StoredAnswers => {
   const insert = (answers: readonly StoredAnswer[]): void => {
-    const text = `insert into ${schema}.answer (request_id, outcome, effects)
+    const text = `insert into ${table} (request_id, outcome, effects)
       select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)})`;
     const ids = textArray(answers.map(({ requestId }) => requestId));
     const outcomes = jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome)));
@@ -49,7 +51,7 @@ const answersIn = (sql: TransactionSql, schema: string, onFault: (error: unknown
   return {
     find: async (requestIds) => {
       if (requestIds.length === 0) return [];
-      const text = `select request_id, outcome, effects from ${schema}.answer where request_id = any($1::text[])`;
+      const text = `select request_id, outcome, effects from ${table} where request_id = any($1::text[])`;
       const rows = await sql.unsafe<Row[]>(text, [textArray(requestIds)], { prepare: true });
       return rows.map(answerOf);
     },
@@ -60,11 +62,11 @@ const answersIn = (sql: TransactionSql, schema: string, onFault: (error: unknown
 };
 
 /** Deletes answers that nobody asks for any more, a page at a time, at most once an interval. */
-const createCleaner = ({ byKey, log }: Database, schema: string): (() => void) => {
+const createCleaner = ({ byKey, log }: Database, table: string): (() => void) => {
   let cleanedAt = -Infinity;
   const clean = async (): Promise<void> => {
-    const old = `select request_id from ${schema}.answer where created_at < now() - make_interval(days => $1::integer) order by created_at limit $2`;
-    const text = `delete from ${schema}.answer where request_id in (${old}) returning 1`;
+    const old = `select request_id from ${table} where created_at < now() - make_interval(days => $1::integer) order by created_at limit $2`;
+    const text = `delete from ${table} where request_id in (${old}) returning 1`;
     for (;;) {
       const deleted = await byKey(text, [answerKeepDays, answersPerCleanMax]);
       if (deleted.length < answersPerCleanMax) return;
@@ -74,29 +76,29 @@ const createCleaner = ({ byKey, log }: Database, schema: string): (() => void) =
     const now = performance.now();
     if (now - cleanedAt < cleanIntervalMs) return;
     cleanedAt = now;
-    clean().catch((error: unknown) => log.warn('answers-not-cleaned', { schema, error }));
+    clean().catch((error: unknown) => log.warn('answers-not-cleaned', { table, error }));
   };
 };
 
-const isConflict = (error: unknown): boolean =>
+const isConflict = (error: unknown, primaryKey: string): boolean =>
   error instanceof DatabaseError
     ? error.code === 'DATABASE_CONFLICT'
     : // Another replica has stored the same answer since we looked: the next try finds it.
-      typeof error === 'object' && error !== null && 'constraint_name' in error && error.constraint_name === 'answer_pkey';
+      typeof error === 'object' && error !== null && 'constraint_name' in error && error.constraint_name === primaryKey;
 
-export const createPostgresAnswerStore = <Tx>({ database, schema: schemaText, makeTx }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
-  const schema = schemaName(schemaText);
-  const cleanNowAndThen = createCleaner(database, schema);
+export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableName = 'answer', makeTx }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
+  const table = `${schemaName(schema)}.${schemaName(tableName)}`;
+  const cleanNowAndThen = createCleaner(database, table);
   return {
     transact: async (work) => {
       cleanNowAndThen();
       for (let tries = 1; ; tries++) {
         let fault: unknown;
         try {
-          return await database.transact((sql) => work(makeTx(sql), answersIn(sql, schema, (error) => (fault ??= error))));
+          return await database.transact((sql) => work(makeTx(sql), answersIn(sql, table, (error) => (fault ??= error))));
         } catch (error) {
           const cause = fault === undefined ? error : translateError(fault);
-          if (!isConflict(cause) || tries >= conflictTriesMax) throw cause;
+          if (!isConflict(cause, `${tableName}_pkey`) || tries >= conflictTriesMax) throw cause;
         }
       }
     },

@@ -50,6 +50,8 @@ export type DatabaseOptions = {
   readonly pooler?: Pooler;
   /** What TLS needs beside the URL's `sslmode`. */
   readonly tls?: TlsMaterial;
+  /** How long a connection is waited for; default 10, while which a server restarts. */
+  readonly connectSecondsMax?: number;
   readonly log: Log;
 };
 
@@ -129,14 +131,14 @@ const onlyOnce = (open: LibraryOptions['socket']): LibraryOptions['socket'] => {
   };
 };
 
-const openLibrary = ({ url: given, socketDirectory, tls: material, log }: DatabaseOptions): { readonly open: Open; readonly socket: LibraryOptions['socket'] } => {
+const openLibrary = ({ url: given, socketDirectory, tls: material, connectSecondsMax = connectSeconds, log }: DatabaseOptions): { readonly open: Open; readonly socket: LibraryOptions['socket'] } => {
   const { url, tls } = readDatabaseUrl(given, material);
   let attempts = 0;
   const shared = {
     ...(socketDirectory === undefined ? {} : { host: socketDirectory }),
     // The socket speaks TLS by itself.
     ssl: false,
-    connect_timeout: connectSeconds,
+    connect_timeout: connectSecondsMax,
     types: arrayTypes,
     fetch_types: false,
     onnotice: (notice: postgres.Notice) => log.debug('postgres-notice', { notice: notice['message'] }),

@@ -12,7 +12,7 @@ import { planWaves, type PlannedCall, type Results } from './entity-waves.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
 import { jsonColumn } from '../../../postgres/statement.ts';
 import { isSearch, search, type Search } from './entity-search.ts';
-import { enterVault, leaveVaults } from './vault.ts';
+import { clusterDoor, type VaultDoor } from './vault.ts';
 
 type Operation = EntityCall['operation'];
 type Persist = Extract<Operation, { type: 'persist' }>;
@@ -196,9 +196,9 @@ const ofType = <Type extends Operation['type']>(calls: readonly PlannedCall[], t
 const searchesOf = (calls: readonly PlannedCall[]): readonly Placed<Search>[] => [...ofType(calls, 'query').filter((call) => !isPlain(call)), ...ofType(calls, 'count')];
 
 /** Calls of one wave at one virtual node. Persists come first by themselves, since they may have to take rows back. */
-const runAtVault = async (sql: Sql, shortHash: string, calls: readonly PlannedCall[], now: Date, results: Results): Promise<void> => {
+const runAtVault = async (sql: Sql, entered: Promise<void>, calls: readonly PlannedCall[], now: Date, results: Results): Promise<void> => {
   const persists = statementsOf(ofType(calls, 'persist'));
-  await Promise.all([enterVault(sql, shortHash), ...persists.map((part) => persist(sql, part, now, results))]);
+  await Promise.all([entered, ...persists.map((part) => persist(sql, part, now, results))]);
   const queries = ofType(calls, 'query').filter(isPlain);
   const finds = ofType(calls, 'find');
   const removes = ofType(calls, 'remove');
@@ -215,14 +215,14 @@ const runAtVault = async (sql: Sql, shortHash: string, calls: readonly PlannedCa
   for (const { position, operation } of searchesOf(calls)) results[position] = await search(sql, operation);
 };
 
-export const createPostgresEntities = (sql: Sql): EntityRepository => ({
+export const createPostgresEntities = (sql: Sql, door: VaultDoor = clusterDoor): EntityRepository => ({
   apply: async (calls, now) => {
     const results: Results = [];
     for (const wave of planWaves(calls)) {
-      for (const [shortHash, group] of Map.groupBy(wave, ({ call }) => call.shortHash)) await runAtVault(sql, shortHash, group, new Date(now), results);
+      for (const [shortHash, group] of Map.groupBy(wave, ({ call }) => call.shortHash)) await runAtVault(sql, door.enter(sql, shortHash), group, new Date(now), results);
     }
     // Not awaited: it leaves together with what comes next in this transaction, and that fails if this did.
-    leaveVaults(sql).catch(() => {});
+    door.leave(sql).catch(() => {});
     return calls.map((_, position) => results[position]!);
   },
 });

@@ -11,7 +11,7 @@ import { queryMsMax, replyCharsMax } from '../config.ts';
 import type { TableCall, TableReply, TableRepository, TableResult } from '../db-tx.ts';
 import { cellOf, UnreadableCell } from './cell.ts';
 import { compile, typedParameters, type Compiled } from './compile.ts';
-import { enterVault, leaveVaults, liftTimeLimit, limitTime } from './vault.ts';
+import { clusterDoor, liftTimeLimit, limitTime, type VaultDoor } from './vault.ts';
 
 type Statement = TableCall['statement'];
 type Refused = Extract<TableResult, { type: 'refused' }>;
@@ -138,17 +138,17 @@ const runOne = async (sql: Sql, statement: Statement): Promise<TableResult> => {
   return result;
 };
 
-export const createPostgresTables = (sql: Sql): TableRepository => ({
+export const createPostgresTables = (sql: Sql, door: VaultDoor = clusterDoor): TableRepository => ({
   run: async (calls) => {
     const results: TableResult[] = [];
     await limitTime(sql, queryMsMax);
     let inside: string | undefined;
     for (const { shortHash, statement } of calls) {
-      if (shortHash !== inside) await enterVault(sql, shortHash);
+      if (shortHash !== inside) await door.enter(sql, shortHash);
       inside = shortHash;
       results.push(await runOne(sql, statement));
     }
-    await leaveVaults(sql);
+    await door.leave(sql);
     await liftTimeLimit(sql);
     return results;
   },

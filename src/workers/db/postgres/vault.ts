@@ -20,6 +20,17 @@ export const leaveVaults = async (sql: Sql): Promise<void> => {
   await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
 };
 
+/** The way into a vault and out again: that of the cluster's database leads through roles, that of a vault's own through the path alone. */
+export type VaultDoor = { readonly enter: (sql: Sql, shortHash: string) => Promise<void>; readonly leave: (sql: Sql) => Promise<void> };
+
+export const clusterDoor: VaultDoor = { enter: enterVault, leave: leaveVaults };
+
+/** Of a database that the login of a vault opens: what it may touch there, its administrator has said. */
+export const schemaDoor = (schema: string): VaultDoor => ({
+  enter: async (sql) => void (await sql`select set_config('search_path', ${schema}, true)`),
+  leave: async () => {},
+});
+
 /**
  * Bounds the statements that follow, until `liftTimeLimit` or the end of the transaction. Waiting for another transaction's lock is bounded by
  * less: it passes by itself, so the batch is tried again, while a statement that is slow by itself is refused.
