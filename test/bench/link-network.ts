@@ -1,15 +1,14 @@
-/** Two clusters of separate processes without flow rooms, with pairs of members that send to each other: what the link benchmarks measure. */
+/** Two clusters of separate processes with pairs of members, of which one sends to the other: what the link benchmarks measure. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Bus } from '../../src/bus/bus.ts';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi, type MemberPlan } from '../../src/cli/network.ts';
 import { createProgress } from '../../src/cli/progress.ts';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
-import { pairTagOf } from '../../src/identity/derive.ts';
-import { allToLinkManagerSend } from '../../src/messages/all-to-link-manager.send.ts';
-import { decode, encode } from '../../src/messages/grammar/envelope.ts';
-import type { OutRecord } from '../../src/messages/grammar/record.ts';
+import type { X500Name } from '../../src/identity/x500.ts';
+import { decode } from '../../src/messages/grammar/envelope.ts';
 import { linkManagerToFlowReceive } from '../../src/messages/link-manager-to-flow.receive.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
@@ -24,34 +23,46 @@ export type LinkNetwork = {
   readonly sender: Side;
   readonly receiver: Side;
   readonly pairs: number;
-  /** The nth message of a pair, `chars` long. */
-  message(pair: number, sequence: number, chars: number): OutRecord;
+  readonly groupId: string;
+  /** The sender of a pair and the receiver. */
+  namesOf(pair: number): { readonly source: X500Name; readonly destination: X500Name };
 };
 
-const commonName = (side: string, pair: number): string => `CN=${side}${pair}, O=Bench, L=London, C=GB`;
-/** Longer than any benchmark: nothing expires within one. */
-const ttlMs = 3_600_000;
+export type LinkNetworkOptions = {
+  readonly pairs: number;
+  /** The application whose flows hear what arrives; without it the receiver has no flow room, as the sender never has. */
+  readonly app?: string;
+};
 
-const openSide = async (name: string, postgresUrl: string, portBase: number, { directory, closing }: Scratch): Promise<Side> => {
+const pingPong = fileURLToPath(new URL('../apps/ping-pong', import.meta.url));
+
+// Written as a canonical name is.
+const commonName = (side: string, pair: number): X500Name => `CN=${side}${pair}, O=Bench, L=London, C=GB` as X500Name;
+/** Longer than any benchmark: nothing expires within one. */
+export const ttlMs = 3_600_000;
+
+type SideOptions = { readonly name: string; readonly postgresUrl: string; readonly portBase: number; readonly hears: boolean };
+
+const openSide = async ({ name, postgresUrl, portBase, hears }: SideOptions, { directory, closing }: Scratch): Promise<Side> => {
   let upstream = 0;
   const proxy = await openTcpProxy(() => upstream);
   closing.add(() => proxy.close());
   const cluster = await openSeparateCluster({ name, directory: join(directory, name), postgresUrl, portBase, gatewayUrl: `https://localhost:${proxy.port}` });
   upstream = cluster.gatewayPort;
   closing.add(() => cluster.stop());
-  await startAll(cluster, 'flow');
+  await startAll(cluster, hears ? undefined : 'flow');
   const bus = createHttpBus({ url: cluster.busUrl, username: 'flow', password: cluster.busPassword, log: silentLog });
   closing.add(() => bus.close());
   return { cluster, proxy, bus };
 };
 
-export const openLinkNetwork = async (scratch: Scratch, pairs: number): Promise<LinkNetwork> => {
+export const openLinkNetwork = async (scratch: Scratch, { pairs, app }: LinkNetworkOptions): Promise<LinkNetwork> => {
   const { directory, closing } = scratch;
   const progress = createProgress();
   const postgres = await progress.step('PostgreSQL', () => startEmbeddedPostgres({ directory: join(directory, 'postgres'), log: silentLog }));
   closing.add(() => postgres.stop());
-  const sender = await progress.step('the cluster that sends', () => openSide('sender', postgres.url, 22_000, scratch));
-  const receiver = await progress.step('the cluster that receives', () => openSide('receiver', postgres.url, 22_100, scratch));
+  const sender = await progress.step('the cluster that sends', () => openSide({ name: 'sender', postgresUrl: postgres.url, portBase: 22_000, hears: false }, scratch));
+  const receiver = await progress.step('the cluster that receives', () => openSide({ name: 'receiver', postgresUrl: postgres.url, portBase: 22_100, hears: app !== undefined }, scratch));
   const groupId = randomUUID();
   const planOf = (name: string, { cluster }: Side): MemberPlan => ({ name, groupId, client: cluster.client, gatewayUrl: cluster.gatewayUrl });
   await progress.step(`a network of ${2 * pairs} members`, async () => {
@@ -59,7 +70,7 @@ export const openLinkNetwork = async (scratch: Scratch, pairs: number): Promise<
     const plans = numbers.flatMap((pair) => [planOf(commonName('Sender', pair), sender), planOf(commonName('Receiver', pair), receiver)]);
     const members = await Promise.all(plans.map(prepareMember));
     const signer = await openSigningKey(directory);
-    const { cpi } = await buildPackage({ project: new URL('../apps/ping-pong', import.meta.url).pathname, groupPolicy: staticGroupPolicy(groupId, members), signer });
+    const { cpi } = await buildPackage({ project: app ?? pingPong, groupPolicy: staticGroupPolicy(groupId, members), signer });
     if (cpi === undefined) throw new Error('no CPI was built');
     // The same file has the same checksum on both.
     const [checksum] = await Promise.all([sender, receiver].map(({ cluster }) => uploadCpi(cluster.client, cpi, signer.certificateChainPem)));
@@ -68,19 +79,13 @@ export const openLinkNetwork = async (scratch: Scratch, pairs: number): Promise<
       await registerMember(member, member.shortHash);
     }
   });
-  const message = (pair: number, sequence: number, chars: number): OutRecord => {
-    const [source, destination] = [commonName('Sender', pair), commonName('Receiver', pair)];
-    const messageId = `${groupId}/${pair}/${sequence}`;
-    const payload = `${sequence} `.padEnd(chars, 'x');
-    const body = { messageId, groupId, source, destination, subsystem: 'flow' as const, receiverKey: `pair-${pair}`, senderKey: `pair-${pair}`, expiresAt: Date.now() + ttlMs, payload };
-    return encode(allToLinkManagerSend, { key: pairTagOf(groupId, source, destination), id: messageId, body });
-  };
-  return { sender, receiver, pairs, message };
+  const namesOf = (pair: number) => ({ source: commonName('Sender', pair), destination: commonName('Receiver', pair) });
+  return { sender, receiver, pairs, groupId, namesOf };
 };
 
-export type Received = { readonly pair: number; readonly sequence: number };
+export type Received = { readonly key: string; readonly payload: string };
 
-/** Reads what arrives, and calls back for each message; undelivered ones are an error. */
+/** Reads what arrives at a cluster, and calls back for each message; undelivered ones are an error. */
 export const followReceived = async ({ bus }: Side, onReceived: (received: Received) => void): Promise<() => Promise<void>> => {
   const follower = bus.follow({ topics: [linkManagerToFlowReceive.topic], from: 'latest' });
   await follower.ready;
@@ -90,8 +95,7 @@ export const followReceived = async ({ bus }: Side, onReceived: (received: Recei
       for (const record of await follower.poll({ timeoutMs: 1_000 })) {
         const decoded = decode(linkManagerToFlowReceive, record);
         if (decoded.type !== 'message' || decoded.delivery.body.type !== 'message') throw new Error(`not a message: ${record.value.slice(0, 300)}`);
-        const { payload } = decoded.delivery.body;
-        onReceived({ pair: Number(record.key.slice('pair-'.length)), sequence: Number(payload.slice(0, payload.indexOf(' '))) });
+        onReceived({ key: record.key, payload: decoded.delivery.body.payload });
       }
     }
   };
@@ -100,5 +104,16 @@ export const followReceived = async ({ bus }: Side, onReceived: (received: Recei
     open = false;
     await running;
     await follower.close();
+  };
+};
+
+/** A wait that whoever changes something wakes. */
+export const createWait = (): { wake(): void; until(holds: () => boolean): Promise<void> } => {
+  let wake = (): void => {};
+  return {
+    wake: () => wake(),
+    until: async (holds) => {
+      while (!holds()) await new Promise<void>((resolve) => (wake = resolve));
+    },
   };
 };

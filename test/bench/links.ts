@@ -8,9 +8,15 @@ import { Hono } from 'hono';
 import { Pool } from 'undici';
 import { encodePem } from '../../src/cipher/pem.ts';
 import { listen } from '../../src/host/http-server.ts';
+import { pairTagOf } from '../../src/identity/derive.ts';
+import { allToLinkManagerSend } from '../../src/messages/all-to-link-manager.send.ts';
+import { encode } from '../../src/messages/grammar/envelope.ts';
+import type { OutRecord } from '../../src/messages/grammar/record.ts';
 import { derOf, issue } from '../cipher/authority.ts';
-import { followReceived, openLinkNetwork, type LinkNetwork } from './link-network.ts';
+import { separateKinds } from '../clusters/cluster.ts';
+import { createWait, followReceived, openLinkNetwork, ttlMs, type LinkNetwork } from './link-network.ts';
 import { printTable } from './machine.ts';
+import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import { inScratch, type Scratch } from './scratch.ts';
 
 const messageChars = 1_024;
@@ -24,30 +30,46 @@ const echoConnections = 64;
 
 type Sent = { readonly perSecond: number; readonly order: boolean };
 
+/** The nth message of a pair. */
+const messageOf = ({ groupId, namesOf }: LinkNetwork, pair: number, sequence: number): OutRecord => {
+  const { source, destination } = namesOf(pair);
+  const messageId = `${groupId}/${pair}/${sequence}`;
+  const payload = `${sequence} `.padEnd(messageChars, 'x');
+  const body = { messageId, groupId, source, destination, subsystem: 'flow' as const, receiverKey: `pair-${pair}`, senderKey: `pair-${pair}`, expiresAt: Date.now() + ttlMs, payload };
+  return encode(allToLinkManagerSend, { key: pairTagOf(groupId, source, destination), id: messageId, body });
+};
+
 /** Sends so many messages, spread over the pairs, and waits until each has arrived. */
-const send = async ({ sender, receiver, message }: LinkNetwork, from: number, count: number): Promise<Sent> => {
-  const last = new Map<number, number>();
+const send = async (network: LinkNetwork, from: number, count: number): Promise<Sent> => {
+  const last = new Map<string, number>();
+  const { wake, until } = createWait();
   let received = 0;
   let order = true;
-  let wake = (): void => {};
-  const stop = await followReceived(receiver, ({ pair, sequence }) => {
-    order &&= sequence === (last.get(pair) ?? from - 1) + 1;
-    last.set(pair, sequence);
+  const stop = await followReceived(network.receiver, ({ key, payload }) => {
+    const sequence = Number(payload.slice(0, payload.indexOf(' ')));
+    order &&= sequence === (last.get(key) ?? from - 1) + 1;
+    last.set(key, sequence);
     received++;
     wake();
   });
-  const until = async (holds: () => boolean): Promise<void> => {
-    while (!holds()) await new Promise<void>((resolve) => (wake = resolve));
-  };
   const begun = performance.now();
   for (let sent = 0; sent < count; sent += batch) {
     await until(() => sent - received < underWayMax);
-    await sender.bus.publish(Array.from({ length: batch }, (_, i) => message((sent + i) % pairs, from + Math.floor((sent + i) / pairs), messageChars)));
+    await network.sender.bus.publish(Array.from({ length: batch }, (_, i) => messageOf(network, (sent + i) % pairs, from + Math.floor((sent + i) / pairs))));
   }
   await until(() => received >= count);
   const perSecond = count / ((performance.now() - begun) / 1_000);
   await stop();
   return { perSecond, order };
+};
+
+/** Milliseconds of processor time so far of every process that takes part. */
+const cpuSoFar = ({ sender, receiver }: LinkNetwork): Readonly<Record<string, number>> => {
+  const used: Record<string, number> = { 'this program': cpuMs(process.pid), PostgreSQL: sumOf(processesBelow(process.pid).PostgreSQL, cpuMs) };
+  for (const [name, { cluster }] of Object.entries({ sender, receiver })) {
+    for (const kind of separateKinds) if (cluster.runs(kind)) used[`${name}: ${kind}`] = cpuMs(cluster.pidOf(kind));
+  }
+  return used;
 };
 
 const echo = async ({ closing }: Scratch): Promise<number> => {
@@ -83,10 +105,12 @@ const serveEcho = async (): Promise<void> => {
 
 export const run = async (): Promise<void> => {
   await inScratch(async (scratch) => {
-    const network = await openLinkNetwork(scratch, pairs);
+    const network = await openLinkNetwork(scratch, { pairs });
     const warm = 4_000;
     await send(network, 0, warm);
+    const before = cpuSoFar(network);
     const { perSecond, order } = await send(network, warm / pairs, messages);
+    const after = cpuSoFar(network);
     await scratch.closing.run();
     const floor = await echo(scratch);
     printTable(`${messages} messages of 1 KiB between ${pairs} pairs of members on two clusters`, [
@@ -95,6 +119,13 @@ export const run = async (): Promise<void> => {
       ['in order of each pair', 'yes', order ? 'yes' : 'no'],
       ['bare Hono over TLS, echoes/s', '', Math.round(floor)],
       ['beside it', '(aim ≥ 0.8)', (perSecond / floor).toFixed(2)],
+    ]);
+    const perMessage = (ms: number): string => ((ms * 1_000) / messages).toFixed(0);
+    const used = Object.entries(after).map(([name, ms]): [string, number] => [name, ms - before[name]!]);
+    printTable('processor time of one message', [
+      ['', 'µs'],
+      ...used.filter(([, ms]) => ms * 1_000 >= messages).map(([name, ms]) => [name, perMessage(ms)]),
+      ['together', perMessage(used.reduce((sum, [, ms]) => sum + ms, 0))],
     ]);
   });
 };
