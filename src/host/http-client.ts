@@ -17,6 +17,8 @@ export type HttpPost = {
   readonly trustRootsPem: readonly string[];
   /** From the first byte sent to the head of the response. */
   readonly timeoutMs: number;
+  /** Which certificate of ours is shown where the server asks for one, as `clientKey` knows it; without it, its choice. */
+  readonly clientCertificate?: string | undefined;
 };
 
 export type HttpAnswer =
@@ -39,8 +41,8 @@ export type HttpClientOptions = {
   readonly keepAliveMs?: number;
   /** Which addresses may be connected to; without it, all. A request to any other fails with ADDRESS_REFUSED. */
   readonly addresses?: AddressGuard;
-  /** What is shown to servers that ask for a certificate; looked at for each connection. */
-  readonly clientKey?: () => TlsKey | undefined;
+  /** What is shown to servers that ask for a certificate; looked at for each request, so that a new one is shown on new connections at once. */
+  readonly clientKey?: (named: string | undefined) => TlsKey | undefined;
   /**
    * Called with a server's chain (DER, the leaf first, up to the root) once TLS has found it good; a reason refuses the
    * connection, and the request fails with CERTIFICATE_REFUSED.
@@ -90,11 +92,10 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
   const { poolsMax, connectionsPerPool, connectTimeoutMs, keepAliveMs, addresses } = { ...defaults, ...options };
   const pools = new Map<string, Pool>();
 
-  const openPool = (url: URL, roots: readonly string[]): Pool => {
+  const openPool = (url: URL, roots: readonly string[], clientKey: TlsKey | undefined): Pool => {
     const hostname = hostOf(url);
     // A name is checked where it is resolved, so that it cannot resolve to one address for the check and to another for us.
     if (addresses !== undefined && isIP(hostname) !== 0 && !addresses.allows(hostname)) throw new AddressRefused(hostname);
-    const clientKey = options.clientKey?.();
     const connect = buildConnector({
       timeout: connectTimeoutMs,
       minVersion: 'TLSv1.3',
@@ -116,10 +117,11 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
       connect: options.refuseServer === undefined ? connect : checking(connect, options.refuseServer),
     });
   };
-  const poolOf = (url: URL, roots: readonly string[]): Pool => {
-    const own = options.clientKey?.()?.certificateChainPem ?? '';
+  const poolOf = (url: URL, roots: readonly string[], named: string | undefined): Pool => {
+    const clientKey = options.clientKey?.(named);
+    const own = clientKey?.certificateChainPem ?? '';
     const id = `${url.origin} ${createHash('sha256').update([own, ...roots].join('\n')).digest('base64')}`;
-    const pool = pools.get(id) ?? openPool(url, roots);
+    const pool = pools.get(id) ?? openPool(url, roots, clientKey);
     pools.delete(id);
     pools.set(id, pool);
     if (pools.size > poolsMax) {
@@ -131,10 +133,10 @@ export const createHttpClient = (options: HttpClientOptions = {}): HttpClient =>
   };
 
   return {
-    post: async ({ url, body, headers: more, trustRootsPem, timeoutMs }) => {
+    post: async ({ url, body, headers: more, trustRootsPem, timeoutMs, clientCertificate }) => {
       try {
         const target = new URL(url);
-        const { statusCode, headers, body: answer } = await poolOf(target, trustRootsPem).request({
+        const { statusCode, headers, body: answer } = await poolOf(target, trustRootsPem, clientCertificate).request({
           method: 'POST',
           path: target.pathname + target.search,
           headers: { 'content-type': 'application/json', ...more },

@@ -19,6 +19,7 @@ export type ParsedX500 =
 /** Bounds in UTF-16 code units (Corda: O 128, the other free texts 64). */
 const lengthMax: Record<X500Attribute, number> = { CN: 64, OU: 64, O: 128, L: 64, ST: 64, C: 2 };
 const textCharsMax = 600;
+const distinguishedNameCharsMax = 1_000;
 
 const invalid = (reason: string): { readonly type: 'invalid'; readonly reason: string } => ({ type: 'invalid', reason });
 
@@ -151,3 +152,21 @@ const canonicalText = (attributes: Partial<Record<X500Attribute, string>>): X500
       return value === undefined ? [] : [`${attribute}=${escapeValue(value)}`];
     })
     .join(', ') as X500Name;
+
+/**
+ * One text for each distinguished name that certificates have, in whatever order and spelling its parts come: the canonical one where it is a
+ * member's name, else its parts sorted. `undefined` for what is no such name.
+ */
+export const distinguishedName = (text: string): string | undefined => {
+  const parsed = parseX500(text);
+  if (parsed.type === 'name') return parsed.name;
+  const parts = text.length > distinguishedNameCharsMax ? undefined : splitParts(text);
+  const spelt = parts?.map((part) => {
+    const [, attribute, raw] = /^ *([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+) *=(.*)$/su.exec(part) ?? [];
+    if (attribute === undefined || raw === undefined) return undefined;
+    const value = unescapeValue(raw);
+    // Several values at once, and encoded ones, stay as they are spelt.
+    return `${attribute.toUpperCase()}=${value === undefined ? withoutSpaces(raw) : escapeValue(value)}`;
+  });
+  return spelt === undefined || spelt.includes(undefined) ? undefined : spelt.sort().join(', ');
+};

@@ -19,5 +19,13 @@ export const linkManagerToGatewayLinkOut = wire({
   key: 'pair tag',
   retention: 'log',
   version: 1,
-  body: z.object({ address: z.url().max(2_000), groupId, tag: pairTag, packet: z.string().max(packetCharsMax), unauthenticated: z.literal(true).optional() }),
+  body: z.object({
+    address: z.url().max(2_000),
+    groupId,
+    tag: pairTag,
+    packet: z.string().max(packetCharsMax),
+    unauthenticated: z.literal(true).optional(),
+    /** In a group with mutual TLS: which certificate is shown, as `<holder>/<alias>`; without it the gateway's first. */
+    certificate: z.string().max(300).optional(),
+  }),
 });

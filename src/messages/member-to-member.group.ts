@@ -48,7 +48,7 @@ export const memberToMemberGroup = wire({
       type: z.literal('pending'),
       groupId,
       pending: member,
-      first: z.object({ manager: member, parameters: groupParameters }).nullable(),
+      first: z.object({ manager: member, parameters: groupParameters, /** With mutual TLS: of the manager's gateway. */ clientSubject: z.string().max(1_000).nullable() }).nullable(),
     }),
     /** The joining came to nothing: the name is unknown again, where it is not a member's. */
     z.object({ type: z.literal('forget'), groupId, x500Name, registrationId: z.string().max(100) }),

@@ -39,6 +39,7 @@ import { linkManagerToMemberReceive } from './link-manager-to-member.receive.ts'
 import { memberToAllGroupParameters } from './member-to-all.group-parameters.ts';
 import { memberToAllMember } from './member-to-all.member.ts';
 import { memberToCryptoSeal } from './member-to-crypto.seal.ts';
+import { memberToGatewayClientSubject } from './member-to-gateway.client-subject.ts';
 import { memberToLinkManagerHostedIdentity } from './member-to-link-manager.hosted-identity.ts';
 import { memberToLinkManagerUnauthenticated } from './member-to-link-manager.unauthenticated.ts';
 import { memberToMemberGroup } from './member-to-member.group.ts';
@@ -100,6 +101,7 @@ export const wires: readonly Wire<any, any>[] = [
   memberToAllGroupParameters,
   memberToAllMember,
   memberToCryptoSeal,
+  memberToGatewayClientSubject,
   memberToLinkManagerHostedIdentity,
   memberToLinkManagerUnauthenticated,
   memberToMemberGroup,

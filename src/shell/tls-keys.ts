@@ -51,6 +51,8 @@ export type TlsKeysOptions = {
 export type TlsKeys = {
   /** Never empty; the first serves who names no host. */
   current(): readonly TlsKey[];
+  /** That of a certificate, by `<holder>/<alias>`. */
+  named(name: string): TlsKey | undefined;
   /** Called with the new keys whenever they differ from those before. */
   onChange(listener: (keys: readonly TlsKey[]) => void): void;
   close(): Promise<void>;
@@ -67,6 +69,7 @@ class TlsKeyRing implements TlsKeys {
   /** Private keys of imported certificates, by public key. */
   #imported = new Map<string, string>();
   #keys: readonly TlsKey[];
+  #named: ReadonlyMap<string, TlsKey> = new Map();
   #own: TlsKey;
   #unfollow = (): void => {};
   #cancelLook = (): void => {};
@@ -89,6 +92,10 @@ class TlsKeyRing implements TlsKeys {
 
   current(): readonly TlsKey[] {
     return this.#keys;
+  }
+
+  named(name: string): TlsKey | undefined {
+    return this.#named.get(name);
   }
 
   onChange(listener: (keys: readonly TlsKey[]) => void): void {
@@ -140,15 +147,20 @@ class TlsKeyRing implements TlsKeys {
     const certificates = entries.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, certificate]) => certificate);
     const imported = new Map<string, string>();
     const keys: TlsKey[] = [];
-    for (const { alias, pem, publicKey } of certificates.slice(0, this.#limits.tlsCertificatesMax)) {
-      if (pem === this.#own.certificateChainPem) continue;
+    const named = new Map<string, TlsKey>();
+    for (const { holder, alias, pem, publicKey } of certificates.slice(0, this.#limits.tlsCertificatesMax)) {
+      const name = `${holder}/${alias}`;
+      if (pem === this.#own.certificateChainPem) named.set(name, this.#own);
+      if (named.has(name)) continue;
       const privateKeyPem = this.#imported.get(publicKey) ?? (await this.#keyOf(alias, publicKey));
       if (privateKeyPem === undefined) continue;
       imported.set(publicKey, privateKeyPem);
+      named.set(name, { certificateChainPem: pem, privateKeyPem });
       // An older certificate that the cluster signed itself is outdated by the one it signed since.
       if (privateKeyPem !== this.#own.privateKeyPem) keys.push({ certificateChainPem: pem, privateKeyPem });
     }
     this.#imported = imported;
+    this.#named = named;
     this.#keys = [...keys, this.#own];
   }
 

@@ -20,6 +20,8 @@ export type DestinationOptions = {
   /** Asked anew for each request: a group's roots may change. `undefined`: there are none to trust. */
   readonly trustRoots: () => readonly string[] | undefined;
   readonly httpClient: HttpClient;
+  /** Of ours, where the group has mutual TLS. */
+  readonly certificate: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: GatewayLimits;
@@ -134,10 +136,10 @@ export class Destination {
   }
 
   async #post(batch: readonly Waiting[], roots: readonly string[]): Promise<HttpAnswer> {
-    const { url, clock, httpClient, limits, onSent } = this.#options;
+    const { url, clock, httpClient, limits, onSent, certificate } = this.#options;
     const body = `{"v":1,"packets":[${batch.map(({ entry }) => entry).join(',')}]}`;
     const startedAt = clock.now();
-    const answer = await httpClient.post({ url, body, trustRootsPem: roots, timeoutMs: limits.responseMsMax });
+    const answer = await httpClient.post({ url, body, trustRootsPem: roots, timeoutMs: limits.responseMsMax, clientCertificate: certificate });
     if (isTaken(answer)) {
       this.#failures = 0;
       onSent(batch.length, (clock.now() - startedAt) / 1_000);

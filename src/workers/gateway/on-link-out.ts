@@ -56,15 +56,15 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
     log.error('gateway.no-trust-roots', { groupId, remedy: 'the group policy must list tlsTrustRoots that the gateways of its members chain to' });
     return undefined;
   };
-  /** One line of a dead destination's packets waits for itself alone, so destinations are told apart by group too: their roots differ. */
-  const destinationOf = (address: string, groupId: string): Destination | undefined => {
-    const id = `${address} ${groupId}`;
+  /** One line of a dead destination's packets waits for itself alone, so destinations are told apart by group too: their roots differ, and what is shown to them. */
+  const destinationOf = ({ address, groupId, certificate }: Pick<LinkOut, 'address' | 'groupId' | 'certificate'>): Destination | undefined => {
+    const id = `${address} ${groupId} ${certificate ?? ''}`;
     const known = destinations.get(id);
     if (known !== undefined) return known;
     if (destinations.size >= limits.destinationsMax) for (const [key, one] of destinations) if (one.isIdle) destinations.delete(key);
     if (destinations.size >= limits.destinationsMax) return undefined;
     const destination = new Destination({
-      url: address, httpClient, clock, log, limits, onDropped, signal: ending.signal,
+      url: address, certificate, httpClient, clock, log, limits, onDropped, signal: ending.signal,
       trustRoots: () => trustRootsOf(groupId),
       onSent: (packets, took) => {
         packetsOut.add(packets);
@@ -78,13 +78,13 @@ export const createOutbound = (options: OutboundOptions): Outbound => {
     destinations.set(id, destination);
     return destination;
   };
-  const send = ({ address, groupId, ...packet }: LinkOut): void => {
+  const send = ({ address, groupId, certificate, ...packet }: LinkOut): void => {
     if (!isSendable(address, allowHttp)) {
       log.warn('gateway.address-refused', { address, remedy: 'an endpoint must be an https URL without user and password' });
       return onDropped('address', 1);
     }
     if (ending.signal.aborted) return onDropped('closing', 1);
-    const taken = queuedChars < limits.queuedCharsMax && destinationOf(address, groupId)?.offer(packet) === true;
+    const taken = queuedChars < limits.queuedCharsMax && destinationOf({ address, groupId, certificate })?.offer(packet) === true;
     if (!taken) onDropped('queue-full', 1);
   };
 

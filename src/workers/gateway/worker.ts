@@ -2,7 +2,7 @@
  * The gateway: the HTTPS door between clusters.
  *
  * - **hears** link-manager-to-gateway.link-out (packets to send), gateway-to-gateway.packet over HTTPS (packets that come),
- *   all-to-gateway.answer through its requests; the views member-to-all.group-parameters for what each group trusts and
+ *   all-to-gateway.answer through its requests; the views member-to-all.group-parameters for what each group trusts, member-to-gateway.client-subject for whose gateways it lets in and
  *   db-to-all.certificate for what it serves with
  * - **says** gateway-to-link-manager.link-in, gateway-to-crypto.tls-key, gateway-to-gateway.packet over HTTPS
  * - **owns** nothing: what waits in memory is repeated by the link manager

@@ -36,6 +36,8 @@ export type Signer = { readonly tenant: string; readonly keyId: string; readonly
 
 export type Directory = {
   isHosted(groupId: string, x500Name: string): boolean;
+  /** What its gateway shows for an identity here, with mutual TLS: `<holder>/<alias>`. */
+  certificateOf(groupId: string, x500Name: string): { readonly certificate?: string };
   route(pair: Pair): Route;
   /** An identity here that manages this network. */
   managerHere(groupId: string, x500Name: string): { readonly shortHash: string } | undefined;
@@ -98,6 +100,10 @@ const standing = (own: Member, peer: Member): Route | undefined => {
  */
 const serialsOf = (own: Member, peer: Member): Pick<Peering, 'ownSerial' | 'peerSerial'> =>
   isManager(own) || isManager(peer) ? { ownSerial: 0, peerSerial: 0 } : { ownSerial: own.serial, peerSerial: peer.serial };
+
+/** One-way TLS shows none, so nothing is said of it. */
+const certificateOf = ({ tlsCertificate }: HostedIdentity, group: GroupParameters | undefined): { readonly certificate?: string } =>
+  group?.p2p.tlsType === 'Mutual' && tlsCertificate !== undefined ? { certificate: `${tlsCertificate.holder}/${tlsCertificate.alias}` } : {};
 
 type Known = { readonly hosted: HostedIdentity; readonly own: Member; readonly peer: Member; readonly group: GroupParameters; readonly offer: Offer };
 
@@ -173,6 +179,10 @@ export const createDirectory = ({ views, clock, limits, keyAgreement }: Director
       return known !== undefined && isManager(known) ? hostedOf(groupId, name)?.holdingIdentity : undefined;
     },
     isHosted: (groupId, name) => hostedOf(groupId, name) !== undefined,
+    certificateOf: (groupId, name) => {
+      const hosted = hostedOf(groupId, name);
+      return hosted === undefined ? {} : certificateOf(hosted, groupParameters.get(groupId));
+    },
     route,
     pairOfHello: strangers.pairOfHello,
     pairOfTag: strangers.pairOfTag,

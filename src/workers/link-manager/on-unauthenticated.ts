@@ -62,7 +62,8 @@ export const onUnauthenticated = (turn: Turn, message: Unauthenticated): string 
     return undefined;
   }
   const text = JSON.stringify({ v: packetVersion, type: 'unauthenticated', messageId, groupId: group, source, destination, payload } satisfies UnauthenticatedPacket);
-  turn.effects.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id: messageId, body: { address, groupId: group, tag: turn.key, packet: text, unauthenticated: true } }));
+  const body = { address, groupId: group, tag: turn.key, packet: text, unauthenticated: true as const, ...turn.deps.directory.certificateOf(group, source) };
+  turn.effects.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id: messageId, body }));
   turn.deps.tally.sent(1);
   return undefined;
 };

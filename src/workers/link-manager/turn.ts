@@ -92,7 +92,8 @@ export const sendPacket = (turn: Turn, pair: Pair, addresses: readonly string[],
   const tries = turn.head === undefined ? 0 : turn.head.outbound.resends + (turn.head.sessions.outgoing?.resends ?? 0);
   const address = addresses[tries % addresses.length]!;
   const id = packet.type === 'data' ? `${packet.sessionId}/${packet.sender}/${packet.counter}` : `${packet.sessionId}/${packet.type}`;
-  const body = { address, groupId: pair.groupId, tag: turn.key, packet: formatPacket(packet) };
+  const { certificate } = turn.deps.directory.certificateOf(pair.groupId, pair.ours);
+  const body = { address, groupId: pair.groupId, tag: turn.key, packet: formatPacket(packet), ...(certificate === undefined ? {} : { certificate }) };
   turn.effects.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id, body }));
 };
 

@@ -16,7 +16,7 @@ import type { JoinRequest } from './event.ts';
 import { groupParametersOf } from './group-parameters.ts';
 import { remoteMember } from './member-info.ts';
 import type { Network, Networks, StaticPolicy } from './network.ts';
-import { groupParametersRecord, memberRecord } from './publication.ts';
+import { anyClientRecord, groupParametersRecord, memberRecord } from './publication.ts';
 import type { GroupState } from './state.ts';
 
 export type SteppedGroup =
@@ -118,7 +118,8 @@ const stepOne = (before: GroupState | undefined, request: JoinRequest, networks:
   const { state, policy } = joinGroup(base, body, network, current, now);
   // The first member of a group makes its parameters, whatever they hold.
   const first = before === undefined ? { ...state, epoch: 1 } : state;
-  const parameters = before === undefined || first.epoch !== before.epoch ? [groupParametersRecord(groupParametersOf(policy, first))] : [];
+  const clients = policy.p2p.tlsType === 'Mutual' ? [anyClientRecord(policy.groupId)] : [];
+  const parameters = before === undefined || first.epoch !== before.epoch ? [groupParametersRecord(groupParametersOf(policy, first)), ...clients] : [];
   const { remotes, effects } = publishRemotes(first, remotesOf(policy, first.joined, networks));
   return {
     type: 'stepped',

@@ -22,7 +22,7 @@ import { onNetwork } from './on-network.ts';
 import { onReceive } from './on-receive.ts';
 import { onRegistration } from './on-registration.ts';
 import { onWake } from './on-wake.ts';
-import { stepMember } from './registration.ts';
+import { stepMember, type Facts } from './registration.ts';
 import { answered, refused } from './registrations.ts';
 import type { State } from './state.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
@@ -60,13 +60,13 @@ const shortHash = /^[0-9A-F]{12}$/;
 
 // ── Under a virtual node's short hash ────────────────────────────────────────────────────────────────────────────────
 
-const stepStatic = (input: Input, virtualNode: VirtualNode, network: Network, now: number): Output => {
+const stepStatic = (input: Input, facts: Facts, now: number): Output => {
   const { head, events } = input;
   const before = head?.type === 'member' ? head : undefined;
   const stray = events.findIndex(({ type }) => type === 'group' || type === 'received' || type === 'listed');
   if (stray >= 0) return { type: 'poison', event: stray, reason: 'addressed to a virtual node of a static network' };
   const own = events.filter((event) => event.type === 'registration' || event.type === 'answer');
-  const { state, effects } = stepMember({ before, events: own, facts: { virtualNode, network }, now });
+  const { state, effects } = stepMember({ before, events: own, facts, now });
   const asked = events.flatMap((event) => {
     if (event.type === 'mgm') return answered(event.request, refused('MEMBER_NOT_MGM', `${event.request.body.shortHash} is not the manager of its network`));
     return event.type === 'set-up' ? answered(event.request, refused('MEMBER_STATIC_NETWORK', 'a static network is set up by its group policy and the registration')) : [];
@@ -80,7 +80,7 @@ const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: Virtu
   const { groupId } = virtualNode.holdingIdentity;
   const stepped = await stepMgm({
     before, events, history: (items ?? []).map(({ value }) => value),
-    facts: { virtualNode, cpi, now, member: (x500Name) => networks.member(groupId, x500Name) },
+    facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), member: (x500Name) => networks.member(groupId, x500Name) },
     onRefused: (reason) => log.warn('member.refused', { mgm: key, reason }),
   });
   if (stepped.type === 'later') return stepped;
@@ -91,14 +91,15 @@ const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: Virtu
 const stepVirtualNode = async (input: Input, virtualNode: VirtualNode, network: Network, options: MemberMachineOptions, now: number): Promise<Output> => {
   const { head, events } = input;
   const { cpi, policy } = network;
+  const { networks } = options;
   switch (policy.type) {
     case 'static':
-      return stepStatic(input, virtualNode, network, now);
+      return stepStatic(input, { virtualNode, network, tlsType: networks.tlsType() }, now);
     case 'mgm':
       return stepOfMgm(input, virtualNode, network, options, now);
     case 'dynamic': {
       const before = head?.type === 'joining' ? head : undefined;
-      const { state, effects } = stepJoining({ before, events, facts: { virtualNode, cpi, policy }, now });
+      const { state, effects } = await stepJoining({ before, events, facts: { virtualNode, cpi, policy, tlsType: networks.tlsType() }, now });
       const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'member' };
       return withDue(withStatus(next, state.registrations.at(-1)?.registrationStatus), joiningDueAt(state));
     }

@@ -2,10 +2,12 @@
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { Member } from '../../messages/member-to-all.member.ts';
-import { parseGroupPolicy, type GroupPolicy } from '../../packaging/group-policy.ts';
+import { parseGroupPolicy, type GroupPolicy, type P2pParameters } from '../../packaging/group-policy.ts';
 import type { View } from '../../shell/view.ts';
 import { policiesCachedMax } from './config.ts';
 import { memberKey } from './publication.ts';
+
+export type TlsType = P2pParameters['tlsType'];
 
 export type StaticPolicy = Extract<GroupPolicy, { type: 'static' }>;
 
@@ -18,10 +20,12 @@ export type Networks = {
   virtualNode(shortHash: string): VirtualNode | undefined;
   /** As this cluster's list has the member. */
   member(groupId: string, x500Name: string): Member | undefined;
+  /** How this cluster's gateway speaks TLS now. */
+  tlsType(): TlsType;
   refresh(): Promise<void>;
 };
 
-export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata>; readonly members: View<Member> };
+export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata>; readonly members: View<Member>; /** Default one way. */ readonly tlsType?: () => TlsType };
 
 /** A policy that db stored was checked by the parser that reads it here. */
 const read = (cpi: CpiMetadata): Network => {
@@ -30,7 +34,14 @@ const read = (cpi: CpiMetadata): Network => {
   return { cpi, policy: parsed.policy };
 };
 
-export const createNetworks = ({ virtualNodes, cpis, members }: NetworkViews): Networks => {
+/** Gateways of a group must all ask for client certificates, or none: the others would be refused, or would refuse nobody. */
+export const tlsTypeFault = (asked: TlsType, here: TlsType): string | undefined => {
+  if (asked === here) return undefined;
+  const [wanted, has] = asked === 'Mutual' ? ['MUTUAL', 'ONE_WAY'] : ['ONE_WAY', 'MUTUAL'];
+  return `the network's TLS type is ${asked} and this cluster's gateway speaks ${has}: set sslConfig.tlsType of corda.p2p.gateway to ${wanted} (or start the cluster with CORDAGE_GATEWAY_TLS), or join with another cluster`;
+};
+
+export const createNetworks = ({ virtualNodes, cpis, members, tlsType = () => 'OneWay' }: NetworkViews): Networks => {
   const parsed = new Map<CpiMetadata, Network>();
   return {
     ofCpi: (fullChecksum) => {
@@ -47,6 +58,7 @@ export const createNetworks = ({ virtualNodes, cpis, members }: NetworkViews): N
     },
     virtualNode: (shortHash) => virtualNodes.get(shortHash),
     member: (groupId, x500Name) => members.get(memberKey(groupId, x500Name)),
+    tlsType,
     refresh: async () => {
       await Promise.all([virtualNodes.refresh(), cpis.refresh(), members.refresh()]);
     },

@@ -25,14 +25,14 @@ import type { StaticMember } from '../../packaging/group-policy.ts';
 import { parseContext, type RegistrationContext } from './context.ts';
 import type { MemberEvent } from './event.ts';
 import { hostedMember, publicKeyPem, type MemberKey } from './member-info.ts';
-import type { Network, StaticPolicy } from './network.ts';
+import { tlsTypeFault, type Network, type StaticPolicy, type TlsType } from './network.ts';
 import { hostedIdentityRecord, memberRecord } from './publication.ts';
 import { findKeys, keyIn, makeKeys, slotsOf } from './registration-keys.ts';
 import { answered, ended, isRegister, newRegistration, refused, remember, reply, statusOf, update, type Register } from './registrations.ts';
 import { newMemberState, type MemberState, type Progress, type StoredRegistration } from './state.ts';
 
 /** What the views say of this virtual node. */
-export type Facts = { readonly virtualNode: VirtualNode; readonly network: Network };
+export type Facts = { readonly virtualNode: VirtualNode; readonly network: Network; /** Of this cluster's gateway. */ readonly tlsType: TlsType };
 
 export type SteppedMember = { readonly state: MemberState; readonly effects: readonly OutRecord[] };
 
@@ -49,7 +49,7 @@ const end = (state: MemberState, { id, status, reason, now }: End): MemberState 
 // ── Register ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The policy's entry of this member, or why the policy does not let it register. */
-const placeOf = ({ virtualNode, network: { policy } }: Facts, { notary }: RegistrationContext): { member: StaticMember; policy: StaticPolicy } | string => {
+const placeOf = ({ virtualNode, network: { policy }, tlsType }: Facts, { notary }: RegistrationContext): { member: StaticMember; policy: StaticPolicy } | string => {
   const { x500Name } = virtualNode.holdingIdentity;
   if (policy.type !== 'static') return `the group policy is that of a ${policy.type} network`;
   const member = policy.members.find((one) => one.x500Name === x500Name);
@@ -57,7 +57,8 @@ const placeOf = ({ virtualNode, network: { policy } }: Facts, { notary }: Regist
   if (notary !== undefined && policy.members.some((one) => one.x500Name === notary.serviceName)) {
     return `the notary service ${notary.serviceName} has the name of a member; a service needs a name of its own`;
   }
-  return { member, policy };
+  const fault = tlsTypeFault(policy.p2p.tlsType, tlsType);
+  return fault ?? { member, policy };
 };
 
 const begin = (state: MemberState, registration: StoredRegistration, context: RegistrationContext, shortHash: string): SteppedMember => {

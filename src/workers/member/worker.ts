@@ -1,8 +1,8 @@
 /**
  * The member room: joining a network, and finding its members.
  *
- * | hears | `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-member.mgm`, `rest-to-member.network`, `link-manager-to-member.receive`, `member-to-member.group`, `member-to-member.listed`, `member-to-member.wake`, `db-to-member.departure`, `all-to-member.answer`; views of `db-to-all.virtual-node`, `db-to-all.cpi`, `member-to-all.member`, `member-to-all.group-parameters` |
- * | says  | `all-to-crypto.key`, `all-to-crypto.sign`, `member-to-crypto.seal`, `all-to-link-manager.send`, `member-to-link-manager.unauthenticated`, `member-to-member.group`, `member-to-member.listed`, `member-to-all.member`, `member-to-all.group-parameters`, `member-to-link-manager.hosted-identity`, and answers |
+ * | hears | `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-member.mgm`, `rest-to-member.network`, `link-manager-to-member.receive`, `member-to-member.group`, `member-to-member.listed`, `member-to-member.wake`, `db-to-member.departure`, `all-to-member.answer`; views of `db-to-all.config`, `db-to-all.virtual-node`, `db-to-all.cpi`, `member-to-all.member`, `member-to-all.group-parameters` |
+ * | says  | `all-to-crypto.key`, `all-to-crypto.sign`, `member-to-crypto.seal`, `all-to-link-manager.send`, `member-to-link-manager.unauthenticated`, `member-to-member.group`, `member-to-member.listed`, `member-to-all.member`, `member-to-all.group-parameters`, `member-to-link-manager.hosted-identity`, `member-to-gateway.client-subject`, and answers |
  * | owns  | registrations, what a network's manager decides, and what the members of a group share |
  * | never | holds a private key, or believes of another cluster's member more than the group policy or the network's manager says |
  *
@@ -10,16 +10,19 @@
  */
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { Log } from '../../observability/log.ts';
+import { fixedConfig, type Config } from '../../shell/live-config.ts';
 import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { createMemberMachine } from './machine.ts';
-import { createNetworks } from './network.ts';
+import { createNetworks, type TlsType } from './network.ts';
 import { onLookup, type LookupViews } from './on-lookup.ts';
 
-export type MemberWorkerOptions = LookupViews & { readonly cpis: View<CpiMetadata>; readonly log: Log };
+const tlsTypeOf = (config: Config): TlsType => (config.get('corda.p2p.gateway').sslConfig.tlsType === 'MUTUAL' ? 'Mutual' : 'OneWay');
 
-export const createMemberWorker = ({ virtualNodes, cpis, members, groupParameters, log }: MemberWorkerOptions): Worker => ({
+export type MemberWorkerOptions = LookupViews & { readonly cpis: View<CpiMetadata>; readonly log: Log; /** Default: as its sections begin. */ readonly config?: Config };
+
+export const createMemberWorker = ({ virtualNodes, cpis, members, groupParameters, log, config = fixedConfig() }: MemberWorkerOptions): Worker => ({
   room: 'member',
-  machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members }), log }),
+  machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members, tlsType: () => tlsTypeOf(config) }), log }),
   answers: [onLookup({ virtualNodes, members, groupParameters })],
 });

@@ -10,9 +10,10 @@ import { decode, type Delivery } from '../../../src/messages/grammar/envelope.ts
 import type { Wire } from '../../../src/messages/grammar/wire.ts';
 import { linkManagerToGatewayLinkOut } from '../../../src/messages/link-manager-to-gateway.link-out.ts';
 import type { GroupParameters } from '../../../src/messages/member-to-all.group-parameters.ts';
+import type { ClientSubject } from '../../../src/messages/member-to-gateway.client-subject.ts';
 import { wires } from '../../../src/messages/messages.ts';
 import { silentLog } from '../../../src/observability/log.ts';
-import type { View } from '../../../src/shell/view.ts';
+import type { ChangingView, View } from '../../../src/shell/view.ts';
 import { makeCertificate } from '../../../src/workers/crypto/tls-certificate.ts';
 
 export const groupId = 'group-1';
@@ -31,6 +32,26 @@ export const groupView = (tlsTrustRoots: readonly string[]): View<GroupParameter
     p2p: { protocolMode: 'Authenticated_Encryption', sessionPki: 'NoPKI', sessionTrustRoots: [], tlsType: 'OneWay', tlsTrustRoots: [...tlsTrustRoots] },
   };
   return { get: (id) => (id === groupId ? parameters : undefined), entries: () => new Map([[groupId, parameters]]).entries(), refresh: async () => {} };
+};
+
+/** A view that a test writes to. */
+export const subjectsView = (...subjects: readonly (string | null)[]): ChangingView<ClientSubject> & { set(key: string, subject: string | null | undefined): void } => {
+  const bodies = new Map<string, ClientSubject>(subjects.map((subject) => [String(subject), { groupId, subject }]));
+  const listeners = new Set<() => void>();
+  return {
+    get: (key) => bodies.get(key),
+    entries: () => bodies.entries(),
+    refresh: async () => {},
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    set: (key, subject) => {
+      if (subject === undefined) bodies.delete(key);
+      else bodies.set(key, { groupId, subject });
+      for (const listener of listeners) listener();
+    },
+  };
 };
 
 export const openBroker = (): Promise<EmbeddedBroker> =>

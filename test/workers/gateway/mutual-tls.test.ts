@@ -14,7 +14,7 @@ import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics, type Metrics } from '../../../src/observability/metrics.ts';
 import { createGatewayWorker } from '../../../src/workers/gateway/worker.ts';
 import { answerRequest, issue, type Issued, type IssueOptions } from '../../cipher/authority.ts';
-import { groupView, tagOf } from './gateway-fixture.ts';
+import { groupView, subjectsView, tagOf } from './gateway-fixture.ts';
 
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
@@ -56,17 +56,17 @@ afterEach(async () => {
   questions = 0;
 });
 
-type Side = { readonly key: TlsKey; readonly tls?: 'one-way' | 'mutual'; readonly revocation?: RevocationMode; readonly subjects?: string; readonly ranges?: string; readonly metrics?: Metrics };
+type Side = { readonly key: TlsKey; readonly tls?: 'one-way' | 'mutual'; readonly revocation?: RevocationMode; readonly subjects?: string; readonly ranges?: string; readonly metrics?: Metrics; /** What the group lets in; default whoever chains to its roots. */ readonly members?: ReturnType<typeof subjectsView> };
 
-const tlsOf = ({ key, tls = 'mutual', revocation = 'SOFT_FAIL', subjects = '', ranges = '127.0.0.0/8' }: Side) => {
+const tlsOf = ({ key, tls = 'mutual', revocation = 'SOFT_FAIL', subjects = '', ranges = '127.0.0.0/8', members = subjectsView(null) }: Side) => {
   const settings = settingsShape.parse({
     CORDAGE_GATEWAY_TLS: tls,
     CORDAGE_GATEWAY_REVOCATION: revocation,
     CORDAGE_GATEWAY_CLIENT_SUBJECTS: subjects,
     CORDAGE_GATEWAY_PRIVATE_RANGES: ranges,
   });
-  const gatewayTls = createGatewayTls({ settings, config: fixedConfig(startValuesOf(settings)), groupParameters: groupView([pemOf(root)]), clock: systemClock });
-  gatewayTls.use([key]);
+  const gatewayTls = createGatewayTls({ settings, config: fixedConfig(startValuesOf(settings)), groupParameters: groupView([pemOf(root)]), clientSubjects: members, clock: systemClock });
+  gatewayTls.use({ current: () => [key], named: () => undefined });
   closing.push(() => gatewayTls.httpClient.close());
   return gatewayTls;
 };
@@ -100,6 +100,31 @@ describe('mutual TLS', () => {
     expect(outcomeOf(await send({ key: await keyFor() }, url))).toBe(200);
     expect(outcomeOf(await send({ key: await keyFor({ name: 'CN=other' }) }, url))).toBe(200);
     expect(outcomeOf(await send({ key: await keyFor({ name: 'CN=gateway, O=Mallory' }) }, url))).toBe(403);
+  });
+
+  test('takes packets of those that the group lets in, and of no other from the moment it lets them in no more, on open connections too', async () => {
+    const members = subjectsView();
+    const url = await receive({ key: await keyFor(), members, subjects: 'CN=operator' });
+    const gateway = tlsOf({ key: await keyFor() });
+    const ask = async () => outcomeOf(await gateway.httpClient.post({ url, body: batch, trustRootsPem: [pemOf(root)], timeoutMs: 5_000 }));
+    expect(await ask()).toBe(403);
+    members.set('alice', 'CN=gateway, O=Acme');
+    expect(await ask()).toBe(200);
+    members.set('bob', 'CN=gateway, O=Acme');
+    members.set('alice', undefined);
+    expect(await ask(), 'of one cluster, whose other member is let in').toBe(200);
+    members.set('bob', undefined);
+    expect(await ask()).toBe(403);
+    expect(outcomeOf(await send({ key: await keyFor({ name: 'CN=operator' }) }, url))).toBe(200);
+  });
+
+  test('shows the certificate that is asked for, and its first where none is', async () => {
+    const url = await receive({ key: await keyFor(), members: subjectsView('CN=second') });
+    const [first, second] = [await keyFor(), await keyFor({ name: 'CN=second' })];
+    const { httpClient, use } = tlsOf({ key: first });
+    use({ current: () => [first], named: (name) => (name === 'cluster/second' ? second : undefined) });
+    const ask = async (clientCertificate?: string) => outcomeOf(await httpClient.post({ url, body: batch, trustRootsPem: [pemOf(root)], timeoutMs: 5_000, clientCertificate }));
+    expect([await ask(), await ask('cluster/second'), await ask('cluster/other')]).toEqual([403, 200, 403]);
   });
 
   test('one way asks nobody for a certificate', async () => {
@@ -156,7 +181,7 @@ test('TLS that becomes mutual asks each new connection for a certificate, and ta
   const config = { get: () => values(), onChange: () => () => {} } as unknown as Config;
   const key = await keyFor();
   const settings = settingsShape.parse({ CORDAGE_GATEWAY_PRIVATE_RANGES: '127.0.0.0/8' });
-  const { admit, isMutual } = createGatewayTls({ settings, config, groupParameters: groupView([pemOf(root)]), clock: systemClock });
+  const { admit, isMutual } = createGatewayTls({ settings, config, groupParameters: groupView([pemOf(root)]), clientSubjects: subjectsView(null), clock: systemClock });
   const worker = createGatewayWorker({ bus: { publish: async () => [] }, admit, clock: systemClock, log: silentLog, metrics: createMetrics() });
   const listener = await listen({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0, tls: [key], asksClientCertificate: isMutual(), limits: { closeMsMax: 50 } });
   closing.push(() => listener.close());

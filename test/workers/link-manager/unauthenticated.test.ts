@@ -13,7 +13,7 @@ const turnOf = (managers: readonly string[], key = tag, mayStranger = () => true
   const refused: string[] = [];
   const effects: Turn['effects'] = [];
   const deps = {
-    directory: { managerHere: (group: string, name: string) => (group === groupId && managers.includes(name) ? { shortHash: '0123456789AB' } : undefined) },
+    directory: { managerHere: (group: string, name: string) => (group === groupId && managers.includes(name) ? { shortHash: '0123456789AB' } : undefined), certificateOf: () => ({}) },
     tally: { refused: (reason: string) => refused.push(reason), sent: () => {}, received: () => {} },
     log: { warn: () => {} }, mayStranger,
   } as unknown as TurnDeps;

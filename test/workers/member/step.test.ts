@@ -28,7 +28,7 @@ const factsOf = (...commons: readonly string[]): Facts => {
   const parsed = parseX500(name('Alice'));
   const policy = parseGroupPolicy(cpi.groupPolicy);
   if (parsed.type === 'invalid' || policy.type === 'invalid') throw new Error('bad fixture');
-  return { virtualNode: newVirtualNode(holdingIdentityOf(parsed.name, cpi.groupId), cpi, 0), network: { cpi, policy: policy.policy } };
+  return { virtualNode: newVirtualNode(holdingIdentityOf(parsed.name, cpi.groupId), cpi, 0), network: { cpi, policy: policy.policy }, tlsType: 'OneWay' };
 };
 const facts = factsOf('Alice');
 

@@ -16,7 +16,8 @@
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import { registrationStatus } from '../../../messages/rest-to-member.registration.ts';
 import type { ListedNotice, MemberEvent, NetworkSetup, Received } from '../event.ts';
-import { hostedIdentityRecord } from '../publication.ts';
+import { tlsTypeFault } from '../network.ts';
+import { hostedIdentityRecord, hostedOf } from '../publication.ts';
 import { peerMessage, readPeer } from '../peer/peer-message.ts';
 import { say, shortHashOf } from '../peer/say.ts';
 import { peerMessageTtlMs } from '../config.ts';
@@ -51,8 +52,10 @@ const register = (state: JoiningState, request: Register, facts: JoiningFacts, n
   const registrations = remember(state.registrations, registration);
   const accepted = answered(request, reply([registration]));
   const manager = managerOf(facts.policy);
+  const tlsFault = tlsTypeFault(facts.policy.p2p.tlsType, facts.tlsType);
   const reason =
     typeof manager === 'string' ? manager
+    : tlsFault !== undefined ? tlsFault
     : state.hosted === null ? `nothing is set up for ${request.body.shortHash} to be reached by: PUT /network/setup/${request.body.shortHash} first`
     : undefined;
   if (reason !== undefined) return { state: { ...state, registrations: ended(registrations, registrationId, { status: 'INVALID', reason, now }) }, effects: accepted };
@@ -113,8 +116,7 @@ const hearListed = (state: JoiningState, { registrationId, status, serial }: Lis
 // ── Setting up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const setUp = (state: JoiningState, request: NetworkSetup, { virtualNode }: JoiningFacts): Stepped<JoiningState> => {
-  const { sessionKey, sessionCertificates } = request.body;
-  const hosted = { holdingIdentity: virtualNode.holdingIdentity, sessionKey, ...(sessionCertificates === null ? {} : { sessionCertificates }) };
+  const hosted = hostedOf(virtualNode.holdingIdentity, request.body);
   return { state: { ...state, hosted }, effects: [hostedIdentityRecord(hosted), ...answered(request, { type: 'done', value: {} })] };
 };
 

@@ -4,7 +4,7 @@ import type { PublicKeyInfo } from '../../../messages/all-to-crypto.key.ts';
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import { platformVersion, softwareVersion } from '../config.ts';
 import { endpointContext, notaryContext } from '../member-info.ts';
-import { keyMap, type ContextKey, type KeyUse } from '../peer/context-map.ts';
+import { keyMap, tlsSubjectKey, type ContextKey, type KeyUse } from '../peer/context-map.ts';
 import type { ChosenKey, JoinContext } from './context.ts';
 
 export const categories = { session: 'SESSION_INIT', ledger: 'LEDGER', notary: 'NOTARY' } as const satisfies Record<KeyUse, PublicKeyInfo['category']>;
@@ -28,9 +28,11 @@ export type MemberContextInput = {
   readonly context: JoinContext;
   /** In the order of the context's keys. */
   readonly keys: readonly ContextKey[];
+  /** Of its gateway's certificate, in a group with mutual TLS. */
+  readonly tlsSubject: string | undefined;
 };
 
-export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi, context, keys }: MemberContextInput): Record<string, string> => {
+export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi, context, keys, tlsSubject }: MemberContextInput): Record<string, string> => {
   const counts = { session: 0, ledger: 0, notary: 0 };
   const named = context.keys.map(({ use }, n) => keyMap(`corda.${use}.keys.${counts[use]++}`, keys[n]!));
   return {
@@ -46,6 +48,7 @@ export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi
     ...endpointContext(context.endpoints),
     ...(context.notary === undefined ? {} : notaryContext(context.notary)),
     ...context.custom,
+    ...(tlsSubject === undefined ? {} : { [tlsSubjectKey]: tlsSubject }),
     ...Object.assign({}, ...named),
   };
 };

@@ -89,13 +89,14 @@ const fitKeys = (progress: Joining, context: JoinContext): readonly ContextKey[]
 };
 
 const requestOf = (work: Work, progress: Joining, context: JoinContext, keys: readonly ContextKey[]): RegistrationRequest => {
-  const { facts: { virtualNode, cpi }, state, now } = work;
+  const { facts: { virtualNode, cpi, policy: { p2p } }, state, now } = work;
   const { x500Name, groupId } = virtualNode.holdingIdentity;
   const { registrationId } = progress;
   const serial = state.listed?.serial ?? 0;
+  const tlsSubject = p2p.tlsType === 'Mutual' ? state.hosted?.tlsCertificate?.subject : undefined;
   return {
     v: 1, registrationId, groupId, x500Name, manager: managerFor(work).member.x500Name, serial, token: context.token ?? null, sentAt: now,
-    memberContext: memberContextOf({ x500Name, groupId, registrationId, serial, cpi, context, keys }),
+    memberContext: memberContextOf({ x500Name, groupId, registrationId, serial, cpi, context, keys, tlsSubject }),
   };
 };
 
@@ -138,12 +139,12 @@ export const sealAad = (groupId: string, manager: string): string => toBase64url
 const announce = (work: Work, progress: Joining): Stepped<JoiningState> => {
   const { facts: { policy, virtualNode }, state } = work;
   const { groupId, shortHash } = virtualNode.holdingIdentity;
-  const { member: manager, agreementKey } = managerFor(work);
+  const { member: manager, agreementKey, clientSubject } = managerFor(work);
   const signed = signedOf(progress);
   const pendingId = `${progress.registrationId}/pending`;
   const announced = encode(memberToMemberGroup, {
     key: groupId, id: pendingId, replyTo: answersTo(shortHash),
-    body: { type: 'pending', groupId, pending: pendingMember(progress, Math.max(1, state.listed?.serial ?? 0)), first: { manager, parameters: firstParameters(policy) } },
+    body: { type: 'pending', groupId, pending: pendingMember(progress, Math.max(1, state.listed?.serial ?? 0)), first: { manager, parameters: firstParameters(policy), clientSubject: clientSubject ?? null } },
   });
   const asked: Asked[] = [{ id: pendingId, record: announced }];
   // A member speaks on its session, which proves it; nobody else has one.
@@ -198,12 +199,16 @@ const hostedWithSpec = ({ hosted }: JoiningState, { request }: Joining): Joining
   return hosted === null || listed === undefined || listed.spec === hosted.sessionKey.spec ? hosted : { ...hosted, sessionKey: { ...hosted.sessionKey, spec: listed.spec } };
 };
 
+/** A gateway that does not know the certificate refuses its packets without a word to us. */
+const mutualHint = ({ state, facts }: Work): string =>
+  facts.policy.p2p.tlsType === 'Mutual' ? ` And has its operator allowed the client certificate ${state.hosted?.tlsCertificate?.subject ?? ''}?` : '';
+
 export const transmitDue = (work: Work): Stepped<JoiningState> => {
   const { state, now } = work;
   const { progress } = state;
   if (progress?.stage !== 'sending' || progress.sendAt === null || now < progress.sendAt) return { state, effects: [] };
   if (now >= progress.giveUpAt) {
-    return endWork(work, progress, 'FAILED', `the manager of the network did not answer within ${giveUpMs / 60_000} minutes: is its gateway reachable at ${managerFor(work).member.endpoints[0]!.url}?`);
+    return endWork(work, progress, 'FAILED', `the manager of the network did not answer within ${giveUpMs / 60_000} minutes: is its gateway reachable at ${managerFor(work).member.endpoints[0]!.url}?${mutualHint(work)}`);
   }
   return send(work, progress);
 };

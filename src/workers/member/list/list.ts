@@ -15,19 +15,20 @@
 import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import { deriveId } from '../../../identity/derive.ts';
+import { distinguishedName } from '../../../identity/x500.ts';
 import { memberToAllMember } from '../../../messages/member-to-all.member.ts';
 import { memberToMemberListed } from '../../../messages/member-to-member.listed.ts';
 import { entriesStagedMax, membersMax, peerMessageTtlMs, resendMsMax, syncMs } from '../config.ts';
 import type { GroupRequest, MemberEvent, Received } from '../event.ts';
 import type { Networks } from '../network.ts';
-import { groupParametersRecord, memberKey, memberRecord } from '../publication.ts';
+import { clientSubjectRecord, groupParametersRecord, memberKey, memberRecord } from '../publication.ts';
 import { answered, refused } from '../registrations.ts';
 import { isContextSigned, isSignedBy, leafOf, memberOf, parametersDigest, rootOfRoster, statementInput, type Entry } from '../peer/entry.ts';
-import { keysIn } from '../peer/context-map.ts';
+import { keysIn, tlsSubjectKey } from '../peer/context-map.ts';
 import { listPayload, readPeer, type ListPayload } from '../peer/peer-message.ts';
 import { say, shortHashOf } from '../peer/say.ts';
 import type { Stepped } from '../joining/state.ts';
-import type { ListState } from './state.ts';
+import type { ListState, RosterLeaf } from './state.ts';
 
 export type SteppedList = Stepped<ListState | undefined> & { readonly refusal?: string };
 
@@ -53,13 +54,20 @@ const sync = (state: ListState, { from, version, after, now }: Asking): SteppedL
 
 type Judged = { readonly type: 'taken'; readonly entries: readonly Entry[]; readonly roster: ListState['roster'] } | { readonly type: 'gap' } | { readonly type: 'refused'; readonly reason: string };
 
-const judge = async (state: ListState, { statement, parameters }: ListPayload, entries: readonly Entry[]): Promise<Judged> => {
-  const roster: Record<string, { leaf: string }> = { ...state.roster };
+/** Whose packets come in: of active members, and where the manager lives of all that it speaks to. A manager of another cluster is the policy's to name. */
+const subjectOf = ({ groupId, manager }: ListState, { status, memberContext }: Entry, networks: Networks): { readonly subject?: string } => {
+  const subject = distinguishedName(memberContext[tlsSubjectKey] ?? '');
+  const managedHere = networks.virtualNode(shortHashOf(manager.x500Name, groupId)) !== undefined;
+  return subject !== undefined && (status === 'ACTIVE' || managedHere) ? { subject } : {};
+};
+
+const judge = async (state: ListState, { statement, parameters }: ListPayload, entries: readonly Entry[], networks: Networks): Promise<Judged> => {
+  const roster: Record<string, RosterLeaf> = { ...state.roster };
   const changed: Entry[] = [];
   for (const one of entries) {
     const leaf = leafOf(one);
     if (roster[one.x500Name]?.leaf === leaf) continue;
-    roster[one.x500Name] = { leaf };
+    roster[one.x500Name] = { leaf, ...subjectOf(state, one, networks) };
     changed.push(one);
   }
   if (Object.keys(roster).length !== statement.count || rootOfRoster(roster) !== statement.root) return { type: 'gap' };
@@ -78,6 +86,12 @@ const listedRecords = (groupId: string, entries: readonly Entry[], version: numb
     return [encode(memberToMemberListed, { key, id: deriveId('listed', groupId, x500Name, String(version)), body: { groupId, x500Name, registrationId, status, serial } })];
   });
 
+const subjectRecords = ({ groupId, roster: before }: ListState, after: ListState['roster'], entries: readonly Entry[]): OutRecord[] =>
+  entries.flatMap(({ x500Name }) => {
+    const subject = after[x500Name]?.subject;
+    return subject === before[x500Name]?.subject ? [] : [clientSubjectRecord({ groupId, member: x500Name }, subject)];
+  });
+
 const takeOver = (state: ListState, payload: ListPayload, judged: Extract<Judged, { type: 'taken' }>, networks: Networks, now: number): SteppedList => {
   const { groupId } = state;
   const { statement, parameters } = payload;
@@ -93,6 +107,7 @@ const takeOver = (state: ListState, payload: ListPayload, judged: Extract<Judged
     },
     effects: [
       ...entries.map((one) => memberRecord(memberOf(groupId, one))),
+      ...subjectRecords(state, roster, entries),
       ...(parameters === null ? [] : [groupParametersRecord(parameters)]),
       ...listedRecords(groupId, entries, statement.version, networks),
     ],
@@ -128,7 +143,7 @@ const hearList = async (state: ListState, payload: ListPayload, from: string | u
   if (statement.count > membersMax) return { state, effects: [], refusal: `${statement.count} members; this cluster keeps ${membersMax} at most` };
   const staged = stage(state, payload, from, now);
   if ('state' in staged) return staged;
-  const judged = await judge(state, payload, staged);
+  const judged = await judge(state, payload, staged, networks);
   switch (judged.type) {
     case 'taken':
       return takeOver(state, payload, judged, networks, now);
@@ -150,13 +165,20 @@ const newList = (groupId: string, manager: ListState['manager'], now: number): L
   type: 'list', v: 1, groupId, manager, version: 0, epoch: 0, roster: {}, pending: {}, locals: [], staging: null, syncAt: now + syncMs, syncs: 0,
 });
 
+/** What the group policy says to a cluster that has no list yet. */
+const policyRecords = (groupId: string, { manager, parameters, clientSubject }: NonNullable<Pending['first']>): OutRecord[] => [
+  memberRecord(manager),
+  groupParametersRecord(parameters),
+  ...(clientSubject === null ? [] : [clientSubjectRecord({ groupId, member: manager.x500Name }, clientSubject)]),
+];
+
 const announce = (before: ListState | undefined, request: GroupRequest, { groupId, pending, first }: Pending, now: number): SteppedList => {
   if (before === undefined && first === null) {
     return { state: before, effects: answered(request, refused('MEMBER_GROUP_UNKNOWN', `nothing of group ${groupId} is known on this cluster`)) };
   }
   const state = before ?? newList(groupId, { x500Name: first!.manager.x500Name, sessionKeys: first!.manager.sessionKeys }, now);
   const done = answered(request, { type: 'done', value: { epoch: state.epoch } });
-  const policy = state.version === 0 && first !== null ? [memberRecord(first.manager), groupParametersRecord(first.parameters)] : [];
+  const policy = state.version === 0 && first !== null ? policyRecords(groupId, first) : [];
   const locals = first === null || state.locals.includes(pending.x500Name) ? state.locals : [...state.locals, pending.x500Name];
   // A member that registers anew stays as the list has it until the list says otherwise.
   if (state.roster[pending.x500Name] !== undefined) return { state: { ...state, locals }, effects: done };

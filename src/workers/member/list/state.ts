@@ -1,6 +1,9 @@
 /** What the member room keeps of a dynamic network on this cluster, under its group id: what it needs to judge the next version of the list. */
 import type { Entry, SignerKey } from '../peer/entry.ts';
 
+/** Of one member; with mutual TLS the subject that the gateway lets in for it. */
+export type RosterLeaf = { readonly leaf: string; readonly subject?: string };
+
 export type ListState = {
   readonly type: 'list';
   readonly v: 1;
@@ -10,7 +13,7 @@ export type ListState = {
   /** Of the list that was taken over last; 0 for none. */
   readonly version: number;
   readonly epoch: number;
-  readonly roster: Readonly<Record<string, { readonly leaf: string }>>;
+  readonly roster: Readonly<Record<string, RosterLeaf>>;
   /** Who is joining from here, and by which registration. */
   readonly pending: Readonly<Record<string, string>>;
   /** Identities of this cluster that may ask the manager. */

@@ -1,7 +1,8 @@
 /** Whether a request to join or to change may be granted at all, before anybody is asked: the network's rules, as pure checks. */
+import { distinguishedName } from '../../../identity/x500.ts';
 import { readEndpoints } from '../joining/context.ts';
 import { readRole, type NotaryChoice } from '../context-fields.ts';
-import { keysIn, pemOf, type ContextMap } from '../peer/context-map.ts';
+import { keysIn, pemOf, tlsSubjectKey, type ContextMap } from '../peer/context-map.ts';
 import type { NotaryDetails } from '../../../messages/member-to-member.group.ts';
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import { commonVersions, minimumOf } from './group-parameters.ts';
@@ -71,10 +72,13 @@ const differenceFault = ({ request, current }: AdmissionInput): string | undefin
   return overlap ? undefined : 'a session key is changed in two steps: register with the new and the old one, then without the old one';
 };
 
-const tlsFault = ({ state, request }: AdmissionInput): string | undefined => {
+/** A member keeps the certificate it was admitted with, whatever has been taken from the list since. */
+const tlsFault = ({ state, request, current }: AdmissionInput): string | undefined => {
   if (state.group?.rules.p2p.tlsType !== 'Mutual') return undefined;
-  const subject = request.memberContext['corda.tls.certificate.subject'];
-  return subject === undefined || state.subjects.includes(subject) ? undefined : `the TLS client certificate subject ${subject} is not among those that the network allows`;
+  const subject = distinguishedName(request.memberContext[tlsSubjectKey] ?? '');
+  if (subject === undefined) return `${tlsSubjectKey} is missing: the network asks for TLS client certificates`;
+  const known = subject === distinguishedName(current?.memberContext[tlsSubjectKey] ?? '');
+  return known || state.subjects.includes(subject) ? undefined : `the TLS client certificate subject ${subject} is not among those that the network allows`;
 };
 
 /** Why the request is declined, or `undefined` where it may go on. */

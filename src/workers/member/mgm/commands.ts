@@ -1,10 +1,11 @@
 /** What an operator asks of a manager: each command is judged against the state, and answered from it. */
 import { deriveId } from '../../../identity/derive.ts';
+import { distinguishedName } from '../../../identity/x500.ts';
 import type { Outcome, Refusal } from '../../../messages/grammar/envelope.ts';
 import { clientSubjectsMax, type PreAuthToken, type QueuedRegistration } from '../../../messages/rest-to-member.mgm.ts';
 import { commandsKeptMax, rulesMax, tokensMax } from '../config.ts';
 import type { MgmRequest } from '../event.ts';
-import { canonicalName } from '../joining/context.ts';
+import { clientSubjectRecord } from '../publication.ts';
 import { entryOf, type Entry } from '../peer/entry.ts';
 import { answered, refused } from '../registrations.ts';
 import { readCustom } from './group-parameters.ts';
@@ -152,16 +153,16 @@ const setParameters = (state: MgmState, { parameters }: Of<'group-parameters'>, 
   return answer(next, { parameters: next.parameters?.parameters ?? {} });
 };
 
-const clientSubjects = (state: MgmState, { add, remove }: Of<'client-subjects'>): Commanded => {
+const clientSubjects = (state: MgmState, { add, remove }: Of<'client-subjects'>, groupId: string): Commanded => {
   const subject = add ?? remove;
   if (subject === null) return answer(state, { subjects: [...state.subjects] });
-  const canonical = canonicalName(subject);
-  if (canonical === undefined) return refuse(state, 'MEMBER_PARAMETERS_INVALID', `${JSON.stringify(subject.slice(0, 200))} is no X.500 name`);
+  const canonical = distinguishedName(subject);
+  if (canonical === undefined) return refuse(state, 'MEMBER_PARAMETERS_INVALID', `${JSON.stringify(subject.slice(0, 200))} is no distinguished name such as CN=gateway, O=Alice Corp, L=London, C=GB`);
   const others = state.subjects.filter((one) => one !== canonical);
   if (add === null && others.length === state.subjects.length) return refuse(state, 'MEMBER_NOT_FOUND', `the subject ${canonical} is not allowed`);
   if (add !== null && others.length >= clientSubjectsMax) return refuse(state, 'MEMBER_MGM_FULL', `there are ${clientSubjectsMax} subjects`);
   const subjects = add === null ? others : [...others, canonical].sort();
-  return answer({ ...state, subjects }, { subjects });
+  return { ...answer({ ...state, subjects }, { subjects }), effects: [clientSubjectRecord({ groupId, allowed: canonical }, add === null ? undefined : canonical)] };
 };
 
 // ── Any command ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,6 +171,9 @@ const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, his
   const { groupId } = facts.virtualNode.holdingIdentity;
   switch (body.type) {
     case 'info':
+      if (state.group?.rules.p2p.tlsType === 'Mutual' && state.hosted?.tlsCertificate === undefined) {
+        return refuse(state, 'MEMBER_MGM_NOT_SET_UP', `with mutual TLS the group policy names the manager's TLS certificate: PUT /network/setup/${body.shortHash} first`);
+      }
       return answer(state, { groupPolicy: groupPolicyOf(state, groupId) });
     case 'registrations':
       return listRequests(state, body, history);
@@ -193,7 +197,7 @@ const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, his
     case 'group-parameters':
       return setParameters(state, body, facts);
     case 'client-subjects':
-      return clientSubjects(state, body);
+      return clientSubjects(state, body, groupId);
   }
 };
 

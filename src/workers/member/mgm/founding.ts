@@ -12,6 +12,7 @@ import { platformVersion, softwareVersion } from '../config.ts';
 import type { AnswerEvent } from '../event.ts';
 import { p2pOf } from '../joining/policy.ts';
 import { endpointContext } from '../member-info.ts';
+import { tlsTypeFault } from '../network.ts';
 import { keyMap, pemOf } from '../peer/context-map.ts';
 import { contextInput } from '../peer/entry.ts';
 import { askToSign } from '../peer/say.ts';
@@ -21,7 +22,7 @@ import { parametersFor } from './group-parameters.ts';
 import { mgmContextOf } from './roster.ts';
 import type { Founding, MgmFacts, MgmState, MgmStepped } from './state.ts';
 
-export const register = (state: MgmState, request: Register, { virtualNode, now }: MgmFacts): MgmStepped => {
+export const register = (state: MgmState, request: Register, { virtualNode, now, tlsType }: MgmFacts): MgmStepped => {
   const { shortHash, groupId } = virtualNode.holdingIdentity;
   const known = state.registrations.find(({ messageId }) => messageId === request.id);
   if (known !== undefined) return { state, effects: answered(request, reply([known])) };
@@ -29,6 +30,8 @@ export const register = (state: MgmState, request: Register, { virtualNode, now 
   if (state.group !== null) return { state, effects: answered(request, refused('MEMBER_ALREADY_REGISTERED', `${shortHash} manages the group ${groupId} already; a manager does not register anew`)) };
   const parsed = parseMgmContext(request.body.context);
   if (parsed.type === 'invalid') return { state, effects: answered(request, refused('MEMBER_CONTEXT_INVALID', parsed.reason)) };
+  const fault = tlsTypeFault(parsed.context.rules.p2p.tlsType, tlsType);
+  if (fault !== undefined) return { state, effects: answered(request, refused('MEMBER_CONTEXT_INVALID', fault)) };
   const registration = newRegistration(request, now);
   const { registrationId } = registration;
   const asked = [...parsed.context.sessionKeyIds, parsed.context.agreementKeyId].map((keyId) => {

@@ -1,8 +1,9 @@
 /** The group policy that members join with: what `GET /mgm/{short hash}/info` answers, and `cordage package cpi` takes. */
 import type { MgmState } from './state.ts';
 
-export const groupPolicyOf = ({ group }: MgmState, groupId: string): string | undefined => {
+export const groupPolicyOf = ({ group, hosted }: MgmState, groupId: string): string | undefined => {
   if (group === null) return undefined;
+  const clientSubject = group.rules.p2p.tlsType === 'Mutual' ? { mtlsMgmClientCertificateSubject: hosted?.tlsCertificate?.subject } : {};
   const { rules, memberContext, mgmContext } = group;
   const { registrationProtocol, synchronisationProtocol, sessionKeyPolicy, p2p } = rules;
   return JSON.stringify({
@@ -11,7 +12,7 @@ export const groupPolicyOf = ({ group }: MgmState, groupId: string): string | un
     registrationProtocol,
     synchronisationProtocol,
     protocolParameters: { sessionKeyPolicy },
-    p2pParameters: p2p,
+    p2pParameters: { ...p2p, ...clientSubject },
     mgmInfo: { ...memberContext, ...mgmContext },
     cipherSuite: {
       'corda.provider': 'default',

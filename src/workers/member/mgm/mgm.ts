@@ -8,9 +8,9 @@ import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { StoredItem } from '../../../shell/worker.ts';
 import { historyMax } from '../config.ts';
 import type { AnswerEvent, ListedNotice, MemberEvent, NetworkSetup, Received } from '../event.ts';
-import { hostedIdentityRecord } from '../publication.ts';
+import { hostedIdentityRecord, hostedOf } from '../publication.ts';
 import { peerMessage, readPeer } from '../peer/peer-message.ts';
-import { answered, isRegister, statusOf, update } from '../registrations.ts';
+import { answered, isRegister, refused, statusOf, update } from '../registrations.ts';
 import { onCommand } from './commands.ts';
 import { hearFoundingAnswer, register } from './founding.ts';
 import { expire, hearIntroduced, hearOpened, hearVerified, openSealed, queueDueAt, receive, type Concluded } from './queue.ts';
@@ -50,8 +50,12 @@ const hearListed = (state: MgmState, { registrationId, serial }: ListedNotice, n
 };
 
 const setUp = (state: MgmState, request: NetworkSetup, { virtualNode }: MgmFacts): Concluded => {
-  const { sessionKey, sessionCertificates } = request.body;
-  const hosted = { holdingIdentity: virtualNode.holdingIdentity, sessionKey, ...(sessionCertificates === null ? {} : { sessionCertificates }) };
+  const { body } = request;
+  const hosted = hostedOf(virtualNode.holdingIdentity, body);
+  const subject = state.group?.rules.p2p.tlsType === 'Mutual' ? state.hosted?.tlsCertificate?.subject : undefined;
+  if (subject !== undefined && body.tls?.subject !== subject) {
+    return { state, effects: answered(request, refused('MEMBER_TLS_SUBJECT', `the network's group policy names the TLS certificate of its manager: a new one must be of the same subject, ${subject}`)) };
+  }
   return { state: { ...state, hosted }, effects: [hostedIdentityRecord(hosted), ...answered(request, { type: 'done', value: {} })] };
 };
 

@@ -11,6 +11,7 @@ import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { ApprovalRule, PreAuthToken } from '../../../messages/rest-to-member.mgm.ts';
 import type { registrationStatus } from '../../../messages/rest-to-member.registration.ts';
 import type { ContextSignature, Entry, Statement } from '../peer/entry.ts';
+import type { TlsType } from '../network.ts';
 import type { StoredRegistration } from '../state.ts';
 import type { GroupRules } from './context.ts';
 
@@ -109,6 +110,8 @@ export type MgmFacts = {
   readonly virtualNode: VirtualNode;
   readonly cpi: CpiMetadata;
   readonly now: number;
+  /** Of this cluster's gateway. */
+  readonly tlsType: TlsType;
   /** As this cluster's list has the member. */
   readonly member: (x500Name: string) => Member | undefined;
 };

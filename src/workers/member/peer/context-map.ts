@@ -6,6 +6,9 @@ import { keyIdOf } from '../../../cipher/signature.ts';
 import type { Member } from '../../../messages/member-to-all.member.ts';
 
 export type ContextMap = Readonly<Record<string, string>>;
+/** The subject of the TLS client certificate that a member's gateway shows. */
+export const tlsSubjectKey = 'corda.tls.certificate.subject';
+
 export type KeyUse = 'session' | 'ledger' | 'notary';
 export type ContextKey = { /** SubjectPublicKeyInfo, base64url. */ readonly publicKey: string; readonly spec: string };
 

@@ -1,5 +1,7 @@
 /** How a virtual node is reached: the session keys it signs with, and the certificates that other clusters ask for. */
 import * as z from 'zod';
+import { readTrusted } from '../../../cipher/certificates.ts';
+import { distinguishedName } from '../../../identity/x500.ts';
 import { defaultSpec } from '../../../cipher/signature.ts';
 import { allToCryptoKey, keyId } from '../../../messages/all-to-crypto.key.ts';
 import { restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
@@ -50,6 +52,12 @@ const findChain = async ({ requests, limits }: RestRoom, usage: 'p2p-tls' | 'p2p
   return outcome.code === 'DB_CERTIFICATE_NOT_FOUND' ? refuse('REST_BODY_INVALID', `there is no certificate chain ${named} of usage ${usage}`, { alias: named }) : outcome;
 };
 
+/** Of the leaf. */
+const subjectOfChain = (pem: string): string | undefined => {
+  const [leaf] = readTrusted([pem]);
+  return leaf === undefined ? undefined : distinguishedName(leaf.subject);
+};
+
 export const networkRoutes = [
   route({
     method: 'PUT',
@@ -67,6 +75,8 @@ export const networkRoutes = [
       const holder = body.useClusterLevelTlsCertificateAndKey === false ? key : undefined;
       const tls = await findChain(room, 'p2p-tls', body.p2pTlsCertificateChainAlias, holder);
       if (isRefusal(tls)) return tls;
+      const subject = subjectOfChain(tls.pem);
+      if (subject === undefined) return refuse('REST_BODY_INVALID', `the leaf of ${body.p2pTlsCertificateChainAlias} has no subject that can be read`, { p2pTlsCertificateChainAlias: body.p2pTlsCertificateChainAlias });
       const found = await Promise.all(body.sessionKeysAndCertificates.map((one) => findSessionKey(room, key, one)));
       const unknown = found.find((one) => 'type' in one);
       if (unknown !== undefined && 'type' in unknown) return unknown;
@@ -78,7 +88,7 @@ export const networkRoutes = [
       if ('type' in session) return session;
       const { requests, limits } = room;
       const outcome = await requests.ask(restToMemberNetwork, {
-        key, body: { shortHash: key, sessionKey: session, sessionCertificates: chain?.pem ?? null }, timeoutMs: limits.askTimeoutMs,
+        key, body: { shortHash: key, sessionKey: session, sessionCertificates: chain?.pem ?? null, tls: { holder: holder ?? 'cluster', alias: body.p2pTlsCertificateChainAlias, subject } }, timeoutMs: limits.askTimeoutMs,
       });
       return outcome.type === 'refused' ? outcome : doneSilently;
     },
