@@ -5,6 +5,9 @@ import { base64url, shortHash } from './grammar/shapes.ts';
 import { wire } from './grammar/wire.ts';
 import { tlsChoice } from './member-to-link-manager.hosted-identity.ts';
 
+/** Session keys of one setup: the member list shows as many. */
+export const sessionKeysMax = 10;
+
 export const restToMemberNetwork = wire({
   topic: 'rest-to-member.network',
   from: ['rest'],
@@ -12,7 +15,7 @@ export const restToMemberNetwork = wire({
   key: 'holding identity short hash',
   retention: 'log',
   version: 1,
-  /** Refused with MEMBER_VIRTUAL_NODE_NOT_FOUND, MEMBER_STATIC_NETWORK, MEMBER_TLS_SUBJECT. Idempotent. */
+  /** Refused with MEMBER_VIRTUAL_NODE_NOT_FOUND, MEMBER_STATIC_NETWORK, MEMBER_TLS_SUBJECT, MEMBER_CERTIFICATES_INVALID. Idempotent. */
   body: z.object({
     shortHash,
     sessionKey: z.object({ id: keyId, publicKey: base64url, spec: z.string() }),
@@ -20,6 +23,8 @@ export const restToMemberNetwork = wire({
     sessionCertificates: z.string().max(50_000).nullable(),
     /** Of its gateway; without it the gateway's first is shown. */
     tls: tlsChoice.optional(),
+    /** Of session keys that are not preferred: a member that changes its key registers with both. */
+    otherCertificates: z.array(z.object({ publicKey: base64url, sessionCertificates: z.string().max(50_000) })).max(sessionKeysMax),
   }),
   reply: z.object({}),
 });

@@ -29,7 +29,7 @@ const ask = {
     encode(restToMemberRegistration, { key: identity.shortHash, id, replyTo: replyTo(id), body: { type: 'register', shortHash: identity.shortHash, context } }),
   setUp: async (identity: HoldingIdentity) => {
     const { id, pair } = await testKey(identity.shortHash, 'SESSION_INIT');
-    const body = { shortHash: identity.shortHash, sessionKey: { id, publicKey: toBase64url(pair.publicKey), spec: 'EdDSA' }, sessionCertificates: null };
+    const body = { shortHash: identity.shortHash, sessionKey: { id, publicKey: toBase64url(pair.publicKey), spec: 'EdDSA' }, sessionCertificates: null, otherCertificates: [] };
     return encode(restToMemberNetwork, { key: identity.shortHash, id: `set-up/${identity.x500Name}`, replyTo: replyTo('set-up'), body });
   },
 };

@@ -11,6 +11,11 @@ export const registrationsMax = 20;
 /** UTF-16 code units of one registration's context, keys and values: all that are remembered fit into one answer. */
 export const contextCharsMax = 30_000;
 
+/** UTF-8 bytes of a member context's JSON text: sealed and in base64url it is one unauthenticated message (150,000 characters). */
+export const memberContextBytesMax = 90_000;
+/** Certificates in the chain of a session key: a leaf and the authorities above it. */
+export const sessionCertificatesMax = 8;
+
 /** Custom fields `ext.*` of a member, and the length of a key and of any value, in UTF-16 code units (Corda). */
 export const customFieldsMax = 100;
 export const contextKeyCharsMax = 128;

@@ -53,7 +53,7 @@ const open = async (faults = { drop: 0, repeat: 0, crash: 0 }): Promise<void> =>
     'corda.endpoints.0.connectionURL': 'https://mgm.example:8080', 'corda.endpoints.0.protocolVersion': '1',
   };
   world.put(here, encode(restToMemberRegistration, { key: mgm.shortHash, id: 'mgm', replyTo: replyTo('mgm'), body: { type: 'register', shortHash: mgm.shortHash, context } }));
-  world.put(here, encode(restToMemberNetwork, { key: mgm.shortHash, id: 'set-up', replyTo: replyTo('set-up'), body: { shortHash: mgm.shortHash, sessionKey: await keyOf(mgm.shortHash), sessionCertificates: null } }));
+  world.put(here, encode(restToMemberNetwork, { key: mgm.shortHash, id: 'set-up', replyTo: replyTo('set-up'), body: { shortHash: mgm.shortHash, sessionKey: await keyOf(mgm.shortHash), sessionCertificates: null, otherCertificates: [] } }));
   expect(await world.run(() => manager().registrations[0]?.registrationStatus === 'APPROVED', hour)).toBe(true);
   world.put(here, encode(restToMemberMgm, { key: mgm.shortHash, id: 'info', replyTo: replyTo('info'), body: { type: 'info', shortHash: mgm.shortHash } }));
   await world.run(() => here.outcomes.has('info'), hour);
@@ -144,7 +144,7 @@ describe('a request of no session', () => {
 describe('a registration', () => {
   const register = async (): Promise<void> => {
     host(there, bob, policy);
-    world.put(there, encode(restToMemberNetwork, { key: bob.shortHash, id: 'bob-set-up', replyTo: replyTo('x'), body: { shortHash: bob.shortHash, sessionKey: await keyOf(bob.shortHash), sessionCertificates: null } }));
+    world.put(there, encode(restToMemberNetwork, { key: bob.shortHash, id: 'bob-set-up', replyTo: replyTo('x'), body: { shortHash: bob.shortHash, sessionKey: await keyOf(bob.shortHash), sessionCertificates: null, otherCertificates: [] } }));
     await world.run(() => there.heads.has(bob.shortHash), hour);
     const context = {
       'corda.session.keys.0.id': (await keyOf(bob.shortHash)).id, 'corda.ledger.keys.0.id': (await testKey(bob.shortHash, 'LEDGER')).id,

@@ -19,6 +19,7 @@ import type { ListedNotice, MemberEvent, NetworkSetup, Received } from '../event
 import { tlsTypeFault } from '../network.ts';
 import { hostedIdentityRecord, hostedOf } from '../publication.ts';
 import { peerMessage, readPeer } from '../peer/peer-message.ts';
+import { certificatesOfSetup, setupFault } from '../peer/session-certificates.ts';
 import { say, shortHashOf } from '../peer/say.ts';
 import { peerMessageTtlMs } from '../config.ts';
 import { answered, ended, isRegister, newRegistration, refused, remember, reply, statusOf, update, type Register } from '../registrations.ts';
@@ -115,9 +116,13 @@ const hearListed = (state: JoiningState, { registrationId, status, serial }: Lis
 
 // ── Setting up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const setUp = (state: JoiningState, request: NetworkSetup, { virtualNode }: JoiningFacts): Stepped<JoiningState> => {
-  const hosted = hostedOf(virtualNode.holdingIdentity, request.body);
-  return { state: { ...state, hosted }, effects: [hostedIdentityRecord(hosted), ...answered(request, { type: 'done', value: {} })] };
+const setUp = async (state: JoiningState, request: NetworkSetup, { virtualNode, policy }: JoiningFacts, now: number): Promise<Stepped<JoiningState>> => {
+  const { body } = request;
+  const { holdingIdentity } = virtualNode;
+  const fault = await setupFault(body, { x500Name: holdingIdentity.x500Name, trust: policy.p2p, at: now });
+  if (fault !== undefined) return { state, effects: answered(request, refused('MEMBER_CERTIFICATES_INVALID', fault)) };
+  const hosted = hostedOf(holdingIdentity, body);
+  return { state: { ...state, hosted, certificates: certificatesOfSetup(body) }, effects: [hostedIdentityRecord(hosted), ...answered(request, { type: 'done', value: {} })] };
 };
 
 // ── The step ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,7 +135,7 @@ export type JoiningInput = {
 };
 
 /** What one event does, and what it is answered. `before` is the state before the batch: a status is told once its effects are out. */
-const stepOne = (state: JoiningState, event: MemberEvent, { before, facts, now }: Omit<JoiningInput, 'events'>): Stepped<JoiningState> => {
+const stepOne = (state: JoiningState, event: MemberEvent, { before, facts, now }: Omit<JoiningInput, 'events'>): Promise<Stepped<JoiningState>> | Stepped<JoiningState> => {
   const work: Work = { state, facts, now };
   switch (event.type) {
     case 'registration': {
@@ -146,7 +151,7 @@ const stepOne = (state: JoiningState, event: MemberEvent, { before, facts, now }
     case 'listed':
       return hearListed(state, event.notice, now);
     case 'set-up':
-      return setUp(state, event.request, facts);
+      return setUp(state, event.request, facts, now);
     case 'mgm':
       return { state, effects: answered(event.request, refused('MEMBER_NOT_MGM', `${event.request.body.shortHash} is not the manager of its network`)) };
     case 'wake':
@@ -157,11 +162,11 @@ const stepOne = (state: JoiningState, event: MemberEvent, { before, facts, now }
   }
 };
 
-export const stepJoining = (input: JoiningInput): Stepped<JoiningState> => {
+export const stepJoining = async (input: JoiningInput): Promise<Stepped<JoiningState>> => {
   let state = input.before ?? newJoiningState;
   const effects: OutRecord[] = [];
   for (const event of input.events) {
-    const stepped = stepOne(state, event, input);
+    const stepped = await stepOne(state, event, input);
     state = stepped.state;
     effects.push(...stepped.effects);
   }

@@ -5,6 +5,7 @@ import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import { platformVersion, softwareVersion } from '../config.ts';
 import { endpointContext, notaryContext } from '../member-info.ts';
 import { keyMap, tlsSubjectKey, type ContextKey, type KeyUse } from '../peer/context-map.ts';
+import { certificatesMap } from '../peer/session-certificates.ts';
 import type { ChosenKey, JoinContext } from './context.ts';
 
 export const categories = { session: 'SESSION_INIT', ledger: 'LEDGER', notary: 'NOTARY' } as const satisfies Record<KeyUse, PublicKeyInfo['category']>;
@@ -28,11 +29,13 @@ export type MemberContextInput = {
   readonly context: JoinContext;
   /** In the order of the context's keys. */
   readonly keys: readonly ContextKey[];
+  /** Chains of session keys, PEM, by public key; none in a network that asks for none. */
+  readonly certificates: Readonly<Record<string, string>>;
   /** Of its gateway's certificate, in a group with mutual TLS. */
   readonly tlsSubject: string | undefined;
 };
 
-export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi, context, keys, tlsSubject }: MemberContextInput): Record<string, string> => {
+export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi, context, keys, certificates, tlsSubject }: MemberContextInput): Record<string, string> => {
   const counts = { session: 0, ledger: 0, notary: 0 };
   const named = context.keys.map(({ use }, n) => keyMap(`corda.${use}.keys.${counts[use]++}`, keys[n]!));
   return {
@@ -50,5 +53,6 @@ export const memberContextOf = ({ x500Name, groupId, registrationId, serial, cpi
     ...context.custom,
     ...(tlsSubject === undefined ? {} : { [tlsSubjectKey]: tlsSubject }),
     ...Object.assign({}, ...named),
+    ...certificatesMap(context.keys.flatMap(({ use }, n) => (use === 'session' ? [keys[n]!.publicKey] : [])), certificates),
   };
 };

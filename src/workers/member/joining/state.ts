@@ -36,11 +36,13 @@ export type JoiningState = {
   readonly registrations: readonly StoredRegistration[];
   readonly progress: Joining | null;
   readonly hosted: HostedIdentity | null;
+  /** Chains of its session keys as they were set up, PEM, by public key. */
+  readonly certificates: Readonly<Record<string, string>>;
   /** As the network's list shows it. */
   readonly listed: { readonly status: 'ACTIVE' | 'SUSPENDED' | 'PENDING'; readonly serial: number } | null;
 };
 
-export const newJoiningState: JoiningState = { type: 'joining', v: 1, registrations: [], progress: null, hosted: null, listed: null };
+export const newJoiningState: JoiningState = { type: 'joining', v: 1, registrations: [], progress: null, hosted: null, certificates: {}, listed: null };
 
 /** What the views say of the virtual node. */
 export type JoiningFacts = { readonly virtualNode: VirtualNode; readonly cpi: CpiMetadata; readonly policy: DynamicPolicy; /** Of this cluster's gateway. */ readonly tlsType: TlsType };

@@ -11,11 +11,12 @@ import type { Member } from '../../../messages/member-to-all.member.ts';
 import { memberToCryptoSeal } from '../../../messages/member-to-crypto.seal.ts';
 import { memberToLinkManagerUnauthenticated } from '../../../messages/member-to-link-manager.unauthenticated.ts';
 import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts';
-import { giveUpMs, peerMessageTtlMs, resendMsMax, resendMsMin, askAgainMs } from '../config.ts';
+import { giveUpMs, memberContextBytesMax, peerMessageTtlMs, resendMsMax, resendMsMin, askAgainMs } from '../config.ts';
 import type { AnswerEvent } from '../event.ts';
 import { hostedIdentityRecord } from '../publication.ts';
 import { endpointsIn, keysIn, type ContextKey } from '../peer/context-map.ts';
 import { contextInput, requestInput } from '../peer/entry.ts';
+import { certificatesFault, isTooLong } from '../peer/session-certificates.ts';
 import { sealInfo, type RegistrationRequest, type SignedRequest } from '../peer/peer-message.ts';
 import { askToSign, say, shortHashOf } from '../peer/say.ts';
 import { ended, update } from '../registrations.ts';
@@ -96,11 +97,17 @@ const requestOf = (work: Work, progress: Joining, context: JoinContext, keys: re
   const tlsSubject = p2p.tlsType === 'Mutual' ? state.hosted?.tlsCertificate?.subject : undefined;
   return {
     v: 1, registrationId, groupId, x500Name, manager: managerFor(work).member.x500Name, serial, token: context.token ?? null, sentAt: now,
-    memberContext: memberContextOf({ x500Name, groupId, registrationId, serial, cpi, context, keys, tlsSubject }),
+    memberContext: memberContextOf({ x500Name, groupId, registrationId, serial, cpi, context, keys, tlsSubject, certificates: p2p.sessionPki === 'NoPKI' ? {} : state.certificates }),
   };
 };
 
-const sign = (work: Work, progress: Joining): Stepped<JoiningState> => {
+const contextFault = async ({ facts: { policy }, now }: Work, { memberContext, x500Name }: RegistrationRequest): Promise<string | undefined> => {
+  const fault = await certificatesFault(memberContext, { x500Name, trust: policy.p2p, at: now });
+  if (fault !== undefined) return `${fault} (PUT /network/setup names the chain of each session key by sessionCertificateChainAlias)`;
+  return isTooLong(memberContext) ? `the member context is larger than ${memberContextBytesMax} bytes` : undefined;
+};
+
+const sign = async (work: Work, progress: Joining): Promise<Stepped<JoiningState>> => {
   const { state } = work;
   const context = contextOf(work, progress);
   const keys = fitKeys(progress, context);
@@ -111,6 +118,8 @@ const sign = (work: Work, progress: Joining): Stepped<JoiningState> => {
   }
   const tenant = work.facts.virtualNode.holdingIdentity.shortHash;
   const request = requestOf(work, progress, context, keys);
+  const fault = await contextFault(work, request);
+  if (fault !== undefined) return endWork(work, progress, 'INVALID', fault);
   const input = contextInput(request.memberContext);
   const asked = session.map(({ id: keyId, spec }): Asked => {
     const id = `${progress.registrationId}/sign/${keyId}`;
@@ -237,7 +246,7 @@ const takeAnswer = (progress: Joining, requestId: string, value: unknown): Joini
   }
 };
 
-export const hearAnswer = (work: Work, { requestId, outcome }: AnswerEvent): Stepped<JoiningState> => {
+export const hearAnswer = async (work: Work, { requestId, outcome }: AnswerEvent): Promise<Stepped<JoiningState>> => {
   const { state } = work;
   const { progress } = state;
   // Of an earlier registration, or heard before.

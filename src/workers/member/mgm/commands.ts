@@ -48,10 +48,10 @@ const waitingRequest = (state: MgmState, registrationId: string, force: boolean)
   return request;
 };
 
-const decide = (state: MgmState, body: Of<'approve'> | Of<'decline'>, facts: MgmFacts): Commanded => {
+const decide = async (state: MgmState, body: Of<'approve'> | Of<'decline'>, facts: MgmFacts): Promise<Commanded> => {
   const request = waitingRequest(state, body.registrationId, body.type === 'decline' && body.force);
   if ('type' in request) return { state, effects: [], outcome: request };
-  const decided = body.type === 'approve' ? approve(state, request, facts) : decline(state, request, body.reason, facts);
+  const decided = body.type === 'approve' ? await approve(state, request, facts) : decline(state, request, body.reason, facts);
   const [outcome] = decided.concluded ?? [];
   if (body.type === 'approve' && outcome?.status === 'DECLINED') {
     return { ...decided, outcome: refused('MEMBER_REGISTRATION_STATUS', `the request cannot be granted any more and is declined: ${outcome.reason ?? ''}`) };
@@ -167,7 +167,7 @@ const clientSubjects = (state: MgmState, { add, remove }: Of<'client-subjects'>,
 
 // ── Any command ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, history: readonly Request[]): Commanded => {
+const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, history: readonly Request[]): Promise<Commanded> | Commanded => {
   const { groupId } = facts.virtualNode.holdingIdentity;
   switch (body.type) {
     case 'info':
@@ -205,13 +205,13 @@ const command = (state: MgmState, { body, id }: MgmRequest, facts: MgmFacts, his
 const reads: readonly Body['type'][] = ['info', 'registrations', 'rules', 'tokens'];
 
 /** Answered when the state is saved: what it changes is owed by then. */
-export const onCommand = (state: MgmState, request: MgmRequest, facts: MgmFacts, history: readonly Request[]): Concluded => {
+export const onCommand = async (state: MgmState, request: MgmRequest, facts: MgmFacts, history: readonly Request[]): Promise<Concluded> => {
   if (state.group === null) {
     return { state, effects: answered(request, refused('MEMBER_MGM_NOT_REGISTERED', `${request.body.shortHash} has not registered yet: POST /membership/${request.body.shortHash} first`)) };
   }
   const known = state.commands.find(({ id }) => id === request.id);
   if (known !== undefined) return { state, effects: answered(request, known.outcome) };
-  const { outcome, ...commanded } = command(state, request, facts, history);
+  const { outcome, ...commanded } = await command(state, request, facts, history);
   const commands = reads.includes(request.body.type) ? state.commands : [...state.commands, { id: request.id, outcome }].slice(-commandsKeptMax);
   return { ...commanded, state: { ...commanded.state, commands }, effects: [...commanded.effects, ...answered(request, outcome)] };
 };

@@ -16,6 +16,7 @@ import { tlsTypeFault } from '../network.ts';
 import { keyMap, pemOf } from '../peer/context-map.ts';
 import { contextInput } from '../peer/entry.ts';
 import { askToSign } from '../peer/say.ts';
+import { chainFault } from '../peer/session-certificates.ts';
 import { answered, ended, newRegistration, refused, remember, reply, type Register } from '../registrations.ts';
 import { parseMgmContext, type MgmContext } from './context.ts';
 import { parametersFor } from './group-parameters.ts';
@@ -76,10 +77,18 @@ const contextOf = ({ registrations }: MgmState, { registrationId }: Founding): M
   return parsed.context;
 };
 
-const sign = (state: MgmState, progress: Founding, { virtualNode, cpi, now }: MgmFacts): MgmStepped => {
+/** What was set up before the network was founded must do in it. */
+const hostedFault = async ({ hosted }: MgmState, { rules }: MgmContext, now: number): Promise<string | undefined> => {
+  if (hosted === null) return undefined;
+  const { sessionKey: { publicKey }, sessionCertificates: pem = '', holdingIdentity: { x500Name } } = hosted;
+  return chainFault({ pem, publicKey, x500Name, trust: rules.p2p, at: now });
+};
+
+const sign = async (state: MgmState, progress: Founding, { virtualNode, cpi, now }: MgmFacts): Promise<MgmStepped> => {
   const context = contextOf(state, progress);
   const found = foundKeys(progress, context);
-  if (typeof found === 'string') return fail(state, progress, 'INVALID', found, now);
+  const fault = typeof found === 'string' ? found : await hostedFault(state, context, now);
+  if (typeof found === 'string' || fault !== undefined) return fail(state, progress, 'INVALID', String(fault), now);
   const { x500Name, groupId, shortHash: tenant } = virtualNode.holdingIdentity;
   const memberContext: Record<string, string> = {
     'corda.name': x500Name,
@@ -130,7 +139,7 @@ const found = (state: MgmState, progress: Founding, facts: MgmFacts): MgmStepped
   };
 };
 
-export const hearFoundingAnswer = (state: MgmState, progress: Founding, { requestId, outcome }: AnswerEvent, facts: MgmFacts): MgmStepped => {
+export const hearFoundingAnswer = (state: MgmState, progress: Founding, { requestId, outcome }: AnswerEvent, facts: MgmFacts): Promise<MgmStepped> | MgmStepped => {
   const { now } = facts;
   if (outcome.type === 'refused') return fail(state, progress, 'FAILED', `crypto refused: ${outcome.message} (${outcome.code})`, now);
   const keys = progress.stage === 'finding' ? allToCryptoKey.reply?.safeParse(outcome.value).data?.keys : [];

@@ -10,6 +10,7 @@ import { historyMax } from '../config.ts';
 import type { AnswerEvent, ListedNotice, MemberEvent, NetworkSetup, Received } from '../event.ts';
 import { hostedIdentityRecord, hostedOf } from '../publication.ts';
 import { peerMessage, readPeer } from '../peer/peer-message.ts';
+import { setupFault } from '../peer/session-certificates.ts';
 import { answered, isRegister, refused, statusOf, update } from '../registrations.ts';
 import { onCommand } from './commands.ts';
 import { hearFoundingAnswer, register } from './founding.ts';
@@ -49,9 +50,14 @@ const hearListed = (state: MgmState, { registrationId, serial }: ListedNotice, n
   return { state: { ...state, registrations: update(state.registrations, registrationId, { registrationStatus: 'APPROVED', registrationUpdated: now, serial }) }, effects: [] };
 };
 
-const setUp = (state: MgmState, request: NetworkSetup, { virtualNode }: MgmFacts): Concluded => {
+/** Before it has founded its network nobody knows what that will ask for: founding.ts looks then. */
+const setUp = async (state: MgmState, request: NetworkSetup, { virtualNode, now }: MgmFacts): Promise<Concluded> => {
   const { body } = request;
-  const hosted = hostedOf(virtualNode.holdingIdentity, body);
+  const { holdingIdentity } = virtualNode;
+  const trust = state.group?.rules.p2p;
+  const fault = trust === undefined ? undefined : await setupFault(body, { x500Name: holdingIdentity.x500Name, trust, at: now });
+  if (fault !== undefined) return { state, effects: answered(request, refused('MEMBER_CERTIFICATES_INVALID', fault)) };
+  const hosted = hostedOf(holdingIdentity, body);
   const subject = state.group?.rules.p2p.tlsType === 'Mutual' ? state.hosted?.tlsCertificate?.subject : undefined;
   if (subject !== undefined && body.tls?.subject !== subject) {
     return { state, effects: answered(request, refused('MEMBER_TLS_SUBJECT', `the network's group policy names the TLS certificate of its manager: a new one must be of the same subject, ${subject}`)) };

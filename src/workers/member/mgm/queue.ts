@@ -23,13 +23,14 @@ import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import { canonicalName } from '../joining/context.ts';
 import {
-  clockSkewMs, contextCharsMax, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, verificationMs,
+  clockSkewMs, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, verificationMs,
 } from '../config.ts';
 import type { AnswerEvent, Received } from '../event.ts';
 import { endpointsIn, keysIn } from '../peer/context-map.ts';
 import { isContextSigned, isSignedBy, requestInput } from '../peer/entry.ts';
 import { readPeer, sealedRequest, sealInfo, signedRequest, type PeerMessage, type SignedRequest } from '../peer/peer-message.ts';
 import { say, shortHashOf } from '../peer/say.ts';
+import { certificatesFault, isTooLong } from '../peer/session-certificates.ts';
 import { admissionFault, changedKeys, notaryOf } from './admission.ts';
 import { parametersFor } from './group-parameters.ts';
 import { mgmContextOf } from './roster.ts';
@@ -120,7 +121,7 @@ const forgeryOf = async (state: MgmState, { signed: { request, signature, signat
   if (onSession !== (standingOf(state, source) !== undefined)) return onSession ? 'it came on a session of no member' : 'a member registers anew on its session';
   if (context['corda.name'] !== source || context['corda.groupId'] !== groupId || context['corda.registration.id'] !== request.registrationId) return 'its context is of another request';
   if (context['corda.serial'] !== String(request.serial)) return 'its context names another serial';
-  if (Object.entries(context).reduce((sum, [key, value]) => sum + key.length + value.length, 0) > 2 * contextCharsMax) return 'its context is too long';
+  if (isTooLong(context)) return 'its context is too long';
   if (now > request.sentAt + requestMsMax || request.sentAt > now + clockSkewMs) return 'it is too old, or of the future';
   const [first] = keysIn(context, 'session');
   if (first === undefined || !(await isSignedBy(first, requestInput(request), signature))) return 'it is not signed by the first session key it names';
@@ -150,7 +151,7 @@ export const receive = async (state: MgmState, incoming: Incoming, facts: MgmFac
     memberContext: asked.memberContext, signatures, token: asked.token, serial: asked.serial, reason: null,
   };
   const superseded = earlier === undefined ? undefined : decline(state, earlier, 'a newer request of the same name took its place', facts);
-  const begun: Concluded = incoming.onSession ? judge(put(superseded?.state ?? state, request), request, facts) : introduce(put(superseded?.state ?? state, request), request, facts);
+  const begun: Concluded = incoming.onSession ? await judge(put(superseded?.state ?? state, request), request, facts) : introduce(put(superseded?.state ?? state, request), request, facts);
   return { ...begun, effects: [...(superseded?.effects ?? []), ...begun.effects], concluded: [...(superseded?.concluded ?? []), ...(begun.concluded ?? [])] };
 };
 
@@ -171,20 +172,29 @@ const introduce = (state: MgmState, { registrationId, x500Name, memberContext }:
 const introducedSuffix = '/introduced';
 const introducedId = (registrationId: string): string => `${registrationId}${introducedSuffix}`;
 
-export const hearIntroduced = (state: MgmState, { requestId }: AnswerEvent, facts: MgmFacts): Concluded => {
+export const hearIntroduced = (state: MgmState, { requestId }: AnswerEvent, facts: MgmFacts): Promise<Concluded> | Concluded => {
   const request = requestId.endsWith(introducedSuffix) ? state.requests[requestId.slice(0, -introducedSuffix.length)] : undefined;
   return request?.status === 'RECEIVED_BY_MGM' ? judge(state, request, facts) : unchanged(state);
 };
 
 // ── Judging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Why it is not granted, whatever an operator thinks of it; things may have changed since it was looked at last. */
+const refusalOf = async (state: MgmState, request: Request, facts: MgmFacts): Promise<string | undefined> => {
+  const { now } = facts;
+  const { x500Name, memberContext } = request;
+  const current = standingOf(state, x500Name) === undefined ? undefined : facts.member(x500Name);
+  const fault = admissionFault({ state, request, current, now });
+  if (fault !== undefined || state.group === null) return fault;
+  return certificatesFault(memberContext, { x500Name, trust: state.group.rules.p2p, at: now });
+};
+
 /** By the network's rules; then the member is asked to prove that it is reachable and holds its key. */
-const judge = (state: MgmState, request: Request, facts: MgmFacts): Concluded => {
+const judge = async (state: MgmState, request: Request, facts: MgmFacts): Promise<Concluded> => {
   const { now } = facts;
   const { registrationId, x500Name } = request;
   const received = tellStatus(facts, { ...request, status: 'RECEIVED_BY_MGM' });
-  const member = standingOf(state, x500Name) === undefined ? undefined : facts.member(x500Name);
-  const reason = admissionFault({ state, request, current: member, now });
+  const reason = await refusalOf(state, request, facts);
   if (reason !== undefined) {
     const declined = decline(state, request, reason, facts);
     return { ...declined, effects: [received, ...declined.effects] };
@@ -193,7 +203,7 @@ const judge = (state: MgmState, request: Request, facts: MgmFacts): Concluded =>
   return { state: put(state, asked), effects: [received, tell(facts, x500Name, `${registrationId}/verify`, { type: 'verify', v: 1, registrationId })] };
 };
 
-export const hearVerified = (state: MgmState, source: string, registrationId: string, facts: MgmFacts): Concluded => {
+export const hearVerified = (state: MgmState, source: string, registrationId: string, facts: MgmFacts): Promise<Concluded> | Concluded => {
   const request = state.requests[registrationId];
   if (request?.x500Name !== source || request.status !== 'PENDING_MEMBER_VERIFICATION') return unchanged(state);
   const { now } = facts;
@@ -207,13 +217,12 @@ export const hearVerified = (state: MgmState, source: string, registrationId: st
 };
 
 /** The member stands in the next version of the list, with its next serial. */
-export const approve = (state: MgmState, request: Request, facts: MgmFacts): Concluded => {
+export const approve = async (state: MgmState, request: Request, facts: MgmFacts): Promise<Concluded> => {
   const { now, virtualNode } = facts;
   const { x500Name, memberContext, signatures, token } = request;
-  // Things may have changed while an operator thought about it.
-  const known = standingOf(state, x500Name);
-  const reason = admissionFault({ state, request, current: known === undefined ? undefined : facts.member(x500Name), now });
+  const reason = await refusalOf(state, request, facts);
   if (reason !== undefined) return decline(state, request, reason, facts);
+  const known = standingOf(state, x500Name);
   const standing = { serial: (known?.serial ?? 0) + 1, status: known?.status === 'SUSPENDED' ? ('SUSPENDED' as const) : ('ACTIVE' as const), createdAt: known?.createdAt ?? now };
   const entry = { x500Name, status: standing.status, serial: standing.serial, memberContext: { ...memberContext }, signatures: [...signatures], mgmContext: mgmContextOf(standing, now) };
   const notary = notaryOf(memberContext);

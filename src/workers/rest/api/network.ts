@@ -6,7 +6,7 @@ import { defaultSpec } from '../../../cipher/signature.ts';
 import { allToCryptoKey, keyId } from '../../../messages/all-to-crypto.key.ts';
 import { restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
-import { restToMemberNetwork } from '../../../messages/rest-to-member.network.ts';
+import { restToMemberNetwork, sessionKeysMax } from '../../../messages/rest-to-member.network.ts';
 import { shortHash } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, type RestRoom } from '../room.ts';
@@ -15,8 +15,6 @@ import { protocolVersionRoute } from './protocol-version.ts';
 
 const tag = 'Network';
 
-/** Session keys of one setup: the member list shows as many. */
-const sessionKeysMax = 10;
 const alias = z.string().min(1).max(255);
 
 const sessionKey = z
@@ -58,6 +56,17 @@ const subjectOfChain = (pem: string): string | undefined => {
   return leaf === undefined ? undefined : distinguishedName(leaf.subject);
 };
 
+type FoundKey = { readonly type: 'key'; readonly preferred: boolean; readonly sessionKey: { readonly id: string; readonly publicKey: string; readonly spec: string }; readonly pem: string | null };
+
+const findSessionKeyAndChain = async (room: RestRoom, tenant: string, chosen: Chosen): Promise<Refusal | FoundKey> => {
+  const sessionKey = await findSessionKey(room, tenant, chosen);
+  if ('type' in sessionKey) return sessionKey;
+  const { preferred, sessionCertificateChainAlias: named } = chosen;
+  if (named === undefined || named === null) return { type: 'key', preferred, sessionKey, pem: null };
+  const chain = await findChain(room, 'p2p-session', named, tenant);
+  return isRefusal(chain) ? chain : { type: 'key', preferred, sessionKey, pem: chain.pem };
+};
+
 export const networkRoutes = [
   route({
     method: 'PUT',
@@ -77,18 +86,17 @@ export const networkRoutes = [
       if (isRefusal(tls)) return tls;
       const subject = subjectOfChain(tls.pem);
       if (subject === undefined) return refuse('REST_BODY_INVALID', `the leaf of ${body.p2pTlsCertificateChainAlias} has no subject that can be read`, { p2pTlsCertificateChainAlias: body.p2pTlsCertificateChainAlias });
-      const found = await Promise.all(body.sessionKeysAndCertificates.map((one) => findSessionKey(room, key, one)));
-      const unknown = found.find((one) => 'type' in one);
-      if (unknown !== undefined && 'type' in unknown) return unknown;
-      const [chosen] = preferred;
-      const session = found[body.sessionKeysAndCertificates.indexOf(chosen!)]!;
-      const named = chosen!.sessionCertificateChainAlias ?? undefined;
-      const chain = named === undefined ? undefined : await findChain(room, 'p2p-session', named, key);
-      if (chain !== undefined && isRefusal(chain)) return chain;
-      if ('type' in session) return session;
+      const found = await Promise.all(body.sessionKeysAndCertificates.map((one) => findSessionKeyAndChain(room, key, one)));
+      const keys: FoundKey[] = [];
+      for (const one of found) {
+        if (isRefusal(one)) return one;
+        keys.push(one);
+      }
+      const own = keys.find(({ preferred }) => preferred)!;
+      const otherCertificates = keys.flatMap(({ preferred, sessionKey, pem }) => (preferred || pem === null ? [] : [{ publicKey: sessionKey.publicKey, sessionCertificates: pem }]));
       const { requests, limits } = room;
       const outcome = await requests.ask(restToMemberNetwork, {
-        key, body: { shortHash: key, sessionKey: session, sessionCertificates: chain?.pem ?? null, tls: { holder: holder ?? 'cluster', alias: body.p2pTlsCertificateChainAlias, subject } }, timeoutMs: limits.askTimeoutMs,
+        key, body: { shortHash: key, sessionKey: own.sessionKey, sessionCertificates: own.pem, otherCertificates, tls: { holder: holder ?? 'cluster', alias: body.p2pTlsCertificateChainAlias, subject } }, timeoutMs: limits.askTimeoutMs,
       });
       return outcome.type === 'refused' ? outcome : doneSilently;
     },
