@@ -92,8 +92,8 @@ export const linkManagerLimits = {
   /** Wait before looking again for a peer that is no member yet, or a virtual node that is paused. */
   holdMsMin: 500,
   holdMsMax: 30_000,
-  /** Members whose key hashes and pairs whose tags are looked up anew at most this often. */
-  directoryRefreshMs: 1_000,
+  /** The views are brought up to date for a stranger's sake at most this often: it costs four reads of the bus. */
+  directoryRefreshMs: 100,
   /** Pairs whose tags are known; beyond this, packets of unknown sessions are not answered with a notice. */
   pairTagsMax: 100_000,
   /** Notices of an unknown session: one a pair in this time, and so many a second in all. */

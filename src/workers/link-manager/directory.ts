@@ -9,15 +9,15 @@ import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
 import { isManager, type Member } from '../../messages/member-to-all.member.ts';
 import type { HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
-import type { View } from '../../shell/view.ts';
+import type { ChangingView, View } from '../../shell/view.ts';
 import type { LinkManagerLimits } from './config.ts';
 import { offerOf, type KeyAgreement, type Offer, type Peering } from './session/session.ts';
 import { createStrangers } from './strangers.ts';
 
 export type LinkManagerViews = {
-  readonly members: View<Member>;
+  readonly members: ChangingView<Member>;
   readonly groupParameters: View<GroupParameters>;
-  readonly hostedIdentities: View<HostedIdentity>;
+  readonly hostedIdentities: ChangingView<HostedIdentity>;
   readonly virtualNodes: View<VirtualNode>;
 };
 
@@ -135,7 +135,7 @@ const routeOut = ({ hosted, own, peer, group, offer }: Known): Route => {
 
 export const createDirectory = ({ views, clock, limits, keyAgreement }: DirectoryOptions): Directory => {
   const { members, groupParameters, hostedIdentities, virtualNodes } = views;
-  const strangers = createStrangers({ views, clock, limits, keyHash });
+  const strangers = createStrangers({ views, limits, keyHash });
   // Names come from our own rooms or from the member list, canonical both; another spelling finds nobody.
   const shortHashOf = memoised(memoisedMax, (named: string) => {
     const slash = named.indexOf('/');

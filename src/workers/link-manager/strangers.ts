@@ -1,8 +1,7 @@
 /**
- * Who a stranger's packet may concern: pairs by the key hashes of a hello, and by tag. What is not found is looked for again,
- * but not more often than a bound, since strangers choose what to ask for.
+ * Who a stranger's packet may concern: pairs by the key hashes of a hello, and by tag. What is not found is looked for again once
+ * the views have changed, and only then: strangers choose what to ask for.
  */
-import type { Clock } from '../../host/clock.ts';
 import { pairTagOf } from '../../identity/derive.ts';
 import type { LinkManagerLimits } from './config.ts';
 import type { LinkManagerViews, Pair } from './directory.ts';
@@ -16,26 +15,28 @@ export type Strangers = {
 
 export type StrangersOptions = {
   readonly views: Pick<LinkManagerViews, 'members' | 'hostedIdentities'>;
-  readonly clock: Clock;
   readonly limits: LinkManagerLimits;
   readonly keyHash: (spki: string) => string;
 };
 
-/** True at most once in a while. */
-const seldom = (clock: Clock, everyMs: number): (() => boolean) => {
-  let lastAt = Number.NEGATIVE_INFINITY;
+/** True where something in the views may have changed since it was asked last; at first it is. */
+const whenChanged = ({ members, hostedIdentities }: StrangersOptions['views']): (() => boolean) => {
+  let changed = true;
+  const note = (): void => void (changed = true);
+  members.onChange(note);
+  hostedIdentities.onChange(note);
   return () => {
-    if (clock.now() < lastAt + everyMs) return false;
-    lastAt = clock.now();
-    return true;
+    const was = changed;
+    changed = false;
+    return was;
   };
 };
 
 type Names = { readonly members: Set<string>; readonly hosted: Set<string> };
 
-const createKeyIndex = ({ views, clock, limits, keyHash }: StrangersOptions) => {
+const createKeyIndex = ({ views, keyHash }: StrangersOptions) => {
   const byHash = new Map<string, Names>();
-  const mayLook = seldom(clock, limits.directoryRefreshMs);
+  const worthLooking = whenChanged(views);
   const entryOf = (groupId: string, spki: string): Names => {
     const id = `${keyHash(spki)}/${groupId}`;
     const entry = byHash.get(id) ?? { members: new Set<string>(), hosted: new Set<string>() };
@@ -53,15 +54,15 @@ const createKeyIndex = ({ views, clock, limits, keyHash }: StrangersOptions) => 
   };
   return (groupId: string, hash: string, kind: keyof Names): ReadonlySet<string> => {
     const id = `${hash}/${groupId}`;
-    if ((byHash.get(id)?.[kind].size ?? 0) === 0 && mayLook()) look();
+    if ((byHash.get(id)?.[kind].size ?? 0) === 0 && worthLooking()) look();
     return byHash.get(id)?.[kind] ?? new Set();
   };
 };
 
-const createTagIndex = ({ views, clock, limits }: StrangersOptions) => {
+const createTagIndex = ({ views, limits }: StrangersOptions) => {
   const byTag = new Map<string, Pair>();
   const tagged = new Set<string>();
-  const mayLook = seldom(clock, limits.directoryRefreshMs);
+  const worthLooking = whenChanged(views);
   const tagPairsOf = (groupId: string, ours: string): void => {
     for (const [, { groupId: theirGroup, x500Name: theirs }] of views.members.entries()) {
       const id = `${groupId}\n${ours}\n${theirs}`;
@@ -71,7 +72,7 @@ const createTagIndex = ({ views, clock, limits }: StrangersOptions) => {
     }
   };
   return (tag: string): Pair | undefined => {
-    if (!byTag.has(tag) && mayLook()) {
+    if (!byTag.has(tag) && worthLooking()) {
       for (const [, { holdingIdentity }] of views.hostedIdentities.entries()) tagPairsOf(holdingIdentity.groupId, holdingIdentity.x500Name);
     }
     return byTag.get(tag);

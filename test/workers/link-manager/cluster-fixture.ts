@@ -15,15 +15,41 @@ import type { Member } from '../../../src/messages/member-to-all.member.ts';
 import type { HostedIdentity } from '../../../src/messages/member-to-link-manager.hosted-identity.ts';
 import { createLog } from '../../../src/observability/log.ts';
 import { createMetrics, type Metrics } from '../../../src/observability/metrics.ts';
-import type { View } from '../../../src/shell/view.ts';
+import type { ChangingView } from '../../../src/shell/view.ts';
 import type { LinkManagerLimits } from '../../../src/workers/link-manager/config.ts';
 import type { LinkMachine } from '../../../src/workers/link-manager/machine.ts';
 import { createLinkManagerWorker, deriveLinkKey, type KeyAgreement, type LinkKey } from '../../../src/workers/link-manager/worker.ts';
 
-export type MapView<Body> = View<Body> & { readonly map: Map<string, Body> };
+export type MapView<Body> = ChangingView<Body> & { readonly map: Map<string, Body> };
+
+/** Tells of every change. */
+class ToldMap<Body> extends Map<string, Body> {
+  readonly listeners = new Set<() => void>();
+  override set(key: string, body: Body): this {
+    super.set(key, body);
+    // A map is filled before its fields are there.
+    this.listeners?.forEach((listener) => listener());
+    return this;
+  }
+  override delete(key: string): boolean {
+    const there = super.delete(key);
+    this.listeners.forEach((listener) => listener());
+    return there;
+  }
+}
+
 export const viewOf = <Body>(entries: readonly (readonly [string, Body])[]): MapView<Body> => {
-  const map = new Map(entries);
-  return { map, get: (key) => map.get(key), entries: () => map.entries(), refresh: async () => {} };
+  const map = new ToldMap(entries);
+  return {
+    map,
+    get: (key) => map.get(key),
+    entries: () => map.entries(),
+    refresh: async () => {},
+    onChange: (listener) => {
+      map.listeners.add(listener);
+      return () => void map.listeners.delete(listener);
+    },
+  };
 };
 
 /** xorshift32: chance that a seed repeats. */

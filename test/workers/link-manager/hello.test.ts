@@ -145,6 +145,27 @@ describe('a stranger’s hello', () => {
     const later = await hear(cluster, [hello], 1_002_000);
     expect([later.head, later.effects]).toEqual([undefined, []]);
   });
+
+  test('is answered as soon as the member list shows its member, however short a while ago it was a stranger’s', async () => {
+    const hello = await helloOfAlice();
+    const cluster = clusterOfBob([bob]);
+    expect((await hear(cluster, [hello])).effects).toEqual([]);
+    cluster.views.members.map.set(`${groupId}/${alice.name}`, memberOf(alice));
+    expect(packetsOf(await hear(cluster, [hello])).map(({ type }) => type)).toEqual(['responder-hello']);
+  });
+
+  test('of nobody makes us look through the member list once, not once for each', async () => {
+    const cluster = clusterOfBob([bob]);
+    let looks = 0;
+    const entries = cluster.views.members.map.entries.bind(cluster.views.members.map);
+    cluster.views.members.map.entries = () => {
+      looks++;
+      return entries();
+    };
+    const hello = await helloOfAlice();
+    for (let i = 0; i < 5; i++) await hear(cluster, [{ ...hello, sessionId: freshId() }], 1_000_000 + i * 60_000);
+    expect(looks).toBe(1);
+  });
 });
 
 describe('under load', () => {
