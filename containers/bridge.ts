@@ -50,7 +50,7 @@ export const startBridge = async (settings: Settings, powers: BrokerPowers, clos
   const app = healthApp(bridge, metrics);
   const health = await listen({ fetch: (request) => app.fetch(request), hostname: settings.CORDAGE_HEALTH_HOST, port: settings.CORDAGE_HEALTH_PORT });
   closing.add(() => health.close());
-  const pusher = pushToEdge({ connect: () => createHttpBus({ url: server.url, ...own, log }) }, settings, powers);
+  const pusher = await pushToEdge({ connect: () => createHttpBus({ url: server.url, ...own, log }) }, settings, powers);
   if (pusher !== undefined) closing.add(() => pusher.close());
   log.info('bridge.ready', { url: server.url, healthUrl: health.url, brokers: account.brokers, prefix: account.prefix });
 };

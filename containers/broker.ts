@@ -1,11 +1,10 @@
 /** The embedded broker as a process of its own, its credentials, and whom it pushes to. */
 import { openEmbeddedBroker, type EmbeddedBroker } from '../src/bus/embedded-broker/embedded-broker.ts';
-import { startPusher, type Pusher } from '../src/bus/push/pusher.ts';
+import type { Pusher } from '../src/bus/push/pusher.ts';
 import { createBusAccess, type Credential } from '../src/bus/http-server-access.ts';
 import { serveBus, type BusServer } from '../src/bus/http-server-node.ts';
 import { topicsOf } from '../src/bus/topics.ts';
 import type { Clock } from '../src/host/clock.ts';
-import { createHttpClient } from '../src/host/http-client.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 import { linkManagerToGatewayLinkOut } from '../src/messages/link-manager-to-gateway.link-out.ts';
 import { wires } from '../src/messages/messages.ts';
@@ -32,11 +31,12 @@ export const parseCredentials = (text: string): Credential[] =>
 export const serveBroker = (broker: EmbeddedBroker, settings: Settings, log: Log): Promise<BusServer> =>
   serveBus({ broker, access: createBusAccess({ credentials: parseCredentials(settings.CORDAGE_BUS_CREDENTIALS ?? '') }), log, hostname: settings.CORDAGE_BUS_HOST, port: settings.CORDAGE_BUS_PORT });
 
-/** Pushes to the gateway that the settings name; `undefined` where they name none. */
-export const pushToEdge = (broker: Pick<EmbeddedBroker, 'connect'>, settings: Settings, powers: BrokerPowers): Pusher | undefined => {
+/** Pushes to the gateway that the settings name; `undefined` where they name none, as mostly: the code for it is loaded here. */
+export const pushToEdge = async (broker: Pick<EmbeddedBroker, 'connect'>, settings: Settings, powers: BrokerPowers): Promise<Pusher | undefined> => {
   const { CORDAGE_BUS_PUSH_URL: url, CORDAGE_BUS_PUSH_SECRET: secret, CORDAGE_INSTANCE: instance } = settings;
   if (url === undefined) return undefined;
   if (secret === undefined) throw new Error('CORDAGE_BUS_PUSH_SECRET must be set where CORDAGE_BUS_PUSH_URL is: what is pushed is signed with it');
+  const [{ startPusher }, { createHttpClient }] = await Promise.all([import('../src/bus/push/pusher.ts'), import('../src/host/http-client.ts')]);
   const { topic } = linkManagerToGatewayLinkOut;
   // The group of a gateway that polls (shell/run-worker.ts): either may send, and neither sends what the other has sent.
   const subscription = { group: `gateway/${topic}`, topics: [topic], url, secret };

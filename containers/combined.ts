@@ -61,7 +61,7 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   closing.add(() => views.close());
   const server = settings.CORDAGE_BUS_CREDENTIALS === undefined ? undefined : await serveBroker(broker, settings, log);
   if (server !== undefined) closing.add(() => server.close());
-  const pusher = pushToEdge(broker, settings, powers);
+  const pusher = await pushToEdge(broker, settings, powers);
   if (pusher !== undefined) closing.add(() => pusher.close());
   return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, busUrl: server?.url };
 };

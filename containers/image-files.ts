@@ -119,7 +119,7 @@ const writeBillOfMaterials = (kind: ProcessKind, packages: readonly string[], fo
 };
 
 const gather = async (kind: ProcessKind, folder: string): Promise<void> => {
-  const files = await reach(kind, ['containers/main.ts', 'containers/health-check.ts']);
+  const files = await reach(kind, ['containers/main.js', 'containers/health-check.js']);
   const sources = files.filter((path) => packageOf(path) === undefined);
   const doors = binaryPackages.filter(({ kinds }) => kinds.includes(kind)).map(({ door }) => door);
   const packages = [...new Set([...files.flatMap((path) => packageOf(path) ?? []), ...doors])];

@@ -1,6 +1,7 @@
-/** A process of any kind: reads the environment (settings.ts), starts, and leaves in order. `main.ts` is the entry. */
+/** A process of any kind: reads the environment (settings.ts), starts, and leaves in order. `main.js` is the entry. */
 import { join } from 'node:path';
 import { systemClock } from '../src/host/clock.ts';
+import { giveBackMemory } from '../src/host/memory.ts';
 import { rooms } from '../src/messages/grammar/wire.ts';
 import { createLog, type Log } from '../src/observability/log.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
@@ -19,7 +20,7 @@ const startBroker = async (settings: Settings, powers: BrokerPowers, closing: Cl
   closing.add(() => broker.close());
   const server = await serveBroker(broker, settings, powers.log);
   closing.add(() => server.close());
-  const pusher = pushToEdge(broker, settings, powers);
+  const pusher = await pushToEdge(broker, settings, powers);
   if (pusher !== undefined) closing.add(() => pusher.close());
   powers.log.info('broker.ready', { url: server.url });
 };
@@ -73,7 +74,7 @@ const isAlive = (pid: number): boolean => {
 export const runProcess = async (): Promise<void> => {
   const kind = processKinds.find((one) => one === process.argv[2]);
   if (kind === undefined) {
-    console.error(`usage: node containers/main.ts <${processKinds.join('|')}>`);
+    console.error(`usage: node containers/main.js <${processKinds.join('|')}>`);
     process.exit(2);
   }
   const read = readSettings(kind, process.env);
@@ -90,6 +91,8 @@ export const runProcess = async (): Promise<void> => {
   if (parent !== undefined) setInterval(() => isAlive(parent) || void leave('the process that started this one is gone', 0), parentWatchMs).unref();
   try {
     await startKind(kind, settings, { clock: systemClock, log, metrics: createMetrics() }, closing);
+    // Not in the combined form: there a collection would stop all rooms at once.
+    if (kind !== 'combined') giveBackMemory();
   } catch (error) {
     log.error(`${kind}.start-failed`, { error, stack: error instanceof Error ? error.stack : undefined });
     await leave('it could not start', 1);

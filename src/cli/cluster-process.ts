@@ -1,4 +1,4 @@
-/** A cluster as a child process: `containers/main.ts combined`, its log in a file, its addresses from its ready line. */
+/** A cluster as a child process: `containers/main.js combined`, its log in a file, its addresses from its ready line. */
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ export type ClusterProcess = {
 
 const stopTimeoutMs = 15_000;
 const readyTimeoutMs = 60_000;
-const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../containers/main.js', import.meta.url));
 
 const lastLines = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n    ') : '(no log)');
 

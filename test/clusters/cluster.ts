@@ -13,7 +13,7 @@ import { freePort } from '../../src/cli/ports.ts';
 import { createRestClient, type RestClient } from '../../src/rest-client/rest-client.ts';
 import { rooms, type Room } from '../../src/messages/grammar/wire.ts';
 
-const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../containers/main.js', import.meta.url));
 const readyTimeoutMs = 60_000;
 
 export const separateKinds = ['broker', ...rooms] as const;

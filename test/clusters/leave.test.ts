@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { freePort } from '../../src/cli/ports.ts';
 
-const main = fileURLToPath(new URL('../../containers/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../containers/main.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'cordage-leave-'));
 const children: ChildProcess[] = [];
 afterAll(() => {

@@ -49,7 +49,7 @@ describe.skipIf(why !== undefined)('images', () => {
     expect(image.User).toBe('65532:65532');
     expect(image.Config.StopSignal).toBe('SIGTERM');
     expect(image.Labels).toMatchObject({ 'org.opencontainers.image.title': 'Cordage gateway', 'org.opencontainers.image.licenses': 'Apache-2.0' });
-    expect(image.HealthCheck ?? image.Healthcheck).toMatchObject({ Test: ['CMD', 'node', 'containers/health-check.ts'] });
+    expect(image.HealthCheck ?? image.Healthcheck).toMatchObject({ Test: ['CMD', 'node', 'containers/health-check.js'] });
   });
 
   test('hold no shell, no room but their own, no tool that builds, and list their packages', async ({ skip }) => {
@@ -85,7 +85,7 @@ describe.skipIf(why !== undefined || whyNoKubectl() !== undefined)('the manifest
     await play(podman, [...settings.filter((one) => !JSON.stringify(one).includes('"credentials"')), ...passwords, ...rooms.map(roomOf)]);
     for (const room of rooms) {
       const name = await containerNamed(podman, room);
-      const isUp = async (): Promise<true | undefined> => (succeedsIn(name, 'node', 'containers/health-check.ts', 'http://127.0.0.1:7000/status') ? true : undefined);
+      const isUp = async (): Promise<true | undefined> => (succeedsIn(name, 'node', 'containers/health-check.js', 'http://127.0.0.1:7000/status') ? true : undefined);
       await until(`${room} to be up`, isUp, startMsMax).catch(async (error: unknown) => {
         throw new Error(`${String(error)}\n${await podman.run('logs', '--tail', '20', name)}`);
       });
