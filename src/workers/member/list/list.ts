@@ -27,6 +27,7 @@ import { isContextSigned, isSignedBy, leafOf, memberOf, parametersDigest, rootOf
 import { keysIn, tlsSubjectKey } from '../peer/context-map.ts';
 import { listPayload, readPeer, type ListPayload } from '../peer/peer-message.ts';
 import { say, shortHashOf } from '../peer/say.ts';
+import { certificatesFault, trustOf, type SessionTrust } from '../peer/session-certificates.ts';
 import type { Stepped } from '../joining/state.ts';
 import type { ListState, RosterLeaf } from './state.ts';
 
@@ -72,9 +73,21 @@ const judge = async (state: ListState, { statement, parameters }: ListPayload, e
   }
   if (Object.keys(roster).length !== statement.count || rootOfRoster(roster) !== statement.root) return { type: 'gap' };
   if (parameters === null ? statement.epoch !== state.epoch : parametersDigest(parameters) !== statement.parameters) return { type: 'gap' };
-  const signed = await Promise.all(changed.map(({ memberContext, signatures }) => isContextSigned(memberContext, signatures)));
-  const forged = changed.find((_, n) => signed[n] === false);
-  return forged === undefined ? { type: 'taken', entries: changed, roster } : { type: 'refused', reason: `the context of ${forged.x500Name} is not signed by its session keys` };
+  const trust = parameters?.p2p ?? state.trust;
+  const faults = await Promise.all(changed.map((one) => faultOf(one, state.manager.x500Name, trust)));
+  const fault = faults.find((one) => one !== undefined);
+  return fault === undefined ? { type: 'taken', entries: changed, roster } : { type: 'refused', reason: fault };
+};
+
+/**
+ * What no manager can make up: a member's own signature, and in a network with session PKI that an authority vouches for its keys. Dates
+ * were the manager's to judge, and are judged again with each session. The manager's own key stands in the group policy.
+ */
+const faultOf = async ({ x500Name, memberContext, signatures }: Entry, manager: string, trust: SessionTrust | null): Promise<string | undefined> => {
+  if (!(await isContextSigned(memberContext, signatures))) return `the context of ${x500Name} is not signed by its session keys`;
+  if (x500Name === manager || trust === null) return undefined;
+  const fault = await certificatesFault(memberContext, { x500Name, trust, at: 'ever' });
+  return fault === undefined ? undefined : `${x500Name}: ${fault}`;
 };
 
 const listedRecords = (groupId: string, entries: readonly Entry[], version: number, networks: Networks): OutRecord[] =>
@@ -101,7 +114,7 @@ const takeOver = (state: ListState, payload: ListPayload, judged: Extract<Judged
   const local = entries.filter(({ x500Name }) => x500Name !== state.manager.x500Name && networks.virtualNode(shortHashOf(x500Name, groupId)) !== undefined).map(({ x500Name }) => x500Name);
   return {
     state: {
-      ...state, roster, pending, version: statement.version, epoch: statement.epoch, staging: null, syncs: 0, syncAt: now + syncMs,
+      ...state, roster, pending, trust: parameters === null ? state.trust : trustOf(parameters.p2p), version: statement.version, epoch: statement.epoch, staging: null, syncs: 0, syncAt: now + syncMs,
       locals: [...new Set([...state.locals, ...local])],
       manager: manager === undefined ? state.manager : { ...state.manager, sessionKeys: keysIn(manager.memberContext, 'session') },
     },
@@ -161,8 +174,8 @@ const hearList = async (state: ListState, payload: ListPayload, from: string | u
 
 type Pending = Extract<GroupRequest['body'], { type: 'pending' }>;
 
-const newList = (groupId: string, manager: ListState['manager'], now: number): ListState => ({
-  type: 'list', v: 1, groupId, manager, version: 0, epoch: 0, roster: {}, pending: {}, locals: [], staging: null, syncAt: now + syncMs, syncs: 0,
+const newList = (groupId: string, manager: ListState['manager'], trust: SessionTrust | null, now: number): ListState => ({
+  type: 'list', v: 1, groupId, manager, trust, version: 0, epoch: 0, roster: {}, pending: {}, locals: [], staging: null, syncAt: now + syncMs, syncs: 0,
 });
 
 /** What the group policy says to a cluster that has no list yet. */
@@ -176,7 +189,7 @@ const announce = (before: ListState | undefined, request: GroupRequest, { groupI
   if (before === undefined && first === null) {
     return { state: before, effects: answered(request, refused('MEMBER_GROUP_UNKNOWN', `nothing of group ${groupId} is known on this cluster`)) };
   }
-  const state = before ?? newList(groupId, { x500Name: first!.manager.x500Name, sessionKeys: first!.manager.sessionKeys }, now);
+  const state = before ?? newList(groupId, { x500Name: first!.manager.x500Name, sessionKeys: first!.manager.sessionKeys }, trustOf(first!.parameters.p2p), now);
   const done = answered(request, { type: 'done', value: { epoch: state.epoch } });
   const policy = state.version === 0 && first !== null ? policyRecords(groupId, first) : [];
   const locals = first === null || state.locals.includes(pending.x500Name) ? state.locals : [...state.locals, pending.x500Name];
@@ -207,7 +220,7 @@ const hearGroup = async (state: ListState | undefined, request: GroupRequest, ne
     case 'published': {
       const payload = readPeer(listPayload, body.payload);
       if (payload === undefined) return { state, effects: [], refusal: 'no list' };
-      return hearList({ ...(state ?? newList(body.groupId, body.manager, now)), manager: body.manager }, payload, undefined, networks, now);
+      return hearList({ ...(state ?? newList(body.groupId, body.manager, null, now)), manager: body.manager }, payload, undefined, networks, now);
     }
   }
 };

@@ -1,5 +1,6 @@
 /** What the member room keeps of a dynamic network on this cluster, under its group id: what it needs to judge the next version of the list. */
 import type { Entry, SignerKey } from '../peer/entry.ts';
+import type { SessionTrust } from '../peer/session-certificates.ts';
 
 /** Of one member; with mutual TLS the subject that the gateway lets in for it. */
 export type RosterLeaf = { readonly leaf: string; readonly subject?: string };
@@ -10,6 +11,8 @@ export type ListState = {
   readonly groupId: string;
   /** Whose word it takes: of the group policy, then of the list itself. */
   readonly manager: { readonly x500Name: string; readonly sessionKeys: readonly SignerKey[] };
+  /** Who vouches for session keys, by the group policy and then by the group parameters; `null` where neither is here yet. */
+  readonly trust: SessionTrust | null;
   /** Of the list that was taken over last; 0 for none. */
   readonly version: number;
   readonly epoch: number;

@@ -12,6 +12,8 @@ import { keysIn, type ContextMap } from './context-map.ts';
 
 export type SessionTrust = { readonly sessionPki: GroupParameters['p2p']['sessionPki']; readonly sessionTrustRoots: readonly string[] };
 
+export const trustOf = ({ sessionPki, sessionTrustRoots }: SessionTrust): SessionTrust => ({ sessionPki, sessionTrustRoots });
+
 export const certificatesField = (n: number): string => `corda.session.keys.${n}.certificates`;
 
 /** The certificates of a PEM text; none where it cannot be read. */

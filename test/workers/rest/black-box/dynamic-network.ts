@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { writeCpi } from '../../../../src/packaging/build/containers.ts';
 import type { Signer } from '../../../../src/packaging/build-signing-key.ts';
 import type { BlackBox } from './cluster.ts';
+import type { SessionAuthority } from './session-authority.ts';
 import { addNode, openDepots, trust, upload, type Depot } from './depot.ts';
 
 export const mgmPolicy = JSON.stringify({
@@ -60,7 +61,7 @@ export const openWorkshop = async (): Promise<Workshop> => {
 const tlsRootsOf = (boxes: readonly BlackBox[]): Promise<string[]> =>
   Promise.all(boxes.map(async ({ until }) => (await until('GET', `/certificate/cluster/p2p-tls/${tlsAlias}`, ({ status }) => status === 200)).json as string));
 
-export type MgmOptions = { readonly signer: Signer; readonly gatewayUrl: string; /** Clusters whose gateways the network trusts. */ readonly clusters?: readonly BlackBox[]; readonly more?: Context };
+export type MgmOptions = { readonly signer: Signer; readonly gatewayUrl: string; /** Clusters whose gateways the network trusts. */ readonly clusters?: readonly BlackBox[]; readonly more?: Context; /** Certifies its session key. */ readonly authority?: SessionAuthority };
 
 /** A manager's virtual node with its keys, not registered yet. */
 export const prepareMgm = async (box: BlackBox, { signer, gatewayUrl, clusters = [box], more = {} }: MgmOptions): Promise<Mgm> => {
@@ -96,11 +97,16 @@ export const openMgm = async (box: BlackBox, options: MgmOptions): Promise<Mgm> 
   const mgm = await prepareMgm(box, options);
   const registration = await settled(box, mgm.hash, mgm.context);
   if (registration.registrationStatus !== 'APPROVED') throw new Error(JSON.stringify(registration));
-  expect((await setUp(box, mgm.hash, mgm.sessionKeyId)).status).toBe(204);
+  const set = await setUp(box, mgm.hash, mgm.sessionKeyId, await certified(box, mgm, options.authority));
+  expect(set.status, set.text).toBe(204);
   return mgm;
 };
 
-export type JoinOptions = { readonly depot: Depot; readonly policy: string; readonly gatewayUrl: string; readonly x500Name?: string };
+/** What a setup says of the certificate of a session key. */
+export const certified = async (box: BlackBox, { hash, x500Name, sessionKeyId }: Pick<Joiner, 'hash' | 'x500Name' | 'sessionKeyId'>, authority: SessionAuthority | undefined) =>
+  authority === undefined ? {} : { sessionCertificateChainAlias: await authority.certify(box, hash, { keyId: sessionKeyId, x500Name }) };
+
+export type JoinOptions = { readonly depot: Depot; readonly policy: string; readonly gatewayUrl: string; readonly x500Name?: string; /** Certifies its session key. */ readonly authority?: SessionAuthority };
 
 /** The network's CPI, made once for each manager and cluster. */
 const uploads = new WeakMap<BlackBox, Map<string, string>>();
@@ -117,11 +123,11 @@ const cpiOf = async (box: BlackBox, depot: Depot, policy: string): Promise<strin
 };
 
 /** A member's virtual node with its keys and its setup, not registered yet. */
-export const prepareJoiner = async (box: BlackBox, { depot, policy, gatewayUrl, x500Name = `O=Member ${randomUUID().slice(0, 8)}, L=London, C=GB` }: JoinOptions): Promise<Joiner> => {
+export const prepareJoiner = async (box: BlackBox, { depot, policy, gatewayUrl, authority, x500Name = `O=Member ${randomUUID().slice(0, 8)}, L=London, C=GB` }: JoinOptions): Promise<Joiner> => {
   const hash = await addNode(box, await cpiOf(box, depot, policy), x500Name);
   const sessionKeyId = await makeKey(box, hash, 'SESSION_INIT', `${hash}-session`);
   const ledgerKeyId = await makeKey(box, hash, 'LEDGER', `${hash}-ledger`);
-  const set = await setUp(box, hash, sessionKeyId);
+  const set = await setUp(box, hash, sessionKeyId, await certified(box, { hash, x500Name, sessionKeyId }, authority));
   expect(set.status, set.text).toBe(204);
   const context: Context = {
     'corda.session.keys.0.id': sessionKeyId,

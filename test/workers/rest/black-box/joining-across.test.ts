@@ -8,7 +8,8 @@ import { buildPackage, wrapCpb } from '../../../../src/packaging/build.ts';
 import { openSigningKey } from '../../../../src/packaging/build-signing-key.ts';
 import { useCluster, type BlackBox } from './cluster.ts';
 import type { Depot } from './depot.ts';
-import { addMember, openMgm, prepareJoiner, register, registrationOf, seenBy, type Context, type Joiner, type Mgm } from './dynamic-network.ts';
+import { addMember, makeKey, openMgm, prepareJoiner, register, registrationOf, seenBy, setUp, settled, type Context, type Joiner, type Mgm } from './dynamic-network.ts';
+import { openSessionAuthority, type SessionAuthority } from './session-authority.ts';
 
 const first = useCluster();
 const second = useCluster();
@@ -83,4 +84,77 @@ describe('a cluster that has never heard of the network', () => {
     expect(await registrationOf(second(), dora.hash, registrationId)).toMatchObject({ registrationStatus: 'DECLINED', reason: 'unknown to us' });
     await first().call('DELETE', `/mgm/${mgm.hash}/approval/rules/${rule.ruleId}`);
   }, 30_000);
+});
+
+describe('a network that wants certificates of session keys', () => {
+  let authority: SessionAuthority;
+  let stranger: SessionAuthority;
+  let standard: Mgm;
+  let text: string;
+  let dave: Joiner;
+  let erin: Joiner;
+
+  const joins = (box: BlackBox, x500Name: string, by = authority, groupPolicy = text) => ({ depot: { ...app, groupId: standard.groupId }, policy: groupPolicy, gatewayUrl: box.gatewayUrl, x500Name, authority: by });
+
+  beforeAll(async () => {
+    [authority, stranger] = await Promise.all([openSessionAuthority('Sessions'), openSessionAuthority('Stranger')]);
+    standard = await openMgm(first(), {
+      signer: app.signer, gatewayUrl: first().gatewayUrl, clusters: [first(), second()], authority,
+      more: { 'corda.group.pki.session': 'Standard', 'corda.group.trustroot.session.0': authority.rootPem },
+    });
+    text = await standard.policy();
+    [dave, erin] = await Promise.all([addMember(first(), joins(first(), 'O=Dave, L=London, C=GB')), addMember(second(), joins(second(), 'O=Erin, L=Paris, C=FR'))]);
+  }, 60_000);
+
+  test('admits members whose keys an authority of the network certified, and they talk across clusters', async () => {
+    await Promise.all([seesAll(second(), erin.hash, [standard.x500Name, dave.x500Name, erin.x500Name]), seesAll(first(), dave.hash, [standard.x500Name, dave.x500Name, erin.x500Name])]);
+    const { members } = (await second().call('GET', `/members/${erin.hash}?O=Dave`)).json;
+    expect(members[0].memberContext['corda.session.keys.0.certificates'].match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(await greet(first(), dave, erin)).toBe('COMPLETED');
+    expect(await greet(second(), erin, dave)).toBe('COMPLETED');
+  }, 30_000);
+
+  test('takes no chain for a setup that is missing, of another key, of another name, or of an authority that it does not trust', async () => {
+    const { call } = second();
+    const set = async (sessionCertificateChainAlias?: string): Promise<string> => {
+      const { status, text: said } = await setUp(second(), erin.hash, erin.sessionKeyId, { sessionCertificateChainAlias });
+      expect(status, said).toBe(400);
+      return said;
+    };
+    const otherKey = await makeKey(second(), erin.hash, 'SESSION_INIT', `${erin.hash}-other`);
+    const of = (by: SessionAuthority, alias: string, keyId: string, x500Name: string) => by.certify(second(), erin.hash, { alias, keyId, x500Name });
+    expect(await set()).toContain('(missing)');
+    expect(await set(await of(authority, 'other-key', otherKey, erin.x500Name))).toContain('(other-key)');
+    expect(await set(await of(authority, 'other-name', erin.sessionKeyId, 'O=Mallory, L=Paris, C=FR'))).toContain('(other-name)');
+    expect(await set(await of(stranger, 'stranger', erin.sessionKeyId, erin.x500Name))).toContain('(untrusted)');
+    expect((await call('GET', `/membership/${erin.hash}`)).json).toHaveLength(1);
+  }, 30_000);
+
+  test('declines whoever comes with a chain that its own cluster was made to trust', async () => {
+    const policyOfMallory = JSON.parse(text);
+    policyOfMallory.p2pParameters.sessionTrustRoots = [stranger.rootPem];
+    const mallory = await prepareJoiner(second(), joins(second(), 'O=Mallory, L=Rome, C=IT', stranger, JSON.stringify(policyOfMallory)));
+    expect((await register(second(), mallory.hash, mallory.context)).status).toBe(200);
+    const path = `/mgm/${standard.hash}/registrations?requestsubjectx500name=${encodeURIComponent(mallory.x500Name)}&viewhistoric=true`;
+    const { json } = await first().until('GET', path, ({ json: all }) => all.length > 0 && all[0].registrationStatus === 'DECLINED');
+    expect(json).toMatchObject([{ registrationStatus: 'DECLINED', reason: expect.stringMatching(/session certificates \(untrusted\)/) }]);
+    expect(await seenBy(first(), dave.hash)).not.toHaveProperty([mallory.x500Name]);
+  }, 30_000);
+
+  test('lets a member change its session key by registering anew, once the new key is certified too', async () => {
+    const { call } = second();
+    const next = await makeKey(second(), erin.hash, 'SESSION_INIT', `${erin.hash}-next`);
+    const keys = (...entries: readonly object[]) => call('PUT', `/network/setup/${erin.hash}`, { json: { p2pTlsCertificateChainAlias: 'p2p-tls-cert', useClusterLevelTlsCertificateAndKey: true, sessionKeysAndCertificates: entries } });
+    const own = { sessionKeyId: erin.sessionKeyId, preferred: true, sessionCertificateChainAlias: 'session' };
+    const both = { ...erin.context, 'corda.session.keys.1.id': next };
+    expect((await keys(own, { sessionKeyId: next, preferred: false })).status).toBe(204);
+    expect(await settled(second(), erin.hash, both)).toMatchObject({ registrationStatus: 'INVALID', reason: expect.stringMatching(/\(missing\)/) });
+    const sessionCertificateChainAlias = await authority.certify(second(), erin.hash, { keyId: next, x500Name: erin.x500Name, alias: 'next' });
+    expect((await keys(own, { sessionKeyId: next, preferred: false, sessionCertificateChainAlias })).status).toBe(204);
+    expect(await settled(second(), erin.hash, both)).toMatchObject({ registrationStatus: 'APPROVED', serial: 2 });
+    expect((await keys({ sessionKeyId: next, preferred: true, sessionCertificateChainAlias })).status).toBe(204);
+    expect(await settled(second(), erin.hash, { ...erin.context, 'corda.session.keys.0.id': next })).toMatchObject({ registrationStatus: 'APPROVED', serial: 3 });
+    await first().until('GET', `/members/${dave.hash}?O=Erin`, ({ json }) => json.members[0]?.mgmContext['corda.serial'] === '3');
+    expect(await greet(first(), dave, erin)).toBe('COMPLETED');
+  }, 60_000);
 });
