@@ -2,7 +2,7 @@
  * Certificates of session keys, where a network's session PKI is Standard: a member context carries the chain of each session key that it
  * names, so that the manager can judge it before there is a session, and every cluster what the list says.
  */
-import { fromBase64url, utf8 } from '../../../cipher/bytes.ts';
+import { utf8 } from '../../../cipher/bytes.ts';
 import { decodePem, encodePem } from '../../../cipher/pem.ts';
 import { checkSessionCertificates, type SessionCertificatesCheck } from '../../../cipher/session-certificates.ts';
 import { parseX500 } from '../../../identity/x500.ts';
