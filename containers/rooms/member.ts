@@ -10,7 +10,7 @@ import type { Platform } from '../platform.ts';
 import { machineStores } from './stores.ts';
 
 export const openMember = async (platform: Platform): Promise<OpenRoom> => {
-  const { views, log } = platform;
+  const { views, log, metrics } = platform;
   const [virtualNodes, cpis, members, groupParameters, config] = await Promise.all([
     views.open(dbToAllVirtualNode),
     views.open(dbToAllCpi),
@@ -18,5 +18,5 @@ export const openMember = async (platform: Platform): Promise<OpenRoom> => {
     views.open(memberToAllGroupParameters),
     openConfig(platform),
   ]);
-  return { worker: createMemberWorker({ virtualNodes, cpis, members, groupParameters, config, log }), ...machineStores(platform, 'member') };
+  return { worker: createMemberWorker({ virtualNodes, cpis, members, groupParameters, config, log, metrics }), ...machineStores(platform, 'member') };
 };

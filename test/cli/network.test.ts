@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { runCommandLine } from '../../src/cli/command-line.ts';
 import { buildPackage } from '../../src/packaging/build.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { useCluster, type BlackBox } from '../workers/rest/black-box/cluster.ts';
+import { networkCommand, told } from './network-command.ts';
 
 const first = useCluster();
 const second = useCluster();
@@ -16,31 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cordage-network-'));
 const policy = join(folder, 'GroupPolicy.json');
 const names = { mgm: 'O=Network, L=London, C=GB', alice: 'O=Alice, L=London, C=GB', bob: 'O=Bob, L=Paris, C=FR', carol: 'O=Carol, L=Rome, C=IT', notary: 'O=Notary, L=Oslo, C=NO' };
 
-type Ended = { readonly code: number; readonly out: string; readonly err: string; readonly progress: string };
-
-const cordage = async (box: BlackBox, ...args: string[]): Promise<Ended> => {
-  const said = { out: '', err: '', progress: '' };
-  const log = vi.spyOn(console, 'log').mockImplementation((text: string) => void (said.out += `${text}\n`));
-  const error = vi.spyOn(console, 'error').mockImplementation((text: string) => void (said.err += `${text}\n`));
-  const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    said.progress += String(text);
-    return true;
-  });
-  vi.stubEnv('XDG_CONFIG_HOME', folder).stubEnv('CORDAGE_PASSWORD', box.admin.password);
-  try {
-    return { code: await runCommandLine(['network', ...args, '--url', box.url]), ...said };
-  } finally {
-    for (const spy of [log, error, write]) spy.mockRestore();
-    vi.unstubAllEnvs();
-  }
-};
-
-/** What a command told programs; it must have ended so. */
-const told = ({ code, out, err }: Ended, expected = 0) => {
-  expect(code, err).toBe(expected);
-  return JSON.parse(out);
-};
-
+const cordage = (box: BlackBox, ...args: string[]) => networkCommand(box, folder, args);
 const signingKey = ['--key', join(folder, 'signing-key')];
 const create = (...more: string[]) => cordage(first(), 'create', '--name', names.mgm, '--endpoint', first().gatewayUrl, '--out', policy, ...signingKey, '--json', ...more);
 const joinAs = (box: BlackBox, name: string, ...more: string[]) => cordage(box, 'join', '--policy', policy, '--name', name, '--endpoint', box.gatewayUrl, ...signingKey, '--json', ...more);

@@ -31,7 +31,13 @@ type Input = StepInput<State, Request, MemberEvent>;
 type Output = StepOutput<State, Request>;
 type Next = Extract<Output, { type: 'next' }>;
 
-export type MemberMachineOptions = { readonly networks: Networks; readonly log: Log };
+export type MemberMachineOptions = { readonly networks: Networks; readonly log: Log; /** Counts what was refused. */ readonly onRefused?: () => void };
+
+/** Strangers are told nothing; the operator is. */
+const refuse = ({ log, onRefused }: MemberMachineOptions, event: string, fields: Readonly<Record<string, string>>): void => {
+  log.warn(event, fields);
+  onRefused?.();
+};
 
 const withDue = (next: Next, dueAt: number | undefined): Next => (dueAt === undefined ? next : { ...next, dueAt });
 const withStatus = (next: Next, status: string | undefined): Next => (status === undefined ? next : { ...next, status });
@@ -48,10 +54,10 @@ const stepStaticGroup = ({ head, events }: Input, networks: Networks, now: numbe
   return { type: 'next', head: stepped.state === head ? undefined : stepped.state, effects: stepped.effects, scope: 'group', status: 'ACTIVE' };
 };
 
-const stepDynamicGroup = async ({ key, head, events }: Input, { networks, log }: MemberMachineOptions, now: number): Promise<Output> => {
+const stepDynamicGroup = async ({ key, head, events }: Input, options: MemberMachineOptions, now: number): Promise<Output> => {
   const before = head?.type === 'list' ? head : undefined;
-  const onRefused = (reason: string): void => log.warn('member.list-refused', { groupId: key, reason });
-  const { state, effects } = await stepList({ before, events, networks, now, onRefused });
+  const onRefused = (reason: string): void => refuse(options, 'member.list-refused', { groupId: key, reason });
+  const { state, effects } = await stepList({ before, events, networks: options.networks, now, onRefused });
   const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'group', status: 'ACTIVE' };
   return state === undefined ? next : withDue(next, listDueAt(state));
 };
@@ -75,13 +81,14 @@ const stepStatic = (input: Input, facts: Facts, now: number): Output => {
   return withStatus({ type: 'next', head: changed ? state : undefined, effects: [...effects, ...asked], scope: 'member' }, state.registrations.at(-1)?.registrationStatus);
 };
 
-const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: VirtualNode, { cpi }: Network, { networks, log }: MemberMachineOptions, now: number): Promise<Output> => {
+const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: VirtualNode, { cpi }: Network, options: MemberMachineOptions, now: number): Promise<Output> => {
   const before = head?.type === 'mgm' ? head : undefined;
+  const { networks } = options;
   const { groupId } = virtualNode.holdingIdentity;
   const stepped = await stepMgm({
     before, events, history: (items ?? []).map(({ value }) => value),
     facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), member: (x500Name) => networks.member(groupId, x500Name) },
-    onRefused: (reason) => log.warn('member.refused', { mgm: key, reason }),
+    onRefused: (reason) => refuse(options, 'member.refused', { mgm: key, reason }),
   });
   if (stepped.type === 'later') return stepped;
   const { state, effects, itemsAdded, itemsRemoved } = stepped;

@@ -10,6 +10,7 @@
  */
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
 import type { Log } from '../../observability/log.ts';
+import type { Metrics } from '../../observability/metrics.ts';
 import { fixedConfig, type Config } from '../../shell/live-config.ts';
 import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
@@ -19,10 +20,13 @@ import { onLookup, type LookupViews } from './on-lookup.ts';
 
 const tlsTypeOf = (config: Config): TlsType => (config.get('corda.p2p.gateway').sslConfig.tlsType === 'MUTUAL' ? 'Mutual' : 'OneWay');
 
-export type MemberWorkerOptions = LookupViews & { readonly cpis: View<CpiMetadata>; readonly log: Log; /** Default: as its sections begin. */ readonly config?: Config };
+export type MemberWorkerOptions = LookupViews & { readonly cpis: View<CpiMetadata>; readonly log: Log; /** Default: as its sections begin. */ readonly config?: Config; readonly metrics?: Metrics };
 
-export const createMemberWorker = ({ virtualNodes, cpis, members, groupParameters, log, config = fixedConfig() }: MemberWorkerOptions): Worker => ({
-  room: 'member',
-  machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members, tlsType: () => tlsTypeOf(config) }), log }),
-  answers: [onLookup({ virtualNodes, members, groupParameters })],
-});
+export const createMemberWorker = ({ virtualNodes, cpis, members, groupParameters, log, config = fixedConfig(), metrics }: MemberWorkerOptions): Worker => {
+  const refused = metrics?.counter('cordage_member_messages_refused_total', 'Messages of other clusters refused');
+  return {
+    room: 'member',
+    machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members, tlsType: () => tlsTypeOf(config) }), log, onRefused: () => refused?.add(1) }),
+    answers: [onLookup({ virtualNodes, members, groupParameters })],
+  };
+};

@@ -54,7 +54,9 @@ export type BlackBox = {
   installApp(members?: readonly string[]): Promise<InstalledApp>;
   /** A virtual node of the application, registered in its network; gives its short hash. */
   addMember(app: InstalledApp, x500Name: string): Promise<string>;
-  /** The end of the cluster's log, for a failing test to show. */
+  /** Where `/metrics` is. */
+  readonly healthUrl: string;
+  /** The cluster's log. */
   readonly logFile: string;
 };
 
@@ -153,6 +155,7 @@ const open = (process: ClusterProcess, directory: string, admin: Caller): BlackB
     admin,
     call,
     until,
+    healthUrl: process.healthUrl,
     logFile: process.logFile,
     installApp: async (members = [alice, bob]) => {
       const groupId = randomUUID();
@@ -181,24 +184,35 @@ const open = (process: ClusterProcess, directory: string, admin: Caller): BlackB
   };
 };
 
-/** The cluster of a test file, started before its first test. */
-export const useCluster = (): (() => BlackBox) => {
+const startBlackBox = async (environment: Readonly<Record<string, string>>): Promise<{ box: BlackBox; stop(): Promise<void> }> => {
   const directory = mkdtempSync(join(tmpdir(), 'cordage-black-box-'));
   const admin = { login: 'admin', password: 'admin-password' };
-  let process: ClusterProcess | undefined;
-  let blackBox: BlackBox | undefined;
-  beforeAll(async () => {
-    process = await startCluster({ name: 'black-box', directory, restPort: 0, gatewayPort: 0, adminPassword: admin.password, environment: { CORDAGE_FLOW_SANDBOXES: '1' } });
-    blackBox = open(process, directory, admin);
-  });
-  afterAll(async () => {
-    await process?.stop();
+  const process = await startCluster({ name: 'black-box', directory, restPort: 0, gatewayPort: 0, adminPassword: admin.password, environment: { CORDAGE_FLOW_SANDBOXES: '1', ...environment } });
+  const stop = async (): Promise<void> => {
+    await process.stop();
     rmSync(directory, { recursive: true, force: true });
-  });
-  return () => {
-    if (blackBox === undefined) throw new Error('the cluster is started before the first test of the file, not earlier');
-    return blackBox;
   };
+  return { box: open(process, directory, admin), stop };
+};
+
+/** The clusters of a test file, started together before its first test. */
+export const useClusters = (count: number, environment: Readonly<Record<string, string>> = {}): (() => readonly BlackBox[]) => {
+  const started: Awaited<ReturnType<typeof startBlackBox>>[] = [];
+  beforeAll(async () => {
+    started.push(...(await Promise.all(Array.from({ length: count }, () => startBlackBox(environment)))));
+    // Several at once on a loaded machine take their time.
+  }, 60_000 * count);
+  afterAll(() => Promise.all(started.map(({ stop }) => stop())));
+  return () => {
+    if (started.length === 0) throw new Error('clusters are started before the first test of the file, not earlier');
+    return started.map(({ box }) => box);
+  };
+};
+
+/** The only cluster of a test file. */
+export const useCluster = (): (() => BlackBox) => {
+  const clusters = useClusters(1);
+  return () => clusters()[0]!;
 };
 
 const kindOf = (status: number): Outcome | 'other' => (status < 300 ? 'happy' : status >= 400 && status < 500 && status !== 401 ? 'refused' : 'other');
