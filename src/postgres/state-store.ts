@@ -6,16 +6,17 @@
  * is inserting waits, then does nothing. Either way the loser's key is not returned, which is a conflict. Rows are offered in
  * order of key, so that two replicas with the same keys rarely wait for each other crosswise (if so, DATABASE_CONFLICT).
  */
-import type { KeyRange, StateChange, StateStore, StoredState } from '../shell/store.ts';
-import type { StoredItem } from '../shell/worker.ts';
-import type { OutRecord } from '../messages/grammar/record.ts';
+import type { StateChange, StateStore, StoredState } from '../shell/store.ts';
 import type { Database } from './database.ts';
+import { createItemReader } from './items.ts';
+import { readOwed, writeOwed } from './owed.ts';
 import { jsonArraySql, jsonColumn, numberArray, rowsMax, schemaName, textArray, type Parameter } from './statement.ts';
+import { createTails, noTail, placeItems, type Item, type Place, type Placed, type Tail } from './tails.ts';
 
 export type PostgresStoreOptions = { readonly database: Database; readonly schema: string };
 
 type StateRow = { key: string; version: string; head: string | null; handled: string; owed: string; due_at: string | null };
-type ItemRow = { key: string; position: string; value: string };
+type TailRow = { key: string; tail: string; items_apart: boolean };
 
 /** Bounds of one save's statement: keys, and UTF-16 code units of all its texts together. */
 const changesPerSaveMax = 1_024;
@@ -25,14 +26,11 @@ const stateOf = ({ key, version, head, handled, owed, due_at }: StateRow): Store
   key,
   version: Number(version),
   head: head === null ? null : JSON.parse(head),
-  // Written below from values of these types.
+  // Written below from values of this type.
   handled: JSON.parse(handled) as Record<string, number>,
-  owed: JSON.parse(owed) as OutRecord[],
+  owed: readOwed(owed),
   dueAt: due_at === null ? null : Number(due_at),
 });
-
-type Item = { readonly key: string; readonly position: number; readonly text: string };
-type Place = Omit<Item, 'text'>;
 
 /** A save's changes with their JSON texts. */
 type Texts = {
@@ -40,22 +38,35 @@ type Texts = {
   readonly heads: readonly string[];
   readonly handled: readonly string[];
   readonly owed: readonly string[];
+  readonly placed: readonly Placed[];
   readonly added: readonly Item[];
   readonly removed: readonly Place[];
+  /** Whether items of a removed key are in the table. */
+  readonly empties: boolean;
 };
 
-const textsOf = (changes: readonly StateChange[]): Texts => ({
-  changes,
-  // A head of `null` is written as NULL.
-  heads: changes.map(({ head }) => JSON.stringify(head)),
-  handled: changes.map(({ handled }) => JSON.stringify(handled)),
-  owed: changes.map(({ owed }) => (owed.length === 0 ? '[]' : JSON.stringify(owed))),
-  added: changes.flatMap(({ key, itemsAdded }) => itemsAdded.map(({ position, value }) => ({ key, position, text: JSON.stringify(value) }))),
-  removed: changes.flatMap(({ key, itemsRemoved }) => itemsRemoved.map((position) => ({ key, position }))),
-});
+/** A change, and the tail that it finds. */
+type Known = { readonly change: StateChange; readonly tail: Tail };
 
-const charsOf = ({ heads, handled, owed, added }: Texts): number => {
+const textsOf = (known: readonly Known[]): Texts => {
+  const changes = known.map(({ change }) => change);
+  const placed = known.map(({ change, tail }) => placeItems(tail, change));
+  return {
+    changes,
+    // A head of `null` is written as NULL.
+    heads: changes.map(({ head }) => JSON.stringify(head)),
+    handled: changes.map(({ handled }) => JSON.stringify(handled)),
+    owed: changes.map(({ owed }) => writeOwed(owed)),
+    placed,
+    added: placed.flatMap(({ added }) => added),
+    removed: placed.flatMap(({ cut }) => cut),
+    empties: known.some(({ change, tail }) => change.head === null && tail.apart),
+  };
+};
+
+const charsOf = ({ heads, handled, owed, placed, added }: Texts): number => {
   let chars = 0;
+  for (const { text } of placed) chars += text.length;
   for (const texts of [heads, handled, owed]) for (const text of texts) chars += text.length;
   for (const { text } of added) chars += text.length;
   return chars;
@@ -66,15 +77,11 @@ const fits = (texts: Texts): boolean =>
   (texts.changes.length <= changesPerSaveMax && texts.added.length <= rowsMax && texts.removed.length <= rowsMax && charsOf(texts) <= charsPerSaveMax);
 
 /** Which parts a statement has; the others would cost a little each time. */
-type Shape = { readonly adds: boolean; readonly cuts: boolean; readonly removesKeys: boolean };
+type Shape = { readonly adds: boolean; readonly cuts: boolean; readonly empties: boolean };
 
-const shapeOf = ({ changes, added, removed }: Texts): Shape => ({
-  adds: added.length > 0,
-  cuts: removed.length > 0,
-  removesKeys: changes.some(({ head }) => head === null),
-});
+const shapeOf = ({ added, removed, empties }: Texts): Shape => ({ adds: added.length > 0, cuts: removed.length > 0, empties });
 
-const parametersOf = ({ changes, heads, handled, owed, added, removed }: Texts): Parameter[] => {
+const parametersOf = ({ changes, heads, handled, owed, placed, added, removed }: Texts): Parameter[] => {
   const parameters: Parameter[] = [
     textArray(changes.map(({ key }) => key)),
     numberArray(changes.map(({ versionBefore }) => versionBefore)),
@@ -84,6 +91,9 @@ const parametersOf = ({ changes, heads, handled, owed, added, removed }: Texts):
     numberArray(changes.map(({ dueAt }) => dueAt)),
     textArray(changes.map(({ scope }) => scope)),
     textArray(changes.map(({ status }) => status ?? '')),
+    jsonColumn(placed.map(({ text }) => text)),
+    textArray(placed.map(({ appends }) => String(appends))),
+    textArray(placed.map(({ tail }) => String(tail.apart))),
   ];
   if (added.length > 0) {
     parameters.push(textArray(added.map(({ key }) => key)), numberArray(added.map(({ position }) => position)), jsonColumn(added.map(({ text }) => text)));
@@ -96,21 +106,22 @@ const parametersOf = ({ changes, heads, handled, owed, added, removed }: Texts):
 const isAmong = (key: string, keys: string): string => `coalesce(${key} in (select key from ${keys}), false)`;
 
 /** The parameters stand in the order of `parametersOf`. */
-const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string => {
+const saveText = (schema: string, { adds, cuts, empties }: Shape): string => {
   const parts = [
-    `change (key, version_before, head, handled, owed, due_at, scope, status) as (
-      select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[]))`,
+    `change (key, version_before, head, handled, owed, due_at, scope, status, tail, appends, items_apart) as (
+      select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[], ${jsonArraySql(9)}, $10::boolean[], $11::boolean[]))`,
     // Columns with an index keep their values where they can: then only the row is written, and no index.
     `updated as (
       update ${schema}.state as s
       set version = s.version + 1, head = c.head, handled = c.handled, owed = c.owed, due_at = c.due_at, scope = c.scope, status = c.status,
+        tail = case when c.appends then s.tail else '' end || coalesce(c.tail, ''), items_apart = c.items_apart,
         born_at = case when s.removed_at is null or c.head is null then s.born_at else clock_timestamp() end,
         removed_at = case when c.head is null then clock_timestamp() end
       from change as c where c.version_before > 0 and s.key = c.key and s.version = c.version_before
       returning s.key, s.head is null as removed)`,
     `inserted as (
-      insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status, born_at, removed_at)
-      select key, 1, head, handled, owed, due_at, scope, status, clock_timestamp(), case when head is null then clock_timestamp() end
+      insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status, born_at, removed_at, tail, items_apart)
+      select key, 1, head, handled, owed, due_at, scope, status, clock_timestamp(), case when head is null then clock_timestamp() end, coalesce(tail, ''), items_apart
       from change where version_before = 0
       on conflict (key) do nothing
       returning key, head is null as removed)`,
@@ -118,7 +129,7 @@ const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string =>
   ];
   if (adds) {
     parts.push(
-      `added (key, position, value) as (select * from unnest($9::text[], $10::bigint[], ${jsonArraySql(11)}))`,
+      `added (key, position, value) as (select * from unnest($12::text[], $13::bigint[], ${jsonArraySql(14)}))`,
       `put as (
         insert into ${schema}.item (key, position, value)
         select key, position, coalesce(value, 'null') from added where ${isAmong('key', 'saved')}
@@ -126,7 +137,7 @@ const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string =>
     );
   }
   if (cuts) {
-    const next = adds ? 12 : 9;
+    const next = adds ? 15 : 12;
     parts.push(
       `removed (key, position) as (select * from unnest($${next}::text[], $${next + 1}::bigint[]))`,
       `cut as (
@@ -134,60 +145,19 @@ const saveText = (schema: string, { adds, cuts, removesKeys }: Shape): string =>
         where i.key = r.key and i.position = r.position and ${isAmong('r.key', 'saved where not removed')})`,
     );
   }
-  if (removesKeys) parts.push(`emptied as (delete from ${schema}.item as i using saved as d where i.key = d.key and d.removed)`);
+  if (empties) parts.push(`emptied as (delete from ${schema}.item as i using saved as d where i.key = d.key and d.removed)`);
   return `with ${parts.join(',\n')}\nselect key from saved`;
 };
 
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
   changes.toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
 
-type Query = <Row extends object>(text: string, parameters: readonly Parameter[]) => Promise<readonly Row[]>;
-
-/** Reads items, all of a key or a range of them. */
-const createItemReader = (query: Query, schema: string): StateStore['loadItems'] => {
-  const loadWhole = async (keys: readonly string[]): Promise<readonly ItemRow[]> => {
-    if (keys.length === 0) return [];
-    return query(`select key, position, value from ${schema}.item where key = any($1::text[]) order by key, position`, [textArray(keys)]);
-  };
-  // The length of a value that lies out of line is known without reading it.
-  const rangesText = `
-    select r.key, i.position, i.value
-    from unnest($1::text[], $2::text[]::bigint[], $3::text[]::bigint[], $4::text[]::bigint[]) as r (key, after, count_max, bytes_max)
-    cross join lateral (
-      select p.position, p.value, sum(octet_length(p.value)) over (order by p.position) - octet_length(p.value) as bytes_before
-      from (select position, value from ${schema}.item where key = r.key and position > r.after order by position limit r.count_max) as p
-    ) as i
-    where i.bytes_before < r.bytes_max
-    order by r.key, i.position`;
-  const loadRanges = async (ranges: readonly KeyRange[]): Promise<readonly ItemRow[]> => {
-    if (ranges.length === 0) return [];
-    const column = (cell: (range: KeyRange) => number): Parameter => textArray(ranges.map((range) => String(cell(range))));
-    return query(rangesText, [
-      textArray(ranges.map(({ key }) => key)),
-      column(({ after }) => after),
-      column(({ countMax }) => countMax),
-      column(({ bytesMax }) => bytesMax),
-    ]);
-  };
-  return async (wanted) => {
-    const whole = wanted.filter((one) => typeof one === 'string');
-    const ranges = wanted.filter((one) => typeof one !== 'string');
-    const items = new Map<string, StoredItem<unknown>[]>([...whole, ...ranges.map(({ key }) => key)].map((key) => [key, []]));
-    for (const { key, position, value } of [...(await loadWhole(whole)), ...(await loadRanges(ranges))]) {
-      const known = items.get(key)!;
-      // Ranges of one key may overlap; their rows come in order.
-      if (known.at(-1)?.position !== Number(position)) known.push({ position: Number(position), value: JSON.parse(value) });
-    }
-    return items;
-  };
-};
-
 export const createPostgresStateStore = ({ database, schema: schemaText }: PostgresStoreOptions): StateStore => {
   const schema = schemaName(schemaText);
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
   const textFor = (shape: Shape): string => {
-    const id = `${shape.adds}/${shape.cuts}/${shape.removesKeys}`;
+    const id = `${shape.adds}/${shape.cuts}/${shape.empties}`;
     let text = texts.get(id);
     if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
     return text;
@@ -196,16 +166,32 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     // The columns of each statement are those of its row type.
     (await database.byKey(text, parameters)) as readonly Row[];
 
+  const tails = createTails();
+  const tailOf = ({ tail: text, items_apart: apart }: TailRow): Tail => ({ text, apart });
+  /** Finds the tails, and reads those that are not remembered. What stands at another version than the change names conflicts, whatever its tail is. */
+  const learn = async (changes: readonly StateChange[]): Promise<readonly Known[]> => {
+    const recalled = changes.map(({ key, versionBefore }) => (versionBefore === 0 ? noTail : tails.recall(key, versionBefore)));
+    const unknown = changes.filter((_, i) => recalled[i] === undefined).map(({ key }) => key);
+    const rows = unknown.length === 0 ? [] : await query<TailRow>(`select key, tail, items_apart from ${schema}.state where key = any($1::text[])`, [textArray(unknown)]);
+    const read = new Map(rows.map((row) => [row.key, tailOf(row)]));
+    return changes.map((change, i) => ({ change, tail: recalled[i] ?? read.get(change.key) ?? noTail }));
+  };
+  const write = async (made: Texts): Promise<string[]> => {
+    const { changes, placed } = made;
+    const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
+    const saved = new Set(rows.map(({ key }) => key));
+    changes.forEach(({ key, versionBefore }, i) => {
+      if (saved.has(key)) tails.remember(key, versionBefore + 1, placed[i]!.tail);
+    });
+    return [...saved];
+  };
   /** What is too large for one statement goes in halves: each key is still saved in one piece. */
-  const save = async (changes: readonly StateChange[]): Promise<string[]> => {
-    if (changes.length === 0) return [];
-    const made = textsOf(changes);
-    if (fits(made)) {
-      const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
-      return rows.map(({ key }) => key);
-    }
-    const middle = changes.length >> 1;
-    return [...(await save(changes.slice(0, middle))), ...(await save(changes.slice(middle)))];
+  const save = async (known: readonly Known[]): Promise<string[]> => {
+    if (known.length === 0) return [];
+    const made = textsOf(known);
+    if (fits(made)) return write(made);
+    const middle = known.length >> 1;
+    return [...(await save(known.slice(0, middle))), ...(await save(known.slice(middle)))];
   };
 
   const columns = 'key, version, head, handled, owed, due_at';
@@ -228,11 +214,12 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
 
   return {
     load: async (keys) => {
-      const rows = await query<StateRow>(`select ${columns} from ${schema}.state where key = any($1::text[])`, [textArray(keys)]);
+      const rows = await query<StateRow & TailRow>(`select ${columns}, tail, items_apart from ${schema}.state where key = any($1::text[])`, [textArray(keys)]);
+      for (const row of rows) tails.remember(row.key, Number(row.version), tailOf(row));
       return rows.map(stateOf);
     },
     loadItems: createItemReader(query, schema),
-    save: async (changes) => new Set(await save(inOrder(changes))),
+    save: async (changes) => new Set(await save(await learn(inOrder(changes)))),
     due: async (now, countMax) => {
       const text = `select key, due_at from ${schema}.state where due_at is not null order by due_at, key limit $1`;
       const rows = await query<{ key: string; due_at: string }>(text, [countMax + 1]);

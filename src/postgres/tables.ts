@@ -34,11 +34,14 @@ create table ${name}.state (
   status text not null,
   born_at timestamptz not null,
   removed_at timestamptz,
+  -- The newest items, while they are short: [position, value], … The others are in the table of items, if items_apart says so.
+  items_apart boolean not null default false,
   handled text not null,
   owed text not null,
-  head text
+  head text,
+  tail text not null default ''
 ) with (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
-alter table ${name}.state alter head set storage external, alter handled set storage external, alter owed set storage external;
+alter table ${name}.state alter head set storage external, alter handled set storage external, alter owed set storage external, alter tail set storage external;
 create index state_due on ${name}.state (due_at, key) where due_at is not null;
 create index state_scope on ${name}.state (scope, status, born_at desc) where scope is not null;
 create index state_removed on ${name}.state (removed_at) where removed_at is not null;

@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { setImmediate as nextMacrotask } from 'node:timers/promises';
 import postgres from 'postgres';
 import { flowIdOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
+import { readTail } from '../../src/postgres/tails.ts';
 import { until } from '../../src/rest-client/waits.ts';
+import type { StoredItem } from '../../src/shell/worker.ts';
 import type { FlowHead } from '../../src/workers/flow/engine/head.ts';
 import { digestOf } from '../../src/workers/flow/sandbox/ask.ts';
 import type { Asked } from '../../src/workers/flow/sandbox/sandbox.ts';
@@ -59,9 +61,9 @@ const isParked = ({ pending, itemCount }: FlowHead, kind: Kind): boolean =>
   kind === 'sleeper' ? pending.some(({ type }) => type === 'sleep') : itemCount > 1 && pending.some(({ type }) => type === 'receive');
 
 /** The parameters by which the journal tells one code from another, and which hold a name. Short ones are kept whole there. */
-const askedWith = (items: readonly { value: string }[], names: readonly string[]): string[] => {
+const askedWith = (items: readonly StoredItem<unknown>[], names: readonly string[]): string[] => {
   // Written by the flow room: engine/journal.ts.
-  const asked = items.flatMap(({ value }) => (JSON.parse(value) as { asked?: readonly Asked[] }).asked ?? []);
+  const asked = items.flatMap(({ value }) => (value as { asked?: readonly Asked[] }).asked ?? []);
   const named = asked.filter(({ sketch }) => names.some((name) => sketch.includes(name)));
   if (named.some(({ digest, sketch }) => digestOf(sketch) !== digest)) throw new Error('these parameters are not whole in the journal: a copy of the flow could not be woken');
   return [...new Set(named.map(({ sketch }) => sketch))];
@@ -75,11 +77,11 @@ const parkOne = async (sql: Sql, cluster: OneCluster, kind: Kind): Promise<Templ
   const names = namesOf(kind, cluster, requestId);
   const key = names[0]!;
   return until(`a parked ${kind}`, async () => {
-    const [row] = await sql<{ head: string; due_at: string }[]>`select head, due_at from flow.state where key = ${key}`;
+    const [row] = await sql<{ head: string; due_at: string; tail: string; items_apart: boolean }[]>`select head, due_at, tail, items_apart from flow.state where key = ${key}`;
     // Written by the flow room: engine/head.ts.
     if (row === undefined || !isParked(JSON.parse(row.head) as FlowHead, kind)) return undefined;
-    const items = await sql<{ value: string }[]>`select value from flow.item where key = ${key}`;
-    return { kind, key, names, asked: askedWith(items, names), dueAt: Number(row.due_at) };
+    if (row.items_apart) throw new Error(`the journal of the parked ${kind} is too long for its row, and only rows are copied`);
+    return { kind, key, names, asked: askedWith(readTail(row.tail), names), dueAt: Number(row.due_at) };
   });
 };
 
@@ -97,19 +99,14 @@ const copiesOf = ({ kind, names, asked }: Template, cluster: OneCluster, prefix:
 const park = async (sql: Sql, { key, kind }: Template, { from, to }: Copies, shiftMs = 0): Promise<void> => {
   const columns = from.map((_, i) => `c${i}`);
   const copies = sql`unnest(${to.reduce((list, column, i) => sql`${list}${i === 0 ? sql`` : sql`, `}${column as string[]}::text[]`, sql``)}) as c (${sql(columns)})`;
-  const renamed = (column: 'head' | 'owed' | 'value') => from.reduce((text, name, i) => sql`replace(${text}, ${name}, c.${sql(columns[i]!)})`, sql`${sql(column)}`);
+  const renamed = (column: 'head' | 'owed' | 'tail') => from.reduce((text, name, i) => sql`replace(${text}, ${name}, c.${sql(columns[i]!)})`, sql`${sql(column)}`);
   // What the due time is made of: the end of a sleep; the last word of a session.
   const field = `"${kind === 'sleeper' ? 'until' : 'activeAt'}":`;
   const shifted = sql`regexp_replace(${renamed('head')}, ${`${field}[0-9]+`}, ${field} || ((substring(t.head from ${`${field}([0-9]+)`}))::bigint + ${shiftMs}))`;
-  await Promise.all([
-    sql`
-      insert into flow.state (key, version, head, handled, owed, due_at, scope, status, born_at)
-      select c.c0, t.version, ${shiftMs === 0 ? renamed('head') : shifted}, t.handled, ${renamed('owed')}, t.due_at + ${shiftMs}, t.scope, t.status, clock_timestamp()
-      from (select * from flow.state where key = ${key}) as t cross join ${copies}`,
-    sql`
-      insert into flow.item (key, position, value) select c.c0, i.position, ${renamed('value')}
-      from (select * from flow.item where key = ${key}) as i cross join ${copies}`,
-  ]);
+  await sql`
+    insert into flow.state (key, version, head, handled, owed, due_at, scope, status, born_at, tail)
+    select c.c0, t.version, ${shiftMs === 0 ? renamed('head') : shifted}, t.handled, ${renamed('owed')}, t.due_at + ${shiftMs}, t.scope, t.status, clock_timestamp(), ${renamed('tail')}
+    from (select * from flow.state where key = ${key}) as t cross join ${copies}`;
 };
 
 const parkMany = async (sql: Sql, cluster: OneCluster, templates: Templates): Promise<number> => {
@@ -128,7 +125,6 @@ const parkMany = async (sql: Sql, cluster: OneCluster, templates: Templates): Pr
   }
   await parking;
   await sql`vacuum (analyze) flow.state`;
-  await sql`vacuum (analyze) flow.item`;
   await sql`checkpoint`;
   console.log(`  ${parked} flows parked in ${((performance.now() - begun) / 1000).toFixed(0)} s`);
   return parked;

@@ -30,12 +30,20 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       const saved = change('one', 0, {
         head: { texts: awkward, number: 1.5, nested: [null, true, { a: [] }] },
         handled: { 'a.b/3': 17, 'c.d/3': 0 },
-        owed: [effect('first'), { ...effect('second'), partition: 2 }],
+        owed: [effect('{"first":"\\u001e"}'), { ...effect('second'), partition: 2 }],
         dueAt: 1_800_000_000_123,
       });
       expect(await store.save([saved])).toEqual(new Set(['one']));
       const { head, handled, owed, dueAt } = saved;
       expect(await store.load(['one', 'unknown'])).toEqual([{ key: 'one', version: 1, head, handled, owed, dueAt }]);
+    });
+
+    test('effects of any text are owed as they were', async () => {
+      const store = await open();
+      const lists = [...awkward.map((text) => [effect(text)]), awkward.map(effect), [effect('\u001e'), effect('\u001f')], [effect('[]'), effect('null')]];
+      await store.save(lists.map((owed, i) => change(`key-${i}`, 0, { owed })));
+      const loaded = new Map((await store.load(lists.map((_, i) => `key-${i}`))).map(({ key, owed }) => [key, owed]));
+      expect(lists.map((_, i) => loaded.get(`key-${i}`))).toEqual(lists);
     });
 
     test('keys of any sound text are kept apart', async () => {
@@ -91,6 +99,35 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
       expect(items.get('one')).toEqual([item(2, 'two again'), item(3, { deep: awkward }), item(11, 'eleven')]);
       expect(items.get('two')).toEqual([item(2, 'theirs')]);
       expect(items.get('none')).toEqual([]);
+    });
+
+    test('any sequence of items added and removed leaves what a map would hold, whole and in ranges, wherever the store keeps them', async () => {
+      const store = await open();
+      const step = fc.record({
+        added: fc.uniqueArray(fc.record({ position: fc.integer({ min: -3, max: 12 }), chars: fc.constantFrom(0, 5, 300, 900, 2_500) }), { selector: ({ position }) => position, maxLength: 4 }),
+        removed: fc.uniqueArray(fc.integer({ min: -3, max: 12 }), { maxLength: 4 }),
+        dies: fc.integer({ min: 0, max: 9 }).map((chance) => chance === 0),
+      });
+      let run = 0;
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), fc.integer({ min: -4, max: 12 }), fc.integer({ min: 1, max: 5 }), fc.constantFrom(1, 400, 3_000), async (steps, after, countMax, bytesMax) => {
+          const key = `run-${run++}`;
+          const model = new Map<number, unknown>();
+          for (const [version, { added, removed, dies }] of steps.entries()) {
+            const itemsAdded = added.map(({ position, chars }) => ({ position, value: { of: [position, version], text: 'x'.repeat(chars) } }));
+            await store.save([change(key, version, dies ? { head: null } : { itemsAdded, itemsRemoved: removed })]);
+            if (dies) model.clear();
+            else for (const position of removed) model.delete(position);
+            if (!dies) for (const { position, value } of itemsAdded) model.set(position, value);
+          }
+          const all = [...model].map(([position, value]) => ({ position, value })).sort((one, other) => one.position - other.position);
+          expect((await store.loadItems([key])).get(key)).toEqual(all);
+          let bytes = 0;
+          const ranged = all.filter(({ position }) => position > after).slice(0, countMax).filter(({ value }) => (bytes += JSON.stringify(value).length) - JSON.stringify(value).length < bytesMax);
+          expect((await store.loadItems([{ key, after, countMax, bytesMax }])).get(key)).toEqual(ranged);
+        }),
+        { numRuns: 60 },
+      );
     });
 
     test('a range of items is what follows a position, within its bounds of number and size, and one at least', async () => {
