@@ -9,7 +9,7 @@ import { createMetrics } from '../src/observability/metrics.ts';
 import { createMemoryParkingLot } from '../src/shell/memory-store.ts';
 import { runWorker } from '../src/shell/run-worker.ts';
 import { createGatewayWorker } from '../src/workers/gateway/worker.ts';
-import { environment, serveUntilSignal } from './deno-runtime.deno.ts';
+import { addressOfDeno, environment, serveUntilSignal } from './deno-runtime.deno.ts';
 import { outboundOf, readEdgeSettings } from './settings.ts';
 
 const settings = readEdgeSettings(environment());
@@ -19,7 +19,7 @@ const clock = systemClock;
 const bus = createHttpBus({ url: settings.CORDAGE_BUS_URL, username: settings.CORDAGE_BUS_USERNAME, password: settings.CORDAGE_BUS_PASSWORD, clock, log });
 
 const outbound = outboundOf(settings);
-const worker = createGatewayWorker({ bus, clock, log, metrics, ...(outbound === undefined ? {} : { outbound }) });
+const worker = createGatewayWorker({ bus, addressOf: addressOfDeno, clock, log, metrics, ...(outbound === undefined ? {} : { outbound }) });
 const polls = settings.CORDAGE_GATEWAY_OUTBOUND === 'pull';
 const running = polls ? runWorker({ worker, bus, instance: settings.CORDAGE_INSTANCE, clock, log, metrics, parking: createMemoryParkingLot() }) : undefined;
 

@@ -22,7 +22,7 @@ export const restToMemberNetwork = wire({
     /** PEM chain, leaf first. */
     sessionCertificates: z.string().max(50_000).nullable(),
     /** Of its gateway; without it the gateway's first is shown. */
-    tls: tlsChoice.optional(),
+    tls: tlsChoice.omit({ subject: true }).extend({ /** PEM chain, leaf first. */ certificates: z.string().max(100_000) }).optional(),
     /** Of session keys that are not preferred: a member that changes its key registers with both. */
     otherCertificates: z.array(z.object({ publicKey: base64url, sessionCertificates: z.string().max(50_000) })).max(sessionKeysMax),
   }),

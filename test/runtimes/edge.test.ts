@@ -18,7 +18,7 @@ const runtimes = [
   { runtime: 'workerd', start: startOnWorkerd },
 ] as const;
 
-const postPackets = (url: string, packets: readonly { tag: string; packet: string }[]): Promise<Response> =>
+const postPackets = (url: string, packets: readonly { tag: string; packet: string; unauthenticated?: true }[]): Promise<Response> =>
   fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ v: 1, packets }) });
 
 describe.each(runtimes)('the gateway on $runtime', ({ start }) => {
@@ -45,6 +45,16 @@ describe.each(runtimes)('the gateway on $runtime', ({ start }) => {
     const answers = await Promise.all(Array.from({ length: 30 }, (_, i) => postPackets(gateway.url, [{ tag: tagOf('f'), packet: `at once ${i}` }])));
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
     expect(await readWire(site.broker, gatewayToLinkManagerLinkIn, before + 30)).toHaveLength(before + 30);
+  });
+
+  test('takes so many packets of no session from one address in a minute, and those of sessions all the same', async () => {
+    const strangers = Array.from({ length: 100 }, (_, i) => ({ tag: tagOf('s'), packet: `stranger ${i}`, unauthenticated: true as const }));
+    for (let n = 0; n < 3; n++) expect((await postPackets(gateway.url, strangers)).status).toBe(200);
+    expect((await postPackets(gateway.url, [{ tag: tagOf('t'), packet: 'of a session' }])).status).toBe(200);
+    const taken = (await readWire(site.broker, gatewayToLinkManagerLinkIn, 1_000, 300)).map(({ body }) => body.tag);
+    expect(taken.filter((tag) => tag === tagOf('t'))).toHaveLength(1);
+    // A minute may end between two requests.
+    expect([120, 220, 240]).toContain(taken.filter((tag) => tag === tagOf('s')).length);
   });
 
   test('refuses what it must with the same codes as on Node', async () => {

@@ -10,11 +10,10 @@ import { packetRequest, packetRequestBytesMax, type PacketRequest } from '../../
 import { gatewayToLinkManagerLinkIn } from '../../messages/gateway-to-link-manager.link-in.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
-import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { GatewayLimits } from './config.ts';
-import { createStrangers, type AddressOf } from './strangers.ts';
+import type { AddressOf } from './strangers.ts';
 
 export type InboundOptions = {
   readonly publish: Bus['publish'];
@@ -24,10 +23,10 @@ export type InboundOptions = {
   readonly path: string;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly clock: Clock;
   readonly limits: GatewayLimits;
   /** Without it all strangers share one count. */
   readonly addressOf?: AddressOf;
+  readonly mayStranger: (address: string | undefined) => boolean;
 };
 
 /** Whether the connection that a request came by may send packets at all. */
@@ -101,12 +100,11 @@ const checkHead = (request: Request, path: string): InboundRefusal | undefined =
   return Number(length) > packetRequestBytesMax ? 'too-large' : undefined;
 };
 
-export const createInbound = ({ publish, admit, addressOf, path, log, metrics, clock, limits }: InboundOptions): Hono => {
+export const createInbound = ({ publish, admit, addressOf, mayStranger, path, log, metrics, limits }: InboundOptions): Hono => {
   const packetsIn = metrics.counter('cordage_gateway_packets_in_total', 'Packets received and published');
   const refusals = metrics.counter('cordage_gateway_requests_refused_total', 'Requests of other clusters refused, by reason');
   const strangersDropped = metrics.counter('cordage_gateway_stranger_packets_dropped_total', 'Packets of no session beyond what one address may send');
   const app = new Hono();
-  const mayStranger = createStrangers(clock, limits);
   let bytesHeld = 0;
 
   const refuse = (refusal: InboundRefusal, error?: unknown): Response => {

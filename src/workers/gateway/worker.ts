@@ -20,7 +20,7 @@ import { liveLimits, type Config } from '../../shell/live-config.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { gatewayLimits, type GatewayLimits } from './config.ts';
 import { createInbound, type Admit } from './inbound.ts';
-import type { AddressOf } from './strangers.ts';
+import { createStrangers, type AddressOf } from './strangers.ts';
 import { createOutbound, type Outbound } from './on-link-out.ts';
 import { createTakePush, pushPath } from './push.ts';
 
@@ -42,6 +42,8 @@ export type GatewayDeps = {
   readonly outbound?: GatewayOutboundDeps;
   readonly admit?: Admit;
   readonly addressOf?: AddressOf;
+  /** Counts strangers for longer than this worker lives, where a platform makes one for each request. */
+  readonly mayStranger?: (address: string | undefined) => boolean;
   /** Default `/`. */
   readonly path?: string;
   readonly clock: Clock;
@@ -53,6 +55,8 @@ export type GatewayDeps = {
 };
 
 export type { Admission, Admit } from './inbound.ts';
+export { gatewayLimits } from './config.ts';
+export { createStrangers } from './strangers.ts';
 
 export type GatewayWorker = Omit<Worker, 'fetch'> & {
   /** `env` is what the runtime hands beside a request: `admit` is given it. */
@@ -77,7 +81,8 @@ export const createGatewayWorker = (deps: GatewayDeps): GatewayWorker => {
   const { bus, admit, addressOf, clock, log, metrics, path = '/' } = deps;
   const fixed: GatewayLimits = { ...gatewayLimits, ...deps.limits };
   const limits = deps.config === undefined ? fixed : configured(deps.config, fixed);
-  const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), ...(addressOf === undefined ? {} : { addressOf }), path, log, metrics, clock, limits });
+  const mayStranger = deps.mayStranger ?? createStrangers(clock, limits);
+  const inbound = createInbound({ publish: (records) => bus.publish(records), ...(admit === undefined ? {} : { admit }), ...(addressOf === undefined ? {} : { addressOf }), mayStranger, path, log, metrics, limits });
   const outbound: Outbound | undefined =
     deps.outbound === undefined ? undefined : createOutbound({ allowHttp: false, ...deps.outbound, clock, log, metrics, limits });
   const secret = deps.outbound?.pushSecret;

@@ -1,11 +1,13 @@
 /** The records by which member tells the cluster of networks. Ids follow from what they say: a repeat is the same record. */
+import { readTrusted } from '../../cipher/certificates.ts';
 import { deriveId } from '../../identity/derive.ts';
+import { distinguishedName } from '../../identity/x500.ts';
 import { encode } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import { memberToAllGroupParameters, type GroupParameters } from '../../messages/member-to-all.group-parameters.ts';
 import { memberToAllMember, type Member } from '../../messages/member-to-all.member.ts';
 import { memberToGatewayClientSubject } from '../../messages/member-to-gateway.client-subject.ts';
-import { memberToLinkManagerHostedIdentity, type HostedIdentity } from '../../messages/member-to-link-manager.hosted-identity.ts';
+import { memberToLinkManagerHostedIdentity, type HostedIdentity, type TlsChoice } from '../../messages/member-to-link-manager.hosted-identity.ts';
 import type { NetworkSetup } from './event.ts';
 
 export const memberKey = (groupId: string, x500Name: string): string => `${groupId}/${x500Name}`;
@@ -27,12 +29,18 @@ export const hostedIdentityRemoval = (shortHash: string): OutRecord =>
 export const groupParametersRecord = (parameters: GroupParameters): OutRecord =>
   encode(memberToAllGroupParameters, { key: parameters.groupId, id: deriveId('group-parameters', parameters.groupId, String(parameters.epoch)), body: parameters });
 
+/** A certificate is shown by the subject of its leaf. */
+const tlsChoiceOf = (tls: NetworkSetup['body']['tls']): { readonly tlsCertificate?: TlsChoice } => {
+  const [leaf] = readTrusted(tls === undefined ? [] : [tls.certificates]);
+  return tls === undefined || leaf === undefined ? {} : { tlsCertificate: { holder: tls.holder, alias: tls.alias, subject: distinguishedName(leaf.subject) ?? leaf.subject } };
+};
+
 /** As it was set up. */
 export const hostedOf = (holdingIdentity: HostedIdentity['holdingIdentity'], { sessionKey, sessionCertificates, tls }: NetworkSetup['body']): HostedIdentity => ({
   holdingIdentity,
   sessionKey,
   ...(sessionCertificates === null ? {} : { sessionCertificates }),
-  ...(tls === undefined ? {} : { tlsCertificate: tls }),
+  ...tlsChoiceOf(tls),
 });
 
 export const hostedIdentityRecord = (hosted: HostedIdentity): OutRecord => {

@@ -59,7 +59,7 @@ const setUp = async (state: MgmState, request: NetworkSetup, { virtualNode, now 
   if (fault !== undefined) return { state, effects: answered(request, refused('MEMBER_CERTIFICATES_INVALID', fault)) };
   const hosted = hostedOf(holdingIdentity, body);
   const subject = state.group?.rules.p2p.tlsType === 'Mutual' ? state.hosted?.tlsCertificate?.subject : undefined;
-  if (subject !== undefined && body.tls?.subject !== subject) {
+  if (subject !== undefined && hosted.tlsCertificate?.subject !== subject) {
     return { state, effects: answered(request, refused('MEMBER_TLS_SUBJECT', `the network's group policy names the TLS certificate of its manager: a new one must be of the same subject, ${subject}`)) };
   }
   return { state: { ...state, hosted }, effects: [hostedIdentityRecord(hosted), ...answered(request, { type: 'done', value: {} })] };

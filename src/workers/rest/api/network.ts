@@ -1,7 +1,5 @@
 /** How a virtual node is reached: the session keys it signs with, and the certificates that other clusters ask for. */
 import * as z from 'zod';
-import { readTrusted } from '../../../cipher/certificates.ts';
-import { distinguishedName } from '../../../identity/x500.ts';
 import { defaultSpec } from '../../../cipher/signature.ts';
 import { allToCryptoKey, keyId } from '../../../messages/all-to-crypto.key.ts';
 import { restToDbCertificate } from '../../../messages/rest-to-db.certificate.ts';
@@ -50,12 +48,6 @@ const findChain = async ({ requests, limits }: RestRoom, usage: 'p2p-tls' | 'p2p
   return outcome.code === 'DB_CERTIFICATE_NOT_FOUND' ? refuse('REST_BODY_INVALID', `there is no certificate chain ${named} of usage ${usage}`, { alias: named }) : outcome;
 };
 
-/** Of the leaf. */
-const subjectOfChain = (pem: string): string | undefined => {
-  const [leaf] = readTrusted([pem]);
-  return leaf === undefined ? undefined : distinguishedName(leaf.subject);
-};
-
 type FoundKey = { readonly type: 'key'; readonly preferred: boolean; readonly sessionKey: { readonly id: string; readonly publicKey: string; readonly spec: string }; readonly pem: string | null };
 
 const findSessionKeyAndChain = async (room: RestRoom, tenant: string, chosen: Chosen): Promise<Refusal | FoundKey> => {
@@ -84,8 +76,6 @@ export const networkRoutes = [
       const holder = body.useClusterLevelTlsCertificateAndKey === false ? key : undefined;
       const tls = await findChain(room, 'p2p-tls', body.p2pTlsCertificateChainAlias, holder);
       if (isRefusal(tls)) return tls;
-      const subject = subjectOfChain(tls.pem);
-      if (subject === undefined) return refuse('REST_BODY_INVALID', `the leaf of ${body.p2pTlsCertificateChainAlias} has no subject that can be read`, { p2pTlsCertificateChainAlias: body.p2pTlsCertificateChainAlias });
       const found = await Promise.all(body.sessionKeysAndCertificates.map((one) => findSessionKeyAndChain(room, key, one)));
       const keys: FoundKey[] = [];
       for (const one of found) {
@@ -96,7 +86,7 @@ export const networkRoutes = [
       const otherCertificates = keys.flatMap(({ preferred, sessionKey, pem }) => (preferred || pem === null ? [] : [{ publicKey: sessionKey.publicKey, sessionCertificates: pem }]));
       const { requests, limits } = room;
       const outcome = await requests.ask(restToMemberNetwork, {
-        key, body: { shortHash: key, sessionKey: own.sessionKey, sessionCertificates: own.pem, otherCertificates, tls: { holder: holder ?? 'cluster', alias: body.p2pTlsCertificateChainAlias, subject } }, timeoutMs: limits.askTimeoutMs,
+        key, body: { shortHash: key, sessionKey: own.sessionKey, sessionCertificates: own.pem, otherCertificates, tls: { holder: holder ?? 'cluster', alias: body.p2pTlsCertificateChainAlias, certificates: tls.pem } }, timeoutMs: limits.askTimeoutMs,
       });
       return outcome.type === 'refused' ? outcome : doneSilently;
     },
