@@ -11,7 +11,7 @@ import type { Database } from './database.ts';
 import { createItemReader } from './items.ts';
 import { readOwed, writeOwed } from './owed.ts';
 import { jsonArraySql, jsonColumn, numberArray, rowsMax, schemaName, textArray, type Parameter } from './statement.ts';
-import { createTails, noTail, placeItems, type Item, type Place, type Placed, type Tail } from './tails.ts';
+import { createTails, noTail, placeItems, type Item, type Place, type Placed, type Tail, type Tails } from './tails.ts';
 
 export type PostgresStoreOptions = { readonly database: Database; readonly schema: string };
 
@@ -31,6 +31,8 @@ const stateOf = ({ key, version, head, handled, owed, due_at }: StateRow): Store
   owed: readOwed(owed),
   dueAt: due_at === null ? null : Number(due_at),
 });
+
+type ListFilter = Parameters<StateStore['list']>[0];
 
 /** A save's changes with their JSON texts. */
 type Texts = {
@@ -152,8 +154,12 @@ const saveText = (schema: string, { adds, cuts, empties }: Shape): string => {
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
   changes.toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
 
-export const createPostgresStateStore = ({ database, schema: schemaText }: PostgresStoreOptions): StateStore => {
-  const schema = schemaName(schemaText);
+type Query = <Row extends object>(text: string, parameters: readonly Parameter[]) => Promise<readonly Row[]>;
+
+const tailOf = ({ tail: text, items_apart: apart }: TailRow): Tail => ({ text, apart });
+
+/** Saves changes and returns the keys of those whose version stood. */
+const createSaver = (query: Query, schema: string, tails: Tails): ((changes: readonly StateChange[]) => Promise<string[]>) => {
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
   const textFor = (shape: Shape): string => {
@@ -162,12 +168,6 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
     return text;
   };
-  const query = async <Row extends object>(text: string, parameters: readonly Parameter[]): Promise<readonly Row[]> =>
-    // The columns of each statement are those of its row type.
-    (await database.byKey(text, parameters)) as readonly Row[];
-
-  const tails = createTails();
-  const tailOf = ({ tail: text, items_apart: apart }: TailRow): Tail => ({ text, apart });
   /** Finds the tails, and reads those that are not remembered. What stands at another version than the change names conflicts, whatever its tail is. */
   const learn = async (changes: readonly StateChange[]): Promise<readonly Known[]> => {
     const recalled = changes.map(({ key, versionBefore }) => (versionBefore === 0 ? noTail : tails.recall(key, versionBefore)));
@@ -193,8 +193,13 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     const middle = known.length >> 1;
     return [...(await save(known.slice(0, middle))), ...(await save(known.slice(middle)))];
   };
+  return async (changes) => save(await learn(inOrder(changes)));
+};
 
-  const columns = 'key, version, head, handled, owed, due_at';
+const columns = 'key, version, head, handled, owed, due_at';
+
+/** The statements of lists. */
+const createListTexts = (schema: string): ((filter: ListFilter) => string) => {
   /** Those born behind the key of a parameter; of those born in one microsecond, the keys before it. */
   const behind = (key: string): string => {
     const born = `(select born_at from ${schema}.state where key = ${key})`;
@@ -208,9 +213,19 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       ${word('')} union all select ${word('and status > word.status')} from word where word.status is not null)
     select page.* from word cross join lateral (${page('word.status', more)}) as page order by born_at desc, key desc limit $2`;
   const lists = { newest: everyStatus(), newestBehind: everyStatus(behind('$3')), ofStatus: page('$3'), ofStatusBehind: page('$3', behind('$4')) };
-  type ListFilter = Parameters<StateStore['list']>[0];
-  const listText = ({ status, after }: ListFilter): string =>
+  return ({ status, after }) =>
     status === undefined ? (after === undefined ? lists.newest : lists.newestBehind) : after === undefined ? lists.ofStatus : lists.ofStatusBehind;
+};
+
+export const createPostgresStateStore = ({ database, schema: schemaText }: PostgresStoreOptions): StateStore => {
+  const schema = schemaName(schemaText);
+  const query = async <Row extends object>(text: string, parameters: readonly Parameter[]): Promise<readonly Row[]> =>
+    // The columns of each statement are those of its row type.
+    (await database.byKey(text, parameters)) as readonly Row[];
+
+  const tails = createTails();
+  const save = createSaver(query, schema, tails);
+  const listText = createListTexts(schema);
 
   return {
     load: async (keys) => {
@@ -219,7 +234,7 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       return rows.map(stateOf);
     },
     loadItems: createItemReader(query, schema),
-    save: async (changes) => new Set(await save(await learn(inOrder(changes)))),
+    save: async (changes) => new Set(await save(changes)),
     due: async (now, countMax) => {
       const text = `select key, due_at from ${schema}.state where due_at is not null order by due_at, key limit $1`;
       const rows = await query<{ key: string; due_at: string }>(text, [countMax + 1]);
