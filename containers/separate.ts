@@ -1,6 +1,7 @@
 /** One room as a process of its own: the bus over HTTP, PostgreSQL outside. */
 import { createHttpBus } from '../src/bus/http-bus.ts';
 import { pause } from '../src/host/clock.ts';
+import { createHttpExchange } from '../src/host/http-exchange.ts';
 import type { Room } from '../src/messages/grammar/wire.ts';
 import type { Database } from '../src/postgres/database.ts';
 import type { BrokerPowers } from './broker.ts';
@@ -20,7 +21,7 @@ export const startSeparate = async (room: Room, settings: Settings, powers: Brok
   const health = await serveHealth([stage], metrics, settings);
   closing.add(() => health.close());
   const { CORDAGE_BUS_URL: url, CORDAGE_BUS_USERNAME: username, CORDAGE_BUS_PASSWORD: password, CORDAGE_BUS_SESSION_TIMEOUT_MS: sessionTimeoutMs } = settings;
-  const bus = createHttpBus({ url: url!, username: username!, password: password!, sessionTimeoutMs, log });
+  const bus = createHttpBus({ url: url!, username: username!, password: password!, sessionTimeoutMs, log, exchange: createHttpExchange() });
   closing.add(() => bus.close());
   const views = createViews(bus, log);
   closing.add(() => views.close());

@@ -6,6 +6,7 @@ import { BusError } from './bus.ts';
 import type { Bus } from './bus.ts';
 import { systemClock } from '../host/clock.ts';
 import type { Clock } from '../host/clock.ts';
+import type { HttpExchange } from '../host/http-exchange.ts';
 import type { Log } from '../observability/log.ts';
 import { httpBusLimits } from './http-bus/config.ts';
 import { createHttpConsumer } from './http-bus/consumer.ts';
@@ -26,6 +27,8 @@ export type HttpBusOptions = {
    * with it (Cloudflare Workers), as another's records may then not be sent.
    */
   readonly gathersPublishes?: boolean;
+  /** How requests travel; by `fetch` where it is left out. Node has a quicker way (`host/http-exchange.ts`). */
+  readonly exchange?: HttpExchange;
 };
 
 export const createHttpBus = (options: HttpBusOptions): Bus => {

@@ -7,8 +7,9 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
-import { Kafka as UpstashKafka } from '@upstash/kafka';
+import type { Bus } from '../../src/bus/bus.ts';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
+import { createHttpExchange } from '../../src/host/http-exchange.ts';
 import { shellConfigDefault } from '../../src/shell/config.ts';
 import type { TopicConfig } from '../../src/bus/topics.ts';
 import { silentLog } from '../../src/observability/log.ts';
@@ -32,12 +33,12 @@ const value = JSON.stringify({ v: 1, id: '0'.repeat(36), body: { holdingIdentity
 const keyOf = (i: number): string => `key ${i % 64}`;
 
 /** Eight callers, each with the next batch when its last is acknowledged. */
-const produceAll = async (send: (from: number) => Promise<unknown>): Promise<void> => {
+const produceAll = async (send: (from: number, caller: number) => Promise<unknown>): Promise<void> => {
   let next = 0;
-  const caller = async (): Promise<void> => {
-    while (next < batches) await send(next++ * batch);
+  const run = async (caller: number): Promise<void> => {
+    while (next < batches) await send(next++ * batch, caller);
   };
-  await Promise.all(Array.from({ length: callers }, caller));
+  await Promise.all(Array.from({ length: callers }, (_, caller) => run(caller)));
 };
 
 const native = async (brokers: string, name: string, group: string): Promise<number> => {
@@ -68,8 +69,10 @@ const native = async (brokers: string, name: string, group: string): Promise<num
 };
 
 const overHttp = async (url: string, topic: string): Promise<number> => {
-  const bus = createHttpBus({ url, ...admin, log: silentLog });
-  const producer = new UpstashKafka({ url, ...admin }).producer();
+  const connect = (): Bus => createHttpBus({ url, ...admin, log: silentLog, exchange: createHttpExchange() });
+  const bus = connect();
+  // One for each caller: a bus would gather what several publish.
+  const producers = Array.from({ length: callers }, connect);
   const consumers = ['one', 'two'].map((instance) => bus.consume({ group: topic, instance, topics: [topic] }));
   await Promise.all(consumers.map((consumer) => consumer.poll({ timeoutMs: 0, recordsMax: 1 })));
   const begun = performance.now();
@@ -82,9 +85,9 @@ const overHttp = async (url: string, topic: string): Promise<number> => {
       if ((seen += polled.length) >= records) all.abort();
     }
   };
-  await Promise.all([...consumers.map(consume), produceAll((from) => producer.produceMany(Array.from({ length: batch }, (_, i) => ({ topic, key: keyOf(from + i), value }))))]);
+  await Promise.all([...consumers.map(consume), produceAll((from, caller) => producers[caller]!.publish(Array.from({ length: batch }, (_, i) => ({ topic, key: keyOf(from + i), value }))))]);
   const tookMs = performance.now() - begun;
-  await bus.close();
+  await Promise.all([bus, ...producers].map((one) => one.close()));
   return records / (tookMs / 1_000);
 };
 

@@ -10,6 +10,7 @@ import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import type { X500Name } from '../../src/identity/x500.ts';
 import { decode } from '../../src/messages/grammar/envelope.ts';
 import { linkManagerToFlowReceive } from '../../src/messages/link-manager-to-flow.receive.ts';
+import { createHttpExchange } from '../../src/host/http-exchange.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { buildPackage } from '../../src/packaging/build.ts';
@@ -51,7 +52,7 @@ const openSide = async ({ name, postgresUrl, portBase, hears }: SideOptions, { d
   upstream = cluster.gatewayPort;
   closing.add(() => cluster.stop());
   await startAll(cluster, hears ? undefined : 'flow');
-  const bus = createHttpBus({ url: cluster.busUrl, username: 'flow', password: cluster.busPassword, log: silentLog });
+  const bus = createHttpBus({ url: cluster.busUrl, username: 'flow', password: cluster.busPassword, log: silentLog, exchange: createHttpExchange() });
   closing.add(() => bus.close());
   return { cluster, proxy, bus };
 };

@@ -8,6 +8,7 @@ import { createHttpBus } from '../../src/bus/http-bus.ts';
 import { createBusAccess } from '../../src/bus/http-server-access.ts';
 import { serveBus } from '../../src/bus/http-server-node.ts';
 import type { BusServer } from '../../src/bus/http-server-node.ts';
+import { createHttpExchange, type HttpExchange } from '../../src/host/http-exchange.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { contractTopics, describeBus } from './contract.ts';
 import type { BusUnderTest } from './contract.ts';
@@ -33,7 +34,7 @@ const startInProcess = async (storage: BrokerStorage): Promise<BusUnderTest> => 
 };
 
 /** One server over a broker on disk; every `connect` is a client of its own, as if in another process. */
-const startOverHttp = async (): Promise<BusUnderTest> => {
+const startOverHttp = async (exchange?: HttpExchange): Promise<BusUnderTest> => {
   const directory = await mkdtemp(join(tmpdir(), 'cordage-bus-'));
   const clock = createManualClock();
   const credential = { username: 'flow-worker', password: 'a password', room: 'admin' } as const;
@@ -51,7 +52,7 @@ const startOverHttp = async (): Promise<BusUnderTest> => {
   return {
     clock,
     connect: () => {
-      const bus = createHttpBus({ url: running.server.url, ...credential, log: silentLog });
+      const bus = createHttpBus({ url: running.server.url, ...credential, log: silentLog, ...(exchange === undefined ? {} : { exchange }) });
       buses.push(bus);
       return bus;
     },
@@ -69,4 +70,5 @@ const startOverHttp = async (): Promise<BusUnderTest> => {
 
 describeBus('memory', { durable: false }, () => startInProcess({ type: 'memory' }));
 describeBus('disk', { durable: true }, async () => startInProcess({ type: 'disk', directory: await mkdtemp(join(tmpdir(), 'cordage-bus-')) }));
-describeBus('HTTP', { durable: true }, startOverHttp);
+describeBus('HTTP, by fetch', { durable: true }, () => startOverHttp());
+describeBus('HTTP, as processes on Node speak it', { durable: true }, () => startOverHttp(createHttpExchange()));

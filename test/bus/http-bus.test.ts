@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Bus, Consumer } from '../../src/bus/bus.ts';
 import { createHttpBus } from '../../src/bus/http-bus.ts';
+import { createHttpExchange } from '../../src/host/http-exchange.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { startFaultyProxy } from './faulty-proxy.ts';
 import type { Fault, FaultyProxy } from './faulty-proxy.ts';
@@ -14,7 +15,8 @@ let bus: Bus;
 beforeEach(async () => {
   served = await startServed();
   proxy = await startFaultyProxy(served.url);
-  bus = createHttpBus({ ...admin, url: proxy.url, log: silentLog });
+  // As processes on Node speak; those at the edge have `fetch`, below.
+  bus = createHttpBus({ ...admin, url: proxy.url, log: silentLog, exchange: createHttpExchange() });
 });
 afterEach(async () => {
   await bus.close();

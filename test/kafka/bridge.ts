@@ -7,6 +7,7 @@ import { openKafkaBridge, type KafkaBridge, type KafkaBridgeOptions } from '../.
 import { applyTopics, planTopics } from '../../src/bus/kafka-bridge/topics.ts';
 import type { TopicConfig } from '../../src/bus/topics.ts';
 import { systemClock } from '../../src/host/clock.ts';
+import { createHttpExchange } from '../../src/host/http-exchange.ts';
 import { createLog, silentLog } from '../../src/observability/log.ts';
 
 export const admin: Credential = { username: 'admin', password: 'admin secret', room: 'admin' };
@@ -40,7 +41,7 @@ export const serveBridge = async (options: ServeBridgeOptions): Promise<ServedBr
     bridge,
     server,
     connect: () => {
-      const bus = createHttpBus({ url: server.url, ...admin, log: testLog });
+      const bus = createHttpBus({ url: server.url, ...admin, log: testLog, exchange: createHttpExchange() });
       buses.push(bus);
       return bus;
     },

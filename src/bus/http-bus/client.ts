@@ -6,6 +6,7 @@
 import { Kafka, UpstashError } from '@upstash/kafka';
 import type { Clock } from '../../host/clock.ts';
 import { pause } from '../../host/clock.ts';
+import type { HttpExchange } from '../../host/http-exchange.ts';
 import type { Log } from '../../observability/log.ts';
 import { BusError } from '../bus.ts';
 import type { BusErrorCode } from '../bus.ts';
@@ -19,10 +20,17 @@ export type HttpBusPowers = {
   readonly log: Log;
   /** A consumer silent for this long loses its partitions. */
   readonly sessionTimeoutMs: number;
+  /** How requests travel; by `fetch` where it is left out. */
+  readonly exchange?: HttpExchange;
 };
 
 type InnerRequest = { readonly path: string[]; readonly body?: unknown; readonly headers?: Record<string, string>; readonly retries?: number };
-type InnerClient = { get(request: InnerRequest): Promise<any>; post(request: InnerRequest): Promise<any> };
+type InnerClient = {
+  readonly headers: Readonly<Record<string, string>>;
+  request(method: string, request: InnerRequest): Promise<any>;
+  get(request: InnerRequest): Promise<any>;
+  post(request: InnerRequest): Promise<any>;
+};
 
 /** The package's own HTTP client: it takes `retries` per request, yet nothing of the package sets it. */
 // Its declaration hides the type; this is the part of its source that is used here.
@@ -32,13 +40,26 @@ const innerClient = (kafka: Kafka): InnerClient => kafka['client'] as InnerClien
 export const postTo = (powers: HttpBusPowers, path: string[]): Promise<unknown> => innerClient(openClient(powers)).post({ path });
 
 /** A client whose requests carry these headers. It holds nothing, so one is made wherever headers differ. */
-export const openClient = ({ url, username, password }: HttpBusPowers, headers: Readonly<Record<string, string>> = {}): Kafka => {
+export const openClient = ({ url, username, password, exchange }: HttpBusPowers, headers: Readonly<Record<string, string>> = {}): Kafka => {
   const kafka = new Kafka({ url, username, password });
   const client = innerClient(kafka);
+  if (exchange !== undefined) client.request = (method, request) => requestBy(exchange, { url, method, request, own: client.headers });
   const { get, post } = client;
   client.get = (request) => get.call(client, { ...request, retries: 0 });
   client.post = (request) => post.call(client, { ...request, retries: 0, headers: { ...request.headers, ...headers } });
   return kafka;
+};
+
+type ByExchange = { readonly url: string; readonly method: string; readonly request: InnerRequest; readonly own: Readonly<Record<string, string>> };
+
+/** As the package's own `request` does it, without its repeats. */
+const requestBy = async (exchange: HttpExchange, { url, method, request, own }: ByExchange): Promise<unknown> => {
+  const headers = { 'content-type': 'application/json', ...own, ...request.headers };
+  const { status, text } = await exchange({ method, url: [url.replace(/\/$/, ''), ...request.path].join('/'), headers, body: JSON.stringify(request.body) });
+  const answer: unknown = JSON.parse(text);
+  // The protocol answers every refusal in this shape.
+  if (status < 200 || status > 299) throw new UpstashError(answer as ConstructorParameters<typeof UpstashError>[0]);
+  return answer;
 };
 
 /** A path's part. */
