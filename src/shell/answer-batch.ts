@@ -1,6 +1,11 @@
 /**
  * One batch of an answering wire: one transaction, in which stored answers are found, the others are worked out and stored
  * (W3). Answers and effects are sent after the commit; a crash in between is mended by the repeat, which finds them (W2).
+ *
+ * Batches of an independent wire overlap. A key is in one batch at a time, from the moment its requests are taken until their
+ * answers are on the bus, and only then are they done: so each key's answers keep their order, and no offset is committed before
+ * an answer that stands behind it. One request id under two keys may be in two batches: the store lets one of them through,
+ * and the other finds its answer.
  */
 import type { Bus, Consumer } from '../bus/bus.ts';
 import type { Clock } from '../host/clock.ts';
@@ -81,11 +86,17 @@ const crashing = async (probe: () => void | Promise<void>): Promise<void> => {
   }
 };
 
-/** All answers by stored id: those found and those worked out now. */
-const workOut = (options: AnswerBatchOptions, metrics: ShellMetrics, unique: ReadonlyMap<string, Request>): Promise<ReadonlyMap<string, StoredAnswer>> =>
-  transact(options, async (tx, stored) => {
+type Work = { readonly options: AnswerBatchOptions; readonly metrics: ShellMetrics; /** Whether stored answers are looked for at the first try. */ readonly looks: boolean };
+
+/**
+ * All answers by stored id: those found and those worked out now. Repeats are rare: an independent wire looks for their answers only
+ * when the store would not take one twice, and all is worked out again.
+ */
+const workOut = ({ options, metrics, looks }: Work, unique: ReadonlyMap<string, Request>): Promise<ReadonlyMap<string, StoredAnswer>> => {
+  let tries = 0;
+  return transact(options, async (tx, stored) => {
     const { answering, clock, probe } = options;
-    const found = await stored.find([...unique.keys()]);
+    const found = looks || tries++ > 0 ? await stored.find([...unique.keys()]) : [];
     const answers = new Map(found.map((one) => [one.requestId, one]));
     metrics.count('repeat', answering.wire.topic, found.length);
     const fresh = [...unique].filter(([id]) => !answers.has(id));
@@ -98,10 +109,11 @@ const workOut = (options: AnswerBatchOptions, metrics: ShellMetrics, unique: Rea
     await crashing(() => probe?.('stepped'));
     return answers;
   });
+};
 
-const answerTogether = async (options: AnswerBatchOptions, metrics: ShellMetrics, requests: readonly Request[]): Promise<Worked> => {
+const answerTogether = async (work: Work, requests: readonly Request[]): Promise<Worked> => {
   const unique = uniqueById(requests);
-  const answers = await metrics.timed('step', () => workOut(options, metrics, unique));
+  const answers = await work.metrics.timed('step', () => workOut(work, unique));
   return {
     told: requests.map((request) => ({ request, outcome: answers.get(storedIdOf(request))!.outcome })),
     effects: [...answers.values()].flatMap(({ effects }) => effects),
@@ -115,19 +127,21 @@ const refuse = ({ room }: AnswerBatchOptions, request: Request, error: unknown):
   faults: [{ record: request.record, reason: messageOf(error) }],
 });
 
-/** If the batch throws, its halves are tried apart, so that one request's fault is its own (W5). */
-const answerRequests = async (options: AnswerBatchOptions, metrics: ShellMetrics, requests: readonly Request[]): Promise<Worked> => {
+/** If the batch throws, its halves are tried apart, so that one request's fault is its own (W5); first it is made sure that it is no repeat's. */
+const answerRequests = async (work: Work, requests: readonly Request[]): Promise<Worked> => {
+  const { options } = work;
   try {
-    return await answerTogether(options, metrics, requests);
+    return await answerTogether(work, requests);
   } catch (error) {
     if (error instanceof ProbeCrash) throw error.cause;
     if (isOperational(error)) throw error;
+    if (!work.looks) return answerRequests({ ...work, looks: true }, requests);
     options.log.error('answer-threw', { topic: options.answering.wire.topic, requests: requests.length, error });
     if (requests.length === 1) return refuse(options, requests[0]!, error);
   }
   const middle = requests.length >> 1;
-  const left = await answerRequests(options, metrics, requests.slice(0, middle));
-  const right = await answerRequests(options, metrics, requests.slice(middle));
+  const left = await answerRequests(work, requests.slice(0, middle));
+  const right = await answerRequests(work, requests.slice(middle));
   return { told: [...left.told, ...right.told], effects: [...left.effects, ...right.effects], faults: [...left.faults, ...right.faults] };
 };
 
@@ -154,26 +168,33 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
   /** Nobody waits for these any more. */
   const dropExpired = (): void => {
     const now = clock.now();
-    const expired = intake.waiting().filter(({ deadline }) => deadline !== undefined && deadline < now);
-    if (expired.length === 0) return;
-    metrics.count('expired', topic, expired.length);
-    log.info('requests-expired', { topic, count: expired.length });
-    intake.done(expired);
+    const count = intake.drop(({ deadline }) => deadline !== undefined && deadline < now);
+    if (count === 0) return;
+    metrics.count('expired', topic, count);
+    log.info('requests-expired', { topic, count });
+  };
+  const work: Work = { options, metrics, looks: answering.isIndependent !== true };
+  const answerTaken = async (requests: readonly Request[]): Promise<void> => {
+    try {
+      const { told, effects, faults } = await answerRequests(work, requests);
+      await probe?.('saved');
+      await parking.records(faults);
+      // Effects first: who has its answer can see them.
+      outbox.add([...effects, ...answerRecords(told)], () => intake.done(requests));
+    } catch (error) {
+      intake.giveBack(requests);
+      throw error;
+    }
   };
   const answerWaiting = async (): Promise<void> => {
-    const requests = intake.waiting();
-    if (requests.length === 0) return;
-    const { told, effects, faults } = await answerRequests(options, metrics, requests);
-    await probe?.('saved');
-    await parking.records(faults);
-    // Effects first: who has its answer can see them.
-    outbox.add(effects);
-    outbox.add(answerRecords(told));
-    intake.done(requests);
+    for (let requests = intake.take(limits.recordsPerPollMax); requests.length > 0; requests = intake.take(limits.recordsPerPollMax)) {
+      await answerTaken(requests);
+      await metrics.timed('publish', () => outbox.flush());
+    }
   };
 
   return {
-    atOnceMax: 1,
+    atOnceMax: answering.isIndependent === true ? limits.answerBatchesAtOnceMax : 1,
     handleBatch: async (records) => {
       intake.accept(records);
       await probe?.('polled');
@@ -181,12 +202,11 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
       await intake.parkMalformed();
       dropExpired();
       await answerWaiting();
-      await metrics.timed('publish', () => outbox.flush());
       await probe?.('published');
       committer.commit();
     },
-    readyAt: () => (intake.waiting().length > 0 ? 0 : undefined),
-    heldCount: () => intake.waiting().length,
+    readyAt: () => (intake.hasReady() ? 0 : undefined),
+    heldCount: intake.count,
     committed: committer.committed,
   };
 };

@@ -15,6 +15,11 @@ export const shellConfigDefault = {
    * and disk busy; more would only make batches smaller.
    */
   batchesAtOnceMax: 2,
+  /**
+   * Batches of an independent wire under way at once: while one waits for the database, the next is worked out and the one before is
+   * sent. More would only make batches smaller.
+   */
+  answerBatchesAtOnceMax: 2,
   /** How long one poll waits for a first record. Also how late a failed commit is tried again when nothing comes. */
   pollWaitMsMax: 10 * second,
   /** Records kept in memory because their key must wait; above it nothing new is polled. */

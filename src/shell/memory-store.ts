@@ -141,6 +141,9 @@ export const createMemoryParkingLot = (): ParkingLot => {
   };
 };
 
+/** A second answer under the id of a first. */
+class AnswerStored extends Error {}
+
 /**
  * Transactions run one after another, as under the strictest isolation. `rollback` undoes what the work did to the
  * caller's own data; without it only the answers are rolled back.
@@ -162,6 +165,7 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx
     };
     try {
       const result = await work(tx, answers);
+      if (added.some(({ requestId }) => stored.has(requestId))) throw new AnswerStored();
       for (const answer of added) stored.set(answer.requestId, JSON.stringify(answer));
       return result;
     } catch (error) {
@@ -169,9 +173,17 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx
       throw error;
     }
   };
+  const runAgain = async <Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
+    try {
+      return await run(work);
+    } catch (error) {
+      if (!(error instanceof AnswerStored)) throw error;
+      return run(work);
+    }
+  };
   return {
     transact: (work) => {
-      const mine = last.then(() => run(work));
+      const mine = last.then(() => runAgain(work));
       last = mine.catch(() => {});
       return mine;
     },

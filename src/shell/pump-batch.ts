@@ -57,10 +57,15 @@ export const createPumpBatch = (options: PumpBatchOptions): Batch => {
   const intake = createIntake({ wire: pump.wire, offsets, parking, metrics });
 
   const moveWaiting = async (): Promise<void> => {
-    const deliveries = intake.waiting();
+    const deliveries = intake.take(limits.recordsHeldMax);
     if (deliveries.length === 0) return;
-    const { faults } = await metrics.timed('publish', () => moveAll(options, deliveries));
-    await parking.records(faults);
+    try {
+      const { faults } = await metrics.timed('publish', () => moveAll(options, deliveries));
+      await parking.records(faults);
+    } catch (error) {
+      intake.giveBack(deliveries);
+      throw error;
+    }
     intake.done(deliveries);
   };
 
@@ -74,8 +79,8 @@ export const createPumpBatch = (options: PumpBatchOptions): Batch => {
       await probe?.('published');
       committer.commit();
     },
-    readyAt: () => (intake.waiting().length > 0 ? 0 : undefined),
-    heldCount: () => intake.waiting().length,
+    readyAt: () => (intake.hasReady() ? 0 : undefined),
+    heldCount: intake.count,
     committed: committer.committed,
   };
 };

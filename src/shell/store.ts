@@ -79,7 +79,10 @@ export type ParkingLot = {
 
 /** Transactions of a room of answers. `Tx` is what its handlers write with. */
 export type AnswerStore<Tx> = {
-  /** Runs `work` in one transaction; what it throws rolls everything back and is thrown again. */
+  /**
+   * Runs `work` in one transaction; what it throws rolls everything back and is thrown again. So does an answer that is stored already,
+   * under the same id: then `work` is run once more and may find it.
+   */
   transact<Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result>;
 };
 

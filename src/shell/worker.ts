@@ -112,6 +112,11 @@ export type Answering<Body, Reply, Tx> = {
   readonly wire: Wire<Body, Reply>;
   /** `false` for pure reads: then no answer is stored and a repeat reads again. Default `true`. */
   readonly storesAnswers?: boolean;
+  /**
+   * True where requests of different keys share neither order nor effects, and where working a request out twice costs little and leaves
+   * nothing once its transaction is rolled back. Batches then overlap, and a repeat is found out by storing its answer.
+   */
+  readonly isIndependent?: boolean;
   readonly answer: (requests: readonly Delivery<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
 };
 

@@ -335,6 +335,20 @@ export const answerStoreContract = (name: string, open: () => Promise<AnswerStor
       expect(await store.transact(async (tx, answers) => [await tx.read('x'), await answers.find(['one'])])).toEqual([0, []]);
     });
 
+    test('an answer that is stored already undoes the work, which is done once more and may find it', async () => {
+      const store = await open();
+      await store.transact((_tx, answers) => answers.add([answered('one', 'first')]));
+      let tries = 0;
+      const found = await store.transact(async (tx, answers) => {
+        if (tries++ > 0) return answers.find(['one']);
+        await tx.add('x');
+        await answers.add([answered('two'), answered('one', 'second')]);
+        return [];
+      });
+      expect(found).toEqual([answered('one', 'first')]);
+      expect(await store.transact(async (tx, answers) => [await tx.read('x'), await answers.find(['two'])])).toEqual([0, []]);
+    });
+
     test('many transactions at once lose nothing', async () => {
       const store = await open();
       await Promise.all(

@@ -65,6 +65,7 @@ const isGone = (error: unknown): boolean => error instanceof Error && 'code' in 
 
 export const createOnEntity = (known = createKnown()): Answering<Body, EntityReply, DbTx> => ({
   wire: flowToDbEntity,
+  isIndependent: true,
   answer: async (requests, tx, now) => {
     const { nodes, isRemembered } = await known.find(tx, new Set(requests.map(({ body }) => body.shortHash)));
     const checked = requests.map(({ key, body }) => check(key, body, nodes));

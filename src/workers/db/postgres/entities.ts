@@ -218,8 +218,14 @@ const runAtVault = async (sql: Sql, entered: Promise<void>, calls: readonly Plan
 export const createPostgresEntities = (sql: Sql, door: VaultDoor = clusterDoor): EntityRepository => ({
   apply: async (calls, now) => {
     const results: Results = [];
+    let from: 'outside' | 'vault' = 'outside';
     for (const wave of planWaves(calls)) {
-      for (const [shortHash, group] of Map.groupBy(wave, ({ call }) => call.shortHash)) await runAtVault(sql, door.enter(sql, shortHash), group, new Date(now), results);
+      const groups = Map.groupBy(wave, ({ call }) => call.shortHash);
+      // In order, so that two batches at the same vaults rarely wait for each other crosswise.
+      for (const shortHash of [...groups.keys()].sort()) {
+        await runAtVault(sql, door.enter(sql, shortHash, from), groups.get(shortHash)!, new Date(now), results);
+        from = 'vault';
+      }
     }
     // Not awaited: it leaves together with what comes next in this transaction, and that fails if this did.
     door.leave(sql).catch(() => {});

@@ -144,7 +144,7 @@ export const createPostgresTables = (sql: Sql, door: VaultDoor = clusterDoor): T
     await limitTime(sql, queryMsMax);
     let inside: string | undefined;
     for (const { shortHash, statement } of calls) {
-      if (shortHash !== inside) await door.enter(sql, shortHash);
+      if (shortHash !== inside) await door.enter(sql, shortHash, inside === undefined ? 'outside' : 'vault');
       inside = shortHash;
       results.push(await runOne(sql, statement));
     }

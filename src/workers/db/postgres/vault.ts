@@ -9,21 +9,32 @@ export const vaultSchemaOf = (shortHash: string): string => `vnode_vault_${short
  * cluster's own.
  */
 export const enterVault = async (sql: Sql, shortHash: string, kind: 'dml' | 'ddl' = 'dml'): Promise<void> => {
+  await Promise.all([sql`set local role none`, takeRole(sql, shortHash, kind)]);
+};
+
+/** From outside of all vaults. Sent when it is awaited. */
+const takeRole = (sql: Sql, shortHash: string, kind: 'dml' | 'ddl') => {
   const schema = vaultSchemaOf(shortHash);
-  await Promise.all([
-    sql`set local role none`,
-    sql`select set_config('search_path', ${schema}, true), set_config('role', config.role_of(${schema}, ${kind}), true)`,
-  ]);
+  return sql`select set_config('search_path', ${schema}, true), set_config('role', config.role_of(${schema}, ${kind}), true)`;
 };
 
 export const leaveVaults = async (sql: Sql): Promise<void> => {
-  await Promise.all([sql`set local role none`, sql`set local search_path to default`]);
+  await sql.unsafe('set local role none; set local search_path to default');
 };
 
 /** The way into a vault and out again: that of the cluster's database leads through roles, that of a vault's own through the path alone. */
-export type VaultDoor = { readonly enter: (sql: Sql, shortHash: string) => Promise<void>; readonly leave: (sql: Sql) => Promise<void> };
+export type VaultDoor = {
+  /** `from` says whether another vault was entered and not left. */
+  readonly enter: (sql: Sql, shortHash: string, from: 'outside' | 'vault') => Promise<void>;
+  readonly leave: (sql: Sql) => Promise<void>;
+};
 
-export const clusterDoor: VaultDoor = { enter: enterVault, leave: leaveVaults };
+export const clusterDoor: VaultDoor = {
+  enter: async (sql, shortHash, from) => {
+    await (from === 'outside' ? takeRole(sql, shortHash, 'dml') : enterVault(sql, shortHash));
+  },
+  leave: leaveVaults,
+};
 
 /** Of a database that the login of a vault opens: what it may touch there, its administrator has said. */
 export const schemaDoor = (schema: string): VaultDoor => ({
