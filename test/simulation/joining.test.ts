@@ -44,10 +44,11 @@ const mgmContext = async (): Promise<Record<string, string>> => ({
   'corda.endpoints.0.connectionURL': 'https://mgm.example:8080', 'corda.endpoints.0.protocolVersion': '1',
 });
 
-const memberContext = async ({ shortHash }: HoldingIdentity, more: Record<string, string> = {}): Promise<Record<string, string>> => ({
+/** Members of one cluster share its gateway. */
+const memberContext = async (site: Site, { shortHash }: HoldingIdentity, more: Record<string, string> = {}): Promise<Record<string, string>> => ({
   'corda.session.keys.0.id': (await testKey(shortHash, 'SESSION_INIT')).id,
   'corda.ledger.keys.0.id': (await testKey(shortHash, 'LEDGER')).id,
-  'corda.endpoints.0.connectionURL': `https://${shortHash.toLowerCase()}.example:8080`, 'corda.endpoints.0.protocolVersion': '1',
+  'corda.endpoints.0.connectionURL': `https://${site.name}.example:8080`, 'corda.endpoints.0.protocolVersion': '1',
   ...more,
 });
 
@@ -112,7 +113,7 @@ const story = async (seed: number): Promise<string> => {
     await world.run(() => random.chance(0.3), hour);
     // A registration before the setup is known ends INVALID: the operator waits for the answer first.
     await world.run(() => site.heads.has(identity.shortHash), hour);
-    world.put(site, ask.register(identity, await memberContext(identity, identity === bob && byHand ? { 'ext.ask': 'yes' } : {})));
+    world.put(site, ask.register(identity, await memberContext(site, identity, identity === bob && byHand ? { 'ext.ask': 'yes' } : {})));
   }
   const isUp = ([site, identity]: readonly [Site, HoldingIdentity]): boolean => statusIn(site, identity) === 'APPROVED';
   if (byHand) {
@@ -123,7 +124,7 @@ const story = async (seed: number): Promise<string> => {
 
   world.lostLists = random.chance(0.5) ? 0.4 : 0;
   manage('suspend', { type: 'set-status', x500Name: alice.x500Name, status: 'SUSPENDED', serial: 1, reason: null });
-  world.put(there, ask.register(bob, await memberContext(bob, { 'ext.more': '1', ...(byHand ? { 'ext.ask': 'yes' } : {}) }), 'again'));
+  world.put(there, ask.register(bob, await memberContext(there, bob, { 'ext.more': '1', ...(byHand ? { 'ext.ask': 'yes' } : {}) }), 'again'));
   manage('parameters', { type: 'group-parameters', parameters: { 'ext.rate': '5' } });
   // What Bob hears of himself may be lost, too: then he asks, at the latest after some hours.
   expect(await world.run(() => lastOf(there, bob)?.serial === 2 && here.outcomes.has('suspend') && here.outcomes.has('parameters'), 20 * hour), JSON.stringify(lastOf(there, bob))).toBe(true);

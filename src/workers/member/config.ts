@@ -41,6 +41,8 @@ export const peerMessageTtlMs = 24 * 3_600_000;
 export const syncMs = 8 * 3_600_000;
 /** Members of one network: its state holds a name and a hash of each, 1.5 MB in all, and is written with each version. */
 export const membersMax = 10_000;
+/** Members of one cluster that are told of a new version: one suffices, a second is there if that one cannot hear. */
+export const toldPerCluster = 2;
 /** Entries kept while a list comes in pages: all of a network. */
 export const entriesStagedMax = membersMax;
 /** UTF-16 code units of the entries in one message of the manager: it is sealed whole and fits into a packet. */

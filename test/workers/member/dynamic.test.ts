@@ -241,6 +241,27 @@ describe('a list', () => {
     expect(new Set(roots).size).toBe(roots.length);
   });
 
+  test('goes to two members of a cluster in turn, however many live there', async () => {
+    const one = await entryOf(carol);
+    const names = Array.from({ length: 9 }, (_, n) => `O=M${n}, L=London, C=GB`);
+    for (const [n, name] of names.entries()) {
+      const endpoints = [{ url: `https://${n < 6 ? 'first' : 'second'}.example:8080`, protocolVersion: 1 }];
+      here.members.set(`${groupId}/${name}`, { ...memberOf(groupId, one), x500Name: name, endpoints });
+    }
+    const told: string[][] = [];
+    for (const serial of [1, 2, 3]) {
+      const state = manager();
+      const others = Object.fromEntries(names.map((name) => [name, { serial: 1, status: 'ACTIVE' as const, createdAt: 0, leaf: leafOf(one), version: 1 }]));
+      here.heads.set(mgm.shortHash, { ...state, roster: { ...state.roster, ...others }, changed: { [carol]: { ...one, serial } } });
+      const { version } = state.signed!.statement;
+      world.put(here, encode(restToMemberMgm, { key: mgm.shortHash, id: `poke/${serial}`, replyTo: replyTo('poke'), body: { type: 'rules', shortHash: mgm.shortHash, rules: 'standard' } }));
+      await world.run(() => manager().signed!.statement.version === version + 1, 60_000);
+      told.push(world.waitingLinks.filter(({ payload }) => payload.includes(`"version":${version + 1},`)).map(({ destination }) => destination).filter((name) => name !== carol));
+    }
+    expect(told.map(({ length }) => length)).toEqual([4, 4, 4]);
+    expect(new Set(told.flat())).toEqual(new Set(names));
+  });
+
   test('costs each recipient the same, however many members there are', async () => {
     const one = await entryOf(carol);
     const sizes: number[] = [];

@@ -3,14 +3,14 @@
  * gets what changed. Who missed a version asks, and gets everything behind the version it has, in pages.
  *
  * - **L6** versions and epochs rise by one; one version is signed once, and it is signed before anybody is told;
- * - **L7** what a recipient is sent of a change does not depend on how many members there are.
+ * - **L7** what a recipient is sent of a change does not depend on how many members there are, and there are as many as clusters.
  */
 import { canonicalJson } from '../../../cipher/canonical-json.ts';
 import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import { allToCryptoSign } from '../../../messages/all-to-crypto.sign.ts';
 import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts';
-import { pageCharsMax, peerMessageTtlMs } from '../config.ts';
+import { pageCharsMax, peerMessageTtlMs, toldPerCluster } from '../config.ts';
 import type { AnswerEvent } from '../event.ts';
 import { byName, entryOf, leafOf, parametersDigest, rootOfRoster, statementInput, type Entry, type Statement } from '../peer/entry.ts';
 import type { ListPayload, PeerMessage } from '../peer/peer-message.ts';
@@ -70,6 +70,16 @@ export const publish = (state: MgmState, { virtualNode, now }: MgmFacts): MgmSte
   };
 };
 
+/**
+ * Clusters are told, not members: one copy serves all members of a cluster, which share its endpoints. They take turns, two with each version, so that one
+ * that cannot hear, or says that it lives where others do, holds nobody's list up: with the next version its cluster learns that it missed one.
+ */
+const recipientsOf = (roster: MgmState['roster'], version: number, { member, virtualNode }: MgmFacts): readonly string[] => {
+  const active = Object.entries(roster).filter(([name, { status }]) => name !== virtualNode.holdingIdentity.x500Name && status === 'ACTIVE').map(([name]) => name);
+  const places = Map.groupBy(active.sort(), (name) => member(name)?.endpoints.map(({ url }) => url).sort().join(' ') ?? name);
+  return [...places.values()].flatMap((names) => Array.from({ length: Math.min(names.length, toldPerCluster) }, (_, n) => names[(version * toldPerCluster + n) % names.length]!));
+};
+
 type Told = { readonly to: string; readonly id: string; readonly message: PeerMessage };
 
 const tell = ({ virtualNode: { holdingIdentity: own }, now }: MgmFacts, { to, id, message }: Told): OutRecord =>
@@ -93,12 +103,12 @@ export const hearListSignature = (state: MgmState, { outcome }: AnswerEvent, fac
   const here = encode(memberToMemberGroup, {
     key: own.groupId, id: `${signing.id}/published`, body: { type: 'published', groupId: own.groupId, manager, payload: JSON.stringify(payload) },
   });
-  // Whoever this version suspends hears of that, and of nothing after it.
-  const changing = new Set(entries.map(({ x500Name }) => x500Name));
-  const recipients = Object.entries(roster).filter(([name, { status }]) => name !== own.x500Name && (status === 'ACTIVE' || changing.has(name)));
+  // Whoever this version is about hears of it: one that is suspended of that, and of nothing after it.
+  const changing = entries.map(({ x500Name }) => x500Name).filter((name) => name !== own.x500Name);
+  const recipients = new Set([...changing, ...recipientsOf(roster, statement.version, facts)]);
   return {
     state: { ...state, signing: null, roster, signed: { statement, signature: value.signature } },
-    effects: [here, ...recipients.map(([to]) => tell(facts, { to, id: `list/${statement.version}`, message: payload }))],
+    effects: [here, ...[...recipients].map((to) => tell(facts, { to, id: `list/${statement.version}`, message: payload }))],
   };
 };
 
