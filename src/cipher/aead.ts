@@ -3,7 +3,8 @@ import { createBoundedCache } from './bounded-cache.ts';
 import { toHex, type Bytes } from './bytes.ts';
 import { CipherError } from './cipher-error.ts';
 import { sha256 } from './digest.ts';
-import { nobleAead, webAead } from './engines/aead-engines.ts';
+import { nodeCrypto } from '../host/node-crypto.ts';
+import { nobleAead, nodeAead, webAead, type AeadEngine } from './engines/aead-engines.ts';
 import { platformHas } from './engines/platform.ts';
 
 export const aeadKeyLength = 32;
@@ -27,11 +28,15 @@ const checkNonce = (nonce: Uint8Array): void => {
   if (nonce.length !== aeadNonceLength) throw new CipherError('CIPHER_ENCODING', `a nonce has ${aeadNonceLength} bytes, not ${nonce.length}`);
 };
 
+const engineHere = async (): Promise<AeadEngine> => {
+  if (nodeCrypto !== undefined) return nodeAead(nodeCrypto);
+  return (await platformHas('AES-GCM')) ? webAead : nobleAead;
+};
+
 /** Prepares a key that its holder keeps, and so decides for how long. The caller may wipe `key` once this resolves. */
 export const prepareAead = async (key: Uint8Array): Promise<Aead> => {
   if (key.length !== aeadKeyLength) throw new CipherError('CIPHER_KEY_MALFORMED', `an AES-256 key has ${aeadKeyLength} bytes, not ${key.length}`);
-  const engine = (await platformHas('AES-GCM')) ? webAead : nobleAead;
-  const keyed = await engine(key);
+  const keyed = await (await engineHere())(key);
   return {
     seal: async ({ nonce, aad, plaintext }) => {
       checkNonce(nonce);

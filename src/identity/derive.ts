@@ -1,10 +1,12 @@
 /** Ids are derived from what they name, never drawn, so that a repeat makes the same id (W3). */
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { sha256 } from '../host/sha256.ts';
+
+const encoder = new TextEncoder();
 
 /** Parts are length-prefixed, so that no two lists of parts hash alike. */
 const digest = (label: string, parts: readonly string[]): Uint8Array =>
-  sha256(utf8ToBytes([label, ...parts].map((part) => `${part.length}:${part}`).join('')));
+  sha256(encoder.encode([label, ...parts].map((part) => `${part.length}:${part}`).join('')));
 
 /** A UUID (RFC 9562, version 8) derived from a label and parts. */
 export const deriveId = (label: string, ...parts: readonly string[]): string => {

@@ -1,5 +1,6 @@
-/** AES-256-GCM twice: the platform's and noble's. Both take checked input; `open` gives `undefined` where the tag is wrong. */
+/** AES-256-GCM three times: WebCrypto's, Node's and noble's. Both take checked input; `open` gives `undefined` where the tag is wrong. */
 import { gcm } from '@noble/ciphers/aes.js';
+import type { nodeCrypto } from '../../host/node-crypto.ts';
 import type { Bytes } from '../bytes.ts';
 import { source } from './platform.ts';
 
@@ -26,6 +27,40 @@ export const webAead: AeadEngine = async (key) => {
         // WebCrypto says OperationError for a wrong tag and nothing more.
         return undefined;
       }
+    },
+    // The platform holds the key; it goes when this object does.
+    wipe: () => {},
+  };
+};
+
+const tagLength = 16;
+
+/** Without a promise for each: a short text costs a quarter of what WebCrypto takes. */
+export const nodeAead = ({ createSecretKey, createCipheriv, createDecipheriv }: NonNullable<typeof nodeCrypto>): AeadEngine => async (key) => {
+  const own = createSecretKey(key);
+  return {
+    seal: async ({ nonce, aad, text }) => {
+      const cipher = createCipheriv('aes-256-gcm', own, nonce, { authTagLength: tagLength });
+      cipher.setAAD(aad);
+      const sealed = new Uint8Array(text.length + tagLength);
+      sealed.set(cipher.update(text));
+      cipher.final();
+      sealed.set(cipher.getAuthTag(), text.length);
+      return sealed;
+    },
+    open: async ({ nonce, aad, text }) => {
+      const length = text.length - tagLength;
+      const decipher = createDecipheriv('aes-256-gcm', own, nonce, { authTagLength: tagLength });
+      decipher.setAAD(aad);
+      decipher.setAuthTag(text.subarray(length));
+      const opened = Uint8Array.from(decipher.update(text.subarray(0, length)));
+      try {
+        decipher.final();
+      } catch {
+        // It says that the tag is wrong and nothing more.
+        return undefined;
+      }
+      return opened;
     },
     // The platform holds the key; it goes when this object does.
     wipe: () => {},
