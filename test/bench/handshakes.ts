@@ -38,7 +38,7 @@ const handshake = async (one: Side, other: Side): Promise<number> => {
     const [output] = await side.cluster.machine.step([{ key: tag, head: side.head, items: undefined, events: [event] }], now);
     if (output?.type !== 'next') throw new Error(JSON.stringify(output));
     side.head = output.head ?? side.head;
-    for (const effect of output.effects) {
+    for (const effect of [...output.effects, ...(output.fleeting ?? [])]) {
       if (effect.topic === linkManagerToFlowReceive.topic) return packets;
       if (effect.topic === allToCryptoSign.topic) queue.push({ side, event: { type: 'answer', ...(await side.cluster.answerSign(effect)) } });
       if (effect.topic !== linkManagerToGatewayLinkOut.topic) continue;

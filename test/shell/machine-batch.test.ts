@@ -121,6 +121,21 @@ describe('crashes', () => {
     });
   }
 
+  test('what is fleeting leaves behind the effects of its step once that is saved, and is not owed after a crash', async () => {
+    const bench = createBench();
+    const saying = (): Machine<any, any, any> => ({
+      ...createLedger(),
+      step: async (inputs) => inputs.map(() => ({ type: 'next', head: { n: 1 }, effects: [{ topic: outTopic, key: 'a', value: 'owed' }], fleeting: [{ topic: outTopic, key: 'a', value: 'fleeting' }] })),
+    });
+    await bench.openBatch(saying()).handleBatch(bench.append(record('left', 'a', 'e1', 'add')));
+    expect(bench.order.slice(0, 2)).toEqual(['save 1', 'publish 2']);
+    expect(bench.published.map(({ value }) => value)).toEqual(['owed', 'fleeting']);
+    const other = createBench();
+    await expect(other.openBatch(saying(), crashAt('saved')).handleBatch(other.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow(Crash);
+    await other.openBatch(saying()).handleBatch(other.redelivered());
+    expect(other.published.map(({ value }) => value)).toEqual(['owed']);
+  });
+
   test('W2: an effect owed from before a crash is carried by the next save, so that a second crash does not lose it', async () => {
     const bench = createBench();
     bench.append(record('left', 'a', 'e1', 'add'));

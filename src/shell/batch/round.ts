@@ -123,6 +123,9 @@ const endWith = (ending: Ending, work: Work, records: readonly OutRecord[]): voi
   ending.works.push({ work, version: work.held.version });
 };
 
+const withFleeting = (owed: readonly OutRecord[], { fleeting }: Pick<Next, 'fleeting'>): readonly OutRecord[] =>
+  fleeting === undefined || fleeting.length === 0 ? owed : [...owed, ...fleeting];
+
 const sendEnding = (options: RoundOptions, { records, works }: Ending): void => {
   const end = (): void => {
     for (const { work, version } of works) {
@@ -145,15 +148,15 @@ const applySaved = (options: RoundOptions, ending: Ending, { work, output, chang
   held.scope = change.scope;
   options.cache.keep(held);
   forgive(lane);
-  endWith(ending, work, change.owed);
+  endWith(ending, work, withFleeting(change.owed, output));
   if (output.head === null) options.machine.forget?.([held.key]);
 };
 
-const applyUnchanged = (ending: Ending, work: Work, effects: readonly OutRecord[]): void => {
+const applyUnchanged = (ending: Ending, work: Work, output: Pick<Next, 'effects' | 'fleeting'>): void => {
   const { held, lane } = work;
   held.handled = handledAfter(held, consumedOf(work));
   forgive(lane);
-  endWith(ending, work, owedAfter(held, effects));
+  endWith(ending, work, withFleeting(owedAfter(held, output.effects), output));
 };
 
 /** Tries the key again later; true when its time is over and its records are to be parked. */
@@ -259,12 +262,12 @@ const settleRound = async (options: RoundOptions, ending: Ending, { judged, idle
   for (const one of others) {
     const { work, verdict } = one;
     if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
-    else if (verdict.type === 'next') applyUnchanged(ending, work, verdict.effects);
+    else if (verdict.type === 'next') applyUnchanged(ending, work, verdict);
     else refuse(work, judgeRefusal(options, one));
   }
   for (const work of idle) {
     if (stale.has(work.held.key)) refuse(work, applyConflict(options, work));
-    else applyUnchanged(ending, work, []);
+    else applyUnchanged(ending, work, { effects: [] });
   }
   return refused;
 };

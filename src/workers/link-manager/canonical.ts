@@ -15,7 +15,10 @@ export const u32 = (value: number): Bytes => Uint8Array.of(value >>> 24, value >
 const twoTo32 = 2 ** 32;
 
 /** Eight bytes; values stay below 2^53, which JavaScript counts exactly. */
-export const u64 = (value: number): Bytes => concat(u32(Math.floor(value / twoTo32)), u32(value % twoTo32));
+export const u64 = (value: number): Bytes => {
+  const [high, low] = [Math.floor(value / twoTo32), value % twoTo32];
+  return Uint8Array.of(high >>> 24, high >>> 16, high >>> 8, high, low >>> 24, low >>> 16, low >>> 8, low);
+};
 
 export const bytesField = (bytes: Uint8Array): Bytes => concat(u32(bytes.length), bytes);
 

@@ -58,10 +58,13 @@ export const linkManagerLimits = {
   resendsBeforeHandshake: 3,
   /** A receiver's report of a gap is followed at most this often. */
   gapResendMs: 200,
-  /** An acknowledgement waits this long for a message to ride with. */
-  ackDelayMs: 20,
-  /** Messages received after which an acknowledgement waits no longer. */
-  ackMessagesMax: 32,
+  /** An acknowledgement waits this long for a message to ride with: longer than a flow takes to say the next thing. */
+  ackDelayMs: 100,
+  /** Messages received, and characters of their payloads, after which an acknowledgement waits no longer: a quarter of a window. */
+  ackMessagesMax: 64,
+  ackChars: 500_000,
+  /** Wakings stand on this grid: the column of due times stays as it is from step to step, and its index is not written. */
+  wakeGridMs: 50,
   /** Messages and characters of payload under way to one peer and not acknowledged. */
   windowMessages: 256,
   windowChars: 2_000_000,

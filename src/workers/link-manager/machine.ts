@@ -6,7 +6,6 @@
  * Chance enters as `random`, handed in; why drawing inside a step is safe stands in session/session.ts. What stays in memory
  * between steps, and what is read from the store when that falls short, stands in memory.ts.
  */
-import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { Pair } from './directory.ts';
 import { headVersion, type Head, type LinkEvent, type LinkItem } from './head.ts';
@@ -45,7 +44,7 @@ const handle = async (turn: Turn, event: LinkEvent, items: Input['items']): Prom
 
 const openTurn = (deps: TurnDeps, memory: Pick<Turn, 'backlog' | 'page' | 'partial'>, { key, head }: Input, now: number): Turn => ({
   deps, key, now, head, ...memory,
-  changed: false, mustSpeak: false, itemsAdded: [], itemsRemoved: [], effects: [], route: undefined,
+  changed: false, mustSpeak: false, itemsAdded: [], itemsRemoved: [], effects: [], packets: [], route: undefined,
 });
 
 /** Messages that came and went within the step never reach the store. */
@@ -58,11 +57,11 @@ const itemsOf = (turn: Turn): Pick<Extract<Output, { type: 'next' }>, 'itemsAdde
   };
 };
 
-const outputOf = (turn: Turn, effects: readonly OutRecord[]): Extract<Output, { type: 'next' }> => {
-  const { head } = turn;
-  if (head === undefined || !turn.changed) return { type: 'next', head: undefined, effects };
+const outputOf = (turn: Turn): Extract<Output, { type: 'next' }> => {
+  const { head, effects, packets } = turn;
+  if (head === undefined || !turn.changed) return { type: 'next', head: undefined, effects, fleeting: packets };
   const dueAt = dueAtOf(head, turn);
-  return { type: 'next', head, ...itemsOf(turn), effects, ...(dueAt === undefined ? {} : { dueAt }) };
+  return { type: 'next', head, ...itemsOf(turn), effects, fleeting: packets, ...(dueAt === undefined ? {} : { dueAt }) };
 };
 
 /** A key that this process does not have sealed the secrets: those sessions are lost, and are agreed anew. */
@@ -104,7 +103,7 @@ export const createLinkMachine = (deps: TurnDeps): LinkMachine => {
       return { type: 'poison', event: Math.min(at, input.events.length - 1), reason: messageOf(error) };
     }
     memory.remember(turn);
-    return outputOf(turn, turn.effects);
+    return outputOf(turn);
   };
 
   const pairsAskedFor = (events: readonly LinkEvent[]): Pair[] => {

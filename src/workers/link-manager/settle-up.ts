@@ -162,5 +162,8 @@ export const dueAtOf = (head: Head, turn: Turn): number | undefined => {
     waiting || head.receipts.owed.length > 0 ? outbound.holdAt : null,
     waiting && sessions.outgoing === null && sessions.notBefore > turn.now ? sessions.notBefore : null,
   ].filter((time) => time !== null);
-  return times.length === 0 ? undefined : Math.min(...times);
+  if (times.length === 0) return undefined;
+  const first = Math.min(...times);
+  const { wakeGridMs } = turn.deps.limits;
+  return first <= turn.now ? first : Math.ceil(first / wakeGridMs) * wakeGridMs;
 };

@@ -60,6 +60,8 @@ export type Turn = {
   itemsAdded: StoredItem<LinkItem>[];
   readonly itemsRemoved: number[];
   readonly effects: OutRecord[];
+  /** Not owed: the state that is written knows what to say again, and when. */
+  readonly packets: OutRecord[];
   route: Route | undefined;
 };
 
@@ -94,7 +96,7 @@ export const sendPacket = (turn: Turn, pair: Pair, addresses: readonly string[],
   const id = packet.type === 'data' ? `${packet.sessionId}/${packet.sender}/${packet.counter}` : `${packet.sessionId}/${packet.type}`;
   const { certificate } = turn.deps.directory.certificateOf(pair.groupId, pair.ours);
   const body = { address, groupId: pair.groupId, tag: turn.key, packet: formatPacket(packet), ...(certificate === undefined ? {} : { certificate }) };
-  turn.effects.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id, body }));
+  turn.packets.push(encode(linkManagerToGatewayLinkOut, { key: turn.key, id, body }));
 };
 
 export type HandedOn = { readonly subsystem: Subsystem; readonly messageId: string; readonly receiverKey: string; readonly payload: string };

@@ -11,6 +11,7 @@ describe('delivery between two clusters', () => {
     world.send('alice', 'm0');
     await world.run(100);
     expect(deliveredTo(world.bob)).toEqual(['m0']);
+    await world.run(200);
     expect(world.alice.items.size).toBe(0);
   });
 

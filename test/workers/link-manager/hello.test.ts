@@ -28,7 +28,7 @@ const clusterOfBob = (members: readonly Party[] = [alice, bob], limits = {}): Cl
 
 const packetsOf = (output: StepOutput<unknown, unknown> | undefined): Packet[] => {
   if (output?.type !== 'next') throw new Error('no output');
-  return output.effects.map((effect) => {
+  return (output.fleeting ?? []).map((effect) => {
     const decoded = decode(linkManagerToGatewayLinkOut, inRecordOf(effect));
     if (decoded.type !== 'message') throw new Error('not a packet');
     return parse(decoded.delivery.body.packet);
@@ -139,17 +139,17 @@ describe('a stranger’s hello', () => {
     const hello = await helloOfAlice();
     const cluster = clusterOfBob([bob]);
     const output = await hear(cluster, [hello]);
-    expect([output.head, output.effects]).toEqual([undefined, []]);
+    expect([output.head, output.effects, output.fleeting]).toEqual([undefined, [], []]);
     expect(cluster.metrics.text()).toContain('reason="unknown-peer"} 1');
     cluster.views.members.map.set(`${groupId}/${alice.name}`, { ...memberOf(alice), status: 'SUSPENDED' });
     const later = await hear(cluster, [hello], 1_002_000);
-    expect([later.head, later.effects]).toEqual([undefined, []]);
+    expect([later.head, later.effects, later.fleeting]).toEqual([undefined, [], []]);
   });
 
   test('is answered as soon as the member list shows its member, however short a while ago it was a stranger’s', async () => {
     const hello = await helloOfAlice();
     const cluster = clusterOfBob([bob]);
-    expect((await hear(cluster, [hello])).effects).toEqual([]);
+    expect((await hear(cluster, [hello])).fleeting).toEqual([]);
     cluster.views.members.map.set(`${groupId}/${alice.name}`, memberOf(alice));
     expect(packetsOf(await hear(cluster, [hello])).map(({ type }) => type)).toEqual(['responder-hello']);
   });

@@ -128,7 +128,7 @@ describe('the machine of a pair', () => {
       ],
       5_000,
     );
-    const packetsOf = (output: (typeof later)[number]): number => (output.type === 'next' ? output.effects.length : -1);
+    const packetsOf = (output: (typeof later)[number]): number => (output.type === 'next' ? (output.fleeting ?? []).length : -1);
     expect([packetsOf(first[0]!), packetsOf(later[0]!), packetsOf(later[1]!)]).toEqual([1, 1, 1]);
   });
 

@@ -146,6 +146,8 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
     }
     const crashed = chance.next() < world.faults.crash;
     for (const effect of output.effects) perform(side, effect);
+    // Packets are not owed: a crash between the save and the bus loses them.
+    if (!crashed) for (const packet of output.fleeting ?? []) perform(side, packet);
     // Sent again after the crash (W2); that a flow sees a record twice is its own shell's affair.
     if (crashed) for (const effect of output.effects) if (effect.topic !== linkManagerToFlowReceive.topic) perform(side, effect);
     if (crashed && side.head !== undefined) side.head = JSON.parse(JSON.stringify(side.head)) as Head;

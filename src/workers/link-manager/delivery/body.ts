@@ -51,8 +51,39 @@ export const partsMax = 4;
 const idBytesMax = 800;
 const messagesMax = 100_000;
 
+const fixedBytes = 8 + 1 + 1 + 1 + 1 + 4 + 4 + 4;
+/** Of the texts of a message in one piece, for which no room has to be reckoned: a code unit takes three bytes at most. */
+const shortCharsMax = Math.floor((messagesBytesMax - fixedBytes) / 3);
+const encoder = new TextEncoder();
+
+/** Writes a text behind its length; gives where the next field begins. */
+const putText = (bytes: Uint8Array, view: DataView, at: number, text: string): number => {
+  const { written } = encoder.encodeInto(text, bytes.subarray(at + 4));
+  view.setUint32(at, written);
+  return at + 4 + written;
+};
+
+/** As `encodeLong` does for one part, in one buffer. */
+const encodeShort = ({ position, value }: OutboundItem): Bytes => {
+  const { messageId, receiverKey, payload } = value;
+  const bytes = new Uint8Array(fixedBytes + 3 * (messageId.length + receiverKey.length + payload.length));
+  const view = new DataView(bytes.buffer);
+  bytes.set(u64(position));
+  bytes[8] = subsystemCodes[value.subsystem];
+  bytes[9] = value.receipt ? 1 : 0;
+  bytes[10] = 0;
+  bytes[11] = 1;
+  const end = putText(bytes, view, putText(bytes, view, putText(bytes, view, 12, messageId), receiverKey), payload);
+  return bytes.subarray(0, end);
+};
+
 /** The message in as many parts as it needs, each encoded; one for nearly all. */
-export const encodeMessage = ({ position, value }: OutboundItem): readonly Bytes[] => {
+export const encodeMessage = (item: OutboundItem): readonly Bytes[] => {
+  const { messageId, receiverKey, payload } = item.value;
+  return messageId.length + receiverKey.length + payload.length <= shortCharsMax ? [encodeShort(item)] : encodeLong(item);
+};
+
+const encodeLong = ({ position, value }: OutboundItem): readonly Bytes[] => {
   const payload = utf8(value.payload);
   const before = concat(u64(position), u8(subsystemCodes[value.subsystem]), u8(value.receipt ? 1 : 0));
   const ids = concat(textField(value.messageId), textField(value.receiverKey));

@@ -57,7 +57,7 @@ export type Inbound = {
   /** The peer's stream; `null` before the first session. */
   readonly stream: string | null;
   readonly delivered: number;
-  /** Messages handed on, or repeats seen, since the last acknowledgement left. */
+  /** Messages handed on, by number or size, or repeats seen, since the last acknowledgement left. */
   readonly owed: number;
   readonly ackAt: number | null;
   readonly gap: boolean;
@@ -203,6 +203,10 @@ const owe = (inbound: Inbound, count: number, now: number, limits: LinkManagerLi
   ackAt: inbound.ackAt ?? now + limits.ackDelayMs,
 });
 
+/** Messages to acknowledge, long ones counted as so many as fill the same share of a window. */
+const dueFor = (messages: readonly WholeMessage[], { ackMessagesMax, ackChars }: LinkManagerLimits): number =>
+  Math.max(messages.length, Math.floor((messages.reduce((sum, { payload }) => sum + payload.length, 0) * ackMessagesMax) / ackChars));
+
 /** The messages of a packet that come next in order; with a part, those that it makes whole. Throws CanonicalError. */
 const nextOf = (inbound: Inbound, body: DataBody, partial: PartialMessage | undefined): Pick<Taken, 'messages' | 'partial'> => {
   const fresh = body.messages.filter((message) => message.seq > inbound.delivered);
@@ -224,7 +228,7 @@ export const takeMessages = (inbound: Inbound, body: DataBody, partial: PartialM
   if (body.after > delivered) return { inbound: { ...owe(settled, limits.ackMessagesMax, now, limits), gap: true }, messages: [], ...kept };
   const { messages, partial: begun } = nextOf(settled, body, partial);
   if (begun !== undefined) return { inbound: settled, messages, partial: begun };
-  return { inbound: { ...owe(settled, messages.length, now, limits), delivered: last, gap: false }, messages };
+  return { inbound: { ...owe(settled, dueFor(messages, limits), now, limits), delivered: last, gap: false }, messages };
 };
 
 export const mustAcknowledge = (inbound: Inbound, now: number, limits: LinkManagerLimits): boolean =>

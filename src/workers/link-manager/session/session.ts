@@ -17,7 +17,8 @@
  *
  * Chance: ephemeral keys and session ids are drawn inside the step, from a source handed in. That keeps W3: a step's effects
  * leave only after its state is written, drawn values included, so a step that is repeated because the write failed has sent
- * nothing, and one whose write succeeded is never stepped again: its effects are sent from the store.
+ * nothing, and one whose write succeeded is never stepped again: its effects are sent from the store, and its packets are said again
+ * from the state, as those are that the network loses.
  */
 import { toBase64url } from '../../../cipher/bytes.ts';
 import type { LinkManagerLimits } from '../config.ts';
