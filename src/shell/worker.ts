@@ -16,6 +16,7 @@
 import type { Delivery, Outcome } from '../messages/grammar/envelope.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Room, Wire } from '../messages/grammar/wire.ts';
+import type { Apart } from './apart.ts';
 
 export type Worker = {
   readonly room: Room;
@@ -91,11 +92,8 @@ export type StepOutput<Head, Item> =
       readonly itemsAdded?: readonly StoredItem<Item>[];
       readonly itemsRemoved?: readonly number[];
       readonly effects: readonly OutRecord[];
-      /**
-       * Sent behind the effects, and not owed: W1 holds for them, W2 does not. For what the machine itself says again where it got
-       * lost, as packets of a network do.
-       */
-      readonly fleeting?: readonly OutRecord[];
+      /** The key will hardly be heard of again: its head leaves memory when its effects are on the bus. */
+      readonly rests?: boolean;
       /** When the key wants to be woken, in ms since the epoch; absent means never. */
       readonly dueAt?: number;
       /** Indexed columns for lists: a scope (a flow's holding identity short hash) and a status word. */
@@ -122,6 +120,8 @@ export type Answering<Body, Reply, Tx> = {
    * nothing once its transaction is rolled back. Batches then overlap, and a repeat is found out by storing its answer.
    */
   readonly isIndependent?: boolean;
+  /** Requests that are worked out, and whose answers are kept, elsewhere than in the room's own store. */
+  readonly apart?: Apart<Body>;
   readonly answer: (requests: readonly Delivery<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
 };
 

@@ -75,6 +75,20 @@ describe('the five points of a batch', () => {
     expect((await bench.states.loadItems(['a'])).get('a')).toEqual([]);
   });
 
+  test('a key that rests leaves memory when its effects are on the bus, and what it owed is not sent again when it is read', async () => {
+    const bench = createBench();
+    const loaded: string[][] = [];
+    const states: StateStore = { ...bench.states, load: async (keys) => (loaded.push([...keys]), bench.states.load(keys)) };
+    const spied = createBench({ states });
+    const batch = spied.openBatch(createLedger());
+    // One item more makes its number odd, and the key rests.
+    await batch.handleBatch(spied.append(record('left', 'a', 'x', 'add'), record('left', 'b', 'y', 'add'), record('left', 'a', 'i', 'item')));
+    const published = spied.published.length;
+    await batch.handleBatch(spied.append(record('left', 'a', 'n', 'nothing'), record('left', 'b', 'z', 'nothing')));
+    expect(loaded.slice(1)).toEqual([['a'], ['b']]);
+    expect(spied.published).toHaveLength(published);
+  });
+
   test('a head that was saved is not read again while it is in memory; over the bound the oldest leave and are forgotten', async () => {
     const bench = createBench({ limits: { headsCachedMax: 2 } });
     const forgotten: string[] = [];

@@ -32,6 +32,8 @@ export type HeadCache = {
   /** The effects of this version are on the bus. */
   settle(held: Held, version: number): void;
   drop(keys: readonly string[]): void;
+  /** Drops a key that is hardly heard of again; not while its effects are owed. */
+  rest(held: Held): void;
   /** Drops what is over the bound, but nothing that a round has taken, and returns the keys. */
   trim(isTaken: (key: string) => boolean): readonly string[];
   /** The scope of a key in memory, where it is known. */
@@ -86,6 +88,11 @@ export const createHeadCache = (states: StateStore, limits: ShellLimits): HeadCa
     },
     drop: (keys) => {
       for (const key of keys) heads.delete(key);
+    },
+    rest: (held) => {
+      if (held.owed.length > 0 || heads.get(held.key) !== held) return;
+      remember(held.key, held.version);
+      heads.delete(held.key);
     },
     scopeOf: (key) => heads.get(key)?.scope ?? undefined,
     trim: (isTaken) => {

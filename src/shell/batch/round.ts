@@ -115,23 +115,21 @@ const finish = ({ lanes, offsets }: RoundOptions, lane: Lane, done: readonly Que
 };
 
 /** What a round leaves behind when its effects are on the bus. */
-type Ending = { readonly records: OutRecord[]; readonly works: { readonly work: Work; readonly version: number }[] };
+type Ending = { readonly records: OutRecord[]; readonly works: { readonly work: Work; readonly version: number; readonly rests: boolean }[] };
 
 /** M1, M4: the records of this work are done, and its key free for another round, once these effects are acknowledged. */
-const endWith = (ending: Ending, work: Work, records: readonly OutRecord[]): void => {
+const endWith = (ending: Ending, work: Work, records: readonly OutRecord[], rests = false): void => {
   for (const record of records) ending.records.push(record);
-  ending.works.push({ work, version: work.held.version });
+  ending.works.push({ work, version: work.held.version, rests });
 };
-
-const withFleeting = (owed: readonly OutRecord[], { fleeting }: Pick<Next, 'fleeting'>): readonly OutRecord[] =>
-  fleeting === undefined || fleeting.length === 0 ? owed : [...owed, ...fleeting];
 
 const sendEnding = (options: RoundOptions, { records, works }: Ending): void => {
   const end = (): void => {
-    for (const { work, version } of works) {
+    for (const { work, version, rests } of works) {
       options.cache.settle(work.held, version);
       work.lane.taken = false;
       finish(options, work.lane, consumedOf(work));
+      if (rests && work.lane.queue.length === 0) options.cache.rest(work.held);
     }
   };
   if (records.length === 0) end();
@@ -148,15 +146,15 @@ const applySaved = (options: RoundOptions, ending: Ending, { work, output, chang
   held.scope = change.scope;
   options.cache.keep(held);
   forgive(lane);
-  endWith(ending, work, withFleeting(change.owed, output));
+  endWith(ending, work, change.owed, output.rests);
   if (output.head === null) options.machine.forget?.([held.key]);
 };
 
-const applyUnchanged = (ending: Ending, work: Work, output: Pick<Next, 'effects' | 'fleeting'>): void => {
+const applyUnchanged = (ending: Ending, work: Work, effects: readonly OutRecord[]): void => {
   const { held, lane } = work;
   held.handled = handledAfter(held, consumedOf(work));
   forgive(lane);
-  endWith(ending, work, withFleeting(owedAfter(held, output.effects), output));
+  endWith(ending, work, owedAfter(held, effects));
 };
 
 /** Tries the key again later; true when its time is over and its records are to be parked. */

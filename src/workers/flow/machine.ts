@@ -158,5 +158,6 @@ const outputOf = (draft: Draft, facts: Facts): StepOutput<FlowHead, JournalItem>
     scope: head.identity.shortHash,
     status: head.status,
     ...(dueAt === undefined ? {} : { dueAt }),
+    rests: hasEnded(head) && head.resume === undefined,
   };
 };
