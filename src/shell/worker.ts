@@ -92,6 +92,11 @@ export type StepOutput<Head, Item> =
       readonly itemsAdded?: readonly StoredItem<Item>[];
       readonly itemsRemoved?: readonly number[];
       readonly effects: readonly OutRecord[];
+      /**
+       * Sent behind the effects, and not owed: W1 holds for them, W2 does not. For what the machine itself says again where it got
+       * lost, as packets of a network do.
+       */
+      readonly fleeting?: readonly OutRecord[];
       /** The key will hardly be heard of again: its head leaves memory when its effects are on the bus. */
       readonly rests?: boolean;
       /** When the key wants to be woken, in ms since the epoch; absent means never. */

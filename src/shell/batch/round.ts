@@ -123,6 +123,9 @@ const endWith = (ending: Ending, work: Work, records: readonly OutRecord[], rest
   ending.works.push({ work, version: work.held.version, rests });
 };
 
+const withFleeting = (owed: readonly OutRecord[], { fleeting }: Pick<Next, 'fleeting'>): readonly OutRecord[] =>
+  fleeting === undefined || fleeting.length === 0 ? owed : [...owed, ...fleeting];
+
 const sendEnding = (options: RoundOptions, { records, works }: Ending): void => {
   const end = (): void => {
     for (const { work, version, rests } of works) {
@@ -146,15 +149,15 @@ const applySaved = (options: RoundOptions, ending: Ending, { work, output, chang
   held.scope = change.scope;
   options.cache.keep(held);
   forgive(lane);
-  endWith(ending, work, change.owed, output.rests);
+  endWith(ending, work, withFleeting(change.owed, output), output.rests);
   if (output.head === null) options.machine.forget?.([held.key]);
 };
 
-const applyUnchanged = (ending: Ending, work: Work, effects: readonly OutRecord[]): void => {
+const applyUnchanged = (ending: Ending, work: Work, output: Pick<Next, 'effects' | 'fleeting'>): void => {
   const { held, lane } = work;
   held.handled = handledAfter(held, consumedOf(work));
   forgive(lane);
-  endWith(ending, work, owedAfter(held, effects));
+  endWith(ending, work, withFleeting(owedAfter(held, output.effects), output));
 };
 
 /** Tries the key again later; true when its time is over and its records are to be parked. */
