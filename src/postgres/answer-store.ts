@@ -11,7 +11,7 @@ import { DatabaseError, translateError } from './database-error.ts';
 import { jsonArraySql, jsonColumn, schemaName, textArray } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
-  readonly database: Database;
+  readonly database: Pick<Database, 'transact' | 'byKey' | 'log'>;
   readonly schema: string;
   /** Default: `answer`. */
   readonly table?: string;
@@ -62,7 +62,7 @@ const answersIn = (sql: TransactionSql, table: string, onFault: (error: unknown)
 };
 
 /** Deletes answers that nobody asks for any more, a page at a time, at most once an interval. */
-const createCleaner = ({ byKey, log }: Database, table: string): (() => void) => {
+const createCleaner = ({ byKey, log }: Pick<Database, 'byKey' | 'log'>, table: string): (() => void) => {
   let cleanedAt = -Infinity;
   const clean = async (): Promise<void> => {
     const old = `select request_id from ${table} where created_at < now() - make_interval(days => $1::integer) order by created_at limit $2`;

@@ -14,11 +14,12 @@ import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
 import type { Room } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { createLanes, type Lanes } from './apart.ts';
 import { createCommitter } from './batch/committer.ts';
-import { createIntake } from './batch/intake.ts';
+import { createIntake, type Intake } from './batch/intake.ts';
 import { createShellMetrics, type ShellMetrics } from './batch/metrics.ts';
 import { createOffsets } from './batch/offsets.ts';
-import { createOutbox } from './batch/outbox.ts';
+import { createOutbox, type Outbox } from './batch/outbox.ts';
 import { createParking, type Reasoned } from './batch/parking.ts';
 import { withoutTombstones } from './batch/readers.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
@@ -151,6 +152,32 @@ const answerRecords = (told: readonly Told[]): OutRecord[] =>
     return record === undefined ? [] : [record];
   });
 
+type Ends = {
+  readonly answerBy: (answers: AnswerStore<any>, requests: readonly Request[]) => Promise<void>;
+  readonly outbox: Outbox;
+  readonly intake: Intake;
+  readonly commit: () => void;
+  readonly limits: ShellLimits;
+};
+
+/** For requests whose answers are kept elsewhere. */
+const openLanes = ({ answering, log }: AnswerBatchOptions, { answerBy, outbox, intake, commit, limits }: Ends): Lanes | undefined =>
+  answering.apart === undefined
+    ? undefined
+    : createLanes({
+        apart: answering.apart,
+        requestsMax: limits.recordsPerPollMax,
+        waitingMax: limits.apartWaitingMax,
+        answer: answerBy,
+        refuse: (requests, outcome) => outbox.add(answerRecords(requests.map((request) => ({ request, outcome }))), () => intake.done(requests)),
+        deliver: async () => {
+          await outbox.flush();
+          commit();
+        },
+        giveBack: intake.giveBack,
+        log,
+      });
+
 export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
   const { room, answering, clock, log, publish, probe } = options;
   if (storesAnswers(answering) && options.answers === undefined) {
@@ -174,15 +201,21 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
     log.info('requests-expired', { topic, count });
   };
   const work: Work = { options, metrics, looks: answering.isIndependent !== true };
-  const answerTaken = async (requests: readonly Request[]): Promise<void> => {
+  const answerBy = async (by: Work, requests: readonly Request[]): Promise<void> => {
+    const { told, effects, faults } = await answerRequests(by, requests);
+    await probe?.('saved');
+    await parking.records(faults);
+    // Effects first: who has its answer can see them.
+    outbox.add([...effects, ...answerRecords(told)], () => intake.done(requests));
+  };
+  const lanes = openLanes(options, { answerBy: (answers, requests) => answerBy({ ...work, options: { ...options, answers } }, requests), outbox, intake, commit: committer.commit, limits });
+  const answerTaken = async (taken: readonly Request[]): Promise<void> => {
+    let here = taken;
     try {
-      const { told, effects, faults } = await answerRequests(work, requests);
-      await probe?.('saved');
-      await parking.records(faults);
-      // Effects first: who has its answer can see them.
-      outbox.add([...effects, ...answerRecords(told)], () => intake.done(requests));
+      if (lanes !== undefined) here = await lanes.take(taken);
+      if (here.length > 0) await answerBy(work, here);
     } catch (error) {
-      intake.giveBack(requests);
+      intake.giveBack(here);
       throw error;
     }
   };

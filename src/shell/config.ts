@@ -20,6 +20,8 @@ export const shellConfigDefault = {
    * sent. More would only make batches smaller.
    */
   answerBatchesAtOnceMax: 2,
+  /** Requests that wait for one store that is kept apart: those of some seconds. */
+  apartWaitingMax: 1_000,
   /** How long one poll waits for a first record. Also how late a failed commit is tried again when nothing comes. */
   pollWaitMsMax: 10 * second,
   /** Records kept in memory because their key must wait; above it nothing new is polled. */

@@ -55,3 +55,19 @@ export const certificateChainMax = 20;
 /** Of scrypt (RFC 7914), in bytes. */
 export const scryptSaltBytes = 16;
 export const scryptHashBytes = 32;
+
+/**
+ * Of vaults in databases of their own. Pools open at once: one a database and login, however many vaults are there. Beyond it the one that was
+ * used longest ago is closed; where all are in use, requests are asked to come again.
+ */
+export const vaultPoolsMax = 32;
+/** Connections of one pool: two transactions, and two for single statements. */
+export const vaultConnectionsMax = 4;
+/** Milliseconds that a pool is kept for which nobody asks: its server counts connections. */
+export const vaultPoolIdleMs = 60_000;
+/** Seconds that a connection is waited for: who waits is one virtual node, whose requests come again. */
+export const vaultConnectSecondsMax = 3;
+/** Milliseconds of one batch of requests there. */
+export const vaultBatchMsMax = 15_000;
+/** Milliseconds for which a virtual node is taken to have its vault here without being looked for. */
+export const vaultHereMs = 2_000;

@@ -2,7 +2,7 @@
 import { createBoundedCache } from '../../cipher/bounded-cache.ts';
 import { parseSchema } from '../../packaging/schema.ts';
 import { schemasCachedMax } from './config.ts';
-import type { CpkSchema, DbTx } from './db-tx.ts';
+import type { AppliedMigration, CpiRepository, CpkSchema } from './db-tx.ts';
 
 const cache = createBoundedCache<CpkSchema>(schemasCachedMax);
 
@@ -15,8 +15,11 @@ const parse = ({ hash, cpkName, text }: { readonly hash: string; readonly cpkNam
   return schema;
 };
 
+/** What reads the texts. */
+type Source = { readonly cpis: Pick<CpiRepository, 'findSchemas'> };
+
 /** By CPK hash; a CPK without a schema is left out. */
-export const findSchemas = async (tx: DbTx, hashes: readonly string[]): Promise<ReadonlyMap<string, CpkSchema>> => {
+export const findSchemas = async (tx: Source, hashes: readonly string[]): Promise<ReadonlyMap<string, CpkSchema>> => {
   const known = new Map(hashes.flatMap((hash) => {
     const schema = cache.get(hash);
     return schema === undefined ? [] : [[hash, schema] as const];
@@ -25,4 +28,14 @@ export const findSchemas = async (tx: DbTx, hashes: readonly string[]): Promise<
   const read = missing.length === 0 ? [] : await tx.cpis.findSchemas(missing);
   for (const row of read) known.set(row.hash, parse(row));
   return known;
+};
+
+/** The first migration that the code units want and the vault has not, or has otherwise. */
+export const firstMissing = (schemas: readonly CpkSchema[], applied: readonly AppliedMigration[]): string | undefined => {
+  const has = new Set(applied.map(({ cpkName, name, digest }) => JSON.stringify([cpkName, name, digest])));
+  for (const { cpkName, schema } of schemas) {
+    const missing = schema.migrations.find(({ name, digest }) => !has.has(JSON.stringify([cpkName, name, digest])));
+    if (missing !== undefined) return `${missing.name} of ${cpkName}`;
+  }
+  return undefined;
 };

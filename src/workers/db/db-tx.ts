@@ -3,6 +3,7 @@
  * real, `memory/` for simulation; one contract suite runs against both.
  */
 import type { CpiMetadata } from '../../messages/db-to-all.cpi.ts';
+import type { SealedConnection } from '../../messages/grammar/database-connection.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
@@ -12,6 +13,14 @@ import type { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { PackageSchema, QueryStatement } from '../../packaging/schema.ts';
 import type { AuditRepository, ConfigRepository, RbacRepository } from './administration.ts';
+
+/** What requests of flows need: also had of a vault in a database of its own. */
+export type VaultTx = {
+  readonly virtualNodes: Pick<VirtualNodeRepository, 'known'>;
+  readonly cpis: Pick<CpiRepository, 'findSchemas'>;
+  readonly entities: EntityRepository;
+  readonly tables: TableRepository;
+};
 
 export type DbTx = {
   readonly certificates: CertificateRepository;
@@ -115,11 +124,14 @@ export type CreatedVirtualNode = { readonly type: 'created' } | { readonly type:
 
 export type Migrated = { readonly type: 'migrated' } | { readonly type: 'failed'; readonly reason: string };
 
+/** How a vault in a database of its own is reached. Without `ddl` an administrator changes its tables. */
+export type VaultConnections = { readonly dml: SealedConnection; readonly ddl: SealedConnection | null };
+
 /** A migration that a vault has. */
 export type AppliedMigration = { readonly cpkName: string; readonly name: string; readonly digest: string };
 
 export type VirtualNodeRepository = {
-  /** Which of these are there. */
+  /** Which of these are there. Throws DATABASE_CONFLICT where the vault of one has moved to a database of its own. */
   known(shortHashes: readonly string[]): Promise<ReadonlySet<string>>;
   find(shortHash: string): Promise<VirtualNode | undefined>;
   /** As `find`; whoever else would change it waits until this transaction ends. */
@@ -128,12 +140,19 @@ export type VirtualNodeRepository = {
   list(): Promise<readonly VirtualNode[]>;
   /**
    * Writes the virtual node, makes its schemas and roles and applies the migrations of its code, all or nothing; after `failed` the
-   * transaction still stands.
+   * transaction still stands. With connections, its vault is there.
    */
-  create(node: VirtualNode, schemas: readonly CpkSchema[]): Promise<CreatedVirtualNode>;
+  create(node: VirtualNode, schemas: readonly CpkSchema[], connections?: VaultConnections): Promise<CreatedVirtualNode>;
+  /** Of a vault in a database of its own. */
+  connections(shortHash: string): Promise<VaultConnections | undefined>;
+  /** Leads to its vault by these from now on, if that is, or can be made, what the code wants; after `failed` the transaction still stands. */
+  connect(node: VirtualNode, connections: VaultConnections, schemas: readonly CpkSchema[], now: number): Promise<Migrated>;
+  /** What such connections are sealed to. */
+  connectionKey(): Promise<string>;
   /**
    * Applies to each vault the migrations that it has not, in their order, all or none; after `failed` the transaction still stands. A migration
-   * that was applied and has another digest now is refused.
+   * that was applied and has another digest now is refused. Of vaults in databases of their own, those that came before the one that failed keep what
+   * they have by then.
    */
   migrate(shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated>;
   /** What the vault was brought to by `create` and `migrate`. */
@@ -165,8 +184,8 @@ export type TransferRepository = {
   forgetIdle(before: number): Promise<void>;
   /** What it refuses or throws leaves nothing behind, and the transaction stands. */
   wholly<Made extends object>(work: () => Promise<Made | Refusal>): Promise<Made | Refusal>;
-  /** Every row of a virtual node's vault and uniqueness schema, as lines of JSON. */
-  readLines(shortHash: string): AsyncIterable<string>;
+  /** Every row of a virtual node's vault and uniqueness schema, as lines of JSON, while the work lasts. */
+  withLines<Result>(shortHash: string, work: (lines: AsyncIterable<string>) => Promise<Result>): Promise<Result>;
   /** Puts such rows in place of what is there. */
   restore(shortHash: string, lines: AsyncIterable<string>): Promise<void>;
 };

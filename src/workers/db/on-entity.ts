@@ -5,7 +5,7 @@ import type { BodyOf } from '../../messages/grammar/wire.ts';
 import { DatabaseError } from '../../postgres/database-error.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
 import { queryMsMax } from './config.ts';
-import type { DbTx, EntityCall, EntityReply, EntityResult } from './db-tx.ts';
+import type { EntityCall, EntityReply, EntityResult, VaultTx } from './db-tx.ts';
 import { checkEntityOperation } from './entity-check.ts';
 import { fitsReply } from './entity-reply.ts';
 
@@ -49,7 +49,7 @@ type Known = { readonly nodes: ReadonlySet<string>; /** Whether one of them was 
 const createKnown = () => {
   const known = new Set<string>();
   return {
-    find: async (tx: DbTx, shortHashes: ReadonlySet<string>): Promise<Known> => {
+    find: async (tx: Pick<VaultTx, 'virtualNodes'>, shortHashes: ReadonlySet<string>): Promise<Known> => {
       const asked = [...shortHashes].filter((shortHash) => !known.has(shortHash));
       if (asked.length > 0) for (const shortHash of await tx.virtualNodes.known(asked)) known.add(shortHash);
       return { nodes: known, isRemembered: asked.length < shortHashes.size };
@@ -63,7 +63,7 @@ const goneStates = new Set(['22023', '42704', '3F000', '42P01']);
 
 const isGone = (error: unknown): boolean => error instanceof Error && 'code' in error && goneStates.has(String(error.code));
 
-export const createOnEntity = (known = createKnown()): Answering<Body, EntityReply, DbTx> => ({
+export const createOnEntity = (known = createKnown()): Answering<Body, EntityReply, VaultTx> => ({
   wire: flowToDbEntity,
   isIndependent: true,
   answer: async (requests, tx, now) => {

@@ -8,7 +8,7 @@ import type { BodyOf } from '../../messages/grammar/wire.ts';
 import { checkQuery } from '../../packaging/schema.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
 import { findSchemas } from './cpk-schemas.ts';
-import type { CpkSchema, DbTx, TableCall, TableReply } from './db-tx.ts';
+import type { CpkSchema, TableCall, TableReply, VaultTx } from './db-tx.ts';
 
 type Body = BodyOf<typeof flowToDbQuery>;
 type Checked = { readonly type: 'call'; readonly call: TableCall } | Refusal;
@@ -25,7 +25,7 @@ const check = ({ shortHash, cpkHash, query }: Body, { nodes, schemas }: Known): 
 
 const unique = <Value>(values: readonly Value[]): Value[] => [...new Set(values)];
 
-export const onQuery: Answering<Body, TableReply, DbTx> = {
+export const onQuery: Answering<Body, TableReply, VaultTx> = {
   wire: flowToDbQuery,
   answer: async (requests, tx) => {
     const nodes = await tx.virtualNodes.known(unique(requests.map(({ body }) => body.shortHash)));

@@ -19,6 +19,7 @@ import type { Answered, Answering } from '../../shell/worker.ts';
 import { importChain } from './on-certificate.ts';
 import { transferIdleMsMax, transfersOpenMax } from './config.ts';
 import type { DbTx } from './db-tx.ts';
+import { VaultFault } from './vaults/vault-fault.ts';
 import { TransferRefused } from './postgres/transfers.ts';
 import { virtualNodeRecord } from './publication.ts';
 import { findCpi, findNode, isInMaintenance, isRefused, refused, schemasOf, statuses } from './virtual-node/operation.ts';
@@ -64,12 +65,12 @@ const write = async (tx: DbTx, id: string, lines: AsyncIterable<string>): Promis
   return count;
 };
 
-async function* linesOf(tx: DbTx, node: VirtualNode): AsyncGenerator<string> {
+async function* linesOf(tx: DbTx, node: VirtualNode, rows: AsyncIterable<string>): AsyncGenerator<string> {
   const { shortHash } = node.holdingIdentity;
   const own: First['certificates'] = [];
   for (const usage of certificateUsage.options) for (const one of await tx.certificates.list({ usage, holder: shortHash })) own.push({ usage, ...one });
   yield JSON.stringify({ v: 1, virtualNode: node, certificates: own } satisfies First);
-  yield* tx.transfers.readLines(shortHash);
+  yield* rows;
 }
 
 const exportNode = async (tx: DbTx, { transferId, shortHash }: Of<'export'>, now: number): Promise<Outcome<Reply>> => {
@@ -78,7 +79,10 @@ const exportNode = async (tx: DbTx, { transferId, shortHash }: Of<'export'>, now
   if (!isInMaintenance(node)) return refused('DB_TRANSFER_NOT_IN_MAINTENANCE', `virtual node ${shortHash} must be in maintenance to be exported: PUT /virtualnode/${shortHash}/state/maintenance`);
   const fault = await open(tx, transferId, now);
   if (fault !== undefined) return fault;
-  const count = await write(tx, transferId, linesOf(tx, node));
+  const count = await tx.transfers.withLines(shortHash, (rows) => write(tx, transferId, linesOf(tx, node, rows))).catch((error: unknown) => {
+    if (error instanceof VaultFault) return refused(error.code, error.message);
+    throw error;
+  });
   if (typeof count === 'number') return { type: 'done', value: { count } };
   await tx.transfers.forget(transferId);
   return count;

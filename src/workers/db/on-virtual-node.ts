@@ -11,6 +11,8 @@ import type { Answered, Answering } from '../../shell/worker.ts';
 import type { DbTx } from './db-tx.ts';
 import { boundedReply } from './reply.ts';
 import { resync, setState } from './virtual-node/change.ts';
+import { VaultFault } from './vaults/vault-fault.ts';
+import { connect } from './virtual-node/connect.ts';
 import { create } from './virtual-node/create.ts';
 import { remove } from './virtual-node/deletion.ts';
 import { findNode, isRefused, refused, type Reply } from './virtual-node/operation.ts';
@@ -30,11 +32,17 @@ const get = async (tx: DbTx, shortHash: string): Promise<Outcome<Reply>> => {
   return isRefused(node) ? node : { type: 'done', value: { virtualNodes: [node] } };
 };
 
-const answerOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+const connectionKey = async (tx: DbTx): Promise<Outcome<Reply>> => ({ type: 'done', value: { connectionKey: await tx.virtualNodes.connectionKey() } });
+
+const performOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
   const request = { messageId, log, now };
   switch (body.type) {
     case 'create':
       return create(tx, { ...request, body });
+    case 'connection-key':
+      return { outcome: await connectionKey(tx) };
+    case 'connect':
+      return connect(tx, { ...request, body });
     case 'set-state':
       return setState(tx, { ...request, body });
     case 'upgrade':
@@ -53,6 +61,17 @@ const answerOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log:
       return { outcome: await schemaSql(tx, { ...request, body }) };
     case 'vault-sql':
       return { outcome: await vaultSql(tx, { ...request, body }) };
+  }
+};
+
+/** What a vault in a database of its own cannot do is its operation's refusal; nothing was written here by then. */
+const answerOne = async (tx: DbTx, delivery: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+  try {
+    return await performOne(tx, delivery, log, now);
+  } catch (error) {
+    if (!(error instanceof VaultFault)) throw error;
+    log.warn('db.vault.fault', { type: delivery.body.type, code: error.code, error });
+    return { outcome: refused(error.code, error.message) };
   }
 };
 

@@ -20,6 +20,7 @@ import { onQuery } from './on-query.ts';
 import { onRbac } from './on-rbac.ts';
 import { onTransfer } from './on-transfer.ts';
 import { onVirtualNode } from './on-virtual-node.ts';
+import { apartIn, type Vaults } from './vaults/vaults.ts';
 
 export { ensureBootstrapAdmin } from './bootstrap-admin.ts';
 export type { DbTx } from './db-tx.ts';
@@ -27,15 +28,25 @@ export { createMemoryDb } from './memory/memory-db.ts';
 export { applyMigrations, readMigrations } from './migrations.ts';
 export { createPostgresDbTx } from './postgres/db-tx.ts';
 export { publishSnapshot } from './snapshot.ts';
+export { createVaults, type Vaults } from './vaults/vaults.ts';
 
 export type DbWorkerOptions = {
   readonly log: Log;
   /** What secrets of the configuration are encrypted with. */
   readonly configPassphrase?: string | undefined;
+  /** Those in databases of their own; it ends with the worker. Without it requests for them find nothing. */
+  readonly vaults?: Vaults;
 };
 
 /** The answer store it runs with must be made over `DbTx`: `createPostgresDbTx` or `createMemoryDb`. */
-export const createDbWorker = ({ log, configPassphrase }: DbWorkerOptions): Worker => ({
-  room: 'db',
-  answers: [onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), onAnswer(log), onTransfer(log), createOnEntity(), onQuery, onRbac],
-});
+export const createDbWorker = ({ log, configPassphrase, vaults }: DbWorkerOptions): Worker => {
+  const apart = vaults === undefined ? {} : { apart: apartIn(vaults) };
+  return {
+    room: 'db',
+    answers: [
+      onRestCertificate, onCryptoCertificate, onConfig({ log, passphrase: configPassphrase }), onCpi(log), onVirtualNode(log), onAnswer(log), onTransfer(log),
+      { ...createOnEntity(), ...apart }, { ...onQuery, ...apart }, onRbac,
+    ],
+    ...(vaults === undefined ? {} : { close: vaults.close }),
+  };
+};

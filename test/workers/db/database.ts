@@ -14,6 +14,8 @@ export type TestServer = {
    * may do; `sql` looks on from outside. Or all is done by its owner, a superuser, or with `plain` a role that is none but may make roles.
    */
   database(as?: 'room' | 'superuser' | 'plain'): Promise<Database>;
+  /** An empty database of a virtual node, with two logins: `owner`, whose it is, and `reader`, who may come in; the password is `secret`. */
+  ownDatabase(): Promise<{ readonly url: URL; readonly owner: string; readonly reader: string; readonly sql: Database['sql'] }>;
   stop(): Promise<void>;
 };
 
@@ -45,6 +47,17 @@ export const startTestServer = async (): Promise<TestServer> => {
       const room = openDatabase({ url: Object.assign(url, { username: login.user, password: login.password }).href, connectionsMax: 8, log: silentLog });
       open.push(room);
       return { ...database, transact: room.transact, byKey: room.byKey };
+    },
+    ownDatabase: async () => {
+      const name = `own_${open.length}`;
+      const [owner, reader] = [`${name}_owner`, `${name}_reader`];
+      for (const login of [owner, reader]) await cluster.sql.unsafe(`create role ${login} login password 'secret'`);
+      await cluster.sql.unsafe(`create database ${name} owner ${owner}`);
+      const url = new URL(server.url);
+      url.pathname = `/${name}`;
+      const database = openDatabase({ url: url.href, connectionsMax: 4, log: silentLog });
+      open.push(database);
+      return { url, owner, reader, sql: database.sql };
     },
     stop: async () => {
       await Promise.all(open.map((database) => database.close()));

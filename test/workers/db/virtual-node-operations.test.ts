@@ -148,6 +148,8 @@ describe('the SQL for administrators', () => {
     await maintain(shortHash);
     await ask({ type: 'upgrade', shortHash, cpiFileChecksum: next.fullChecksum });
     const vault = `vnode_vault_${shortHash.toLowerCase()}`;
+    // A vault in a database of its own keeps its answers, and whose it is.
+    await database.sql.unsafe(`drop table ${made}.cordage_answer, ${made}.cordage_vault`);
     expect(await describeSchema(made)).toEqual(await describeSchema(vault));
     const rows = async (schema: string, table: string, columns: string): Promise<unknown> => database.sql.unsafe(`select ${columns} from ${schema}.${table} order by 1, 2`);
     expect(await rows(made, 'piece', 'id, label, shelf')).toEqual(await rows(vault, 'piece', 'id, label, shelf'));

@@ -108,7 +108,8 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
     findToChange: find,
     findByCpi: async (cpiId) => list().filter((node) => keyOf(node.cpiId) === keyOf(cpiId)),
     list: async () => list(),
-    create: async (node) => {
+    create: async (node, _schemas, connections) => {
+      if (connections !== undefined) return { type: 'failed', reason: 'this database is in memory; use PostgreSQL' };
       const { shortHash } = node.holdingIdentity;
       if (nodes.has(shortHash)) return { type: 'exists' };
       undo.set(nodes, shortHash, node);
@@ -122,6 +123,9 @@ const createVirtualNodes = (undo: Undo, cpis: ReadonlyMap<string, CpiMetadata>):
     drop: async (shortHash) => undo.delete(nodes, shortHash),
     findOperation: async (requestId) => operations.get(requestId),
     putOperation: async (kept) => undo.set(operations, kept.operation.requestId, kept),
+    connections: async () => undefined,
+    connect: async () => ({ type: 'failed', reason: 'this database is in memory; use PostgreSQL' }),
+    connectionKey: noTables,
     tablesSql: noTables,
   };
 };
@@ -141,7 +145,7 @@ export const createMemoryDb = (): MemoryDb => {
     uploads: createUploads(undo),
     cpis: createCpis(undo, cpis),
     virtualNodes: createVirtualNodes(undo, cpis),
-    transfers: { holdSnapshot: noTables, begin: noTables, countOpen: noTables, write: noTables, read: noTables, forget: noTables, forgetIdle: noTables, wholly: noTables, readLines: noTables, restore: noTables },
+    transfers: { holdSnapshot: noTables, begin: noTables, countOpen: noTables, write: noTables, read: noTables, forget: noTables, forgetIdle: noTables, wholly: noTables, withLines: noTables, restore: noTables },
     entities: createMemoryEntities(entitiesOf, undo),
     tables: { run: async (calls) => calls.map(() => ({ type: 'refused', code: 'DB_QUERY_REFUSED', reason: 'this database is in memory and has no tables; use PostgreSQL' })) },
     rbac: createMemoryRbac(undo),

@@ -62,13 +62,30 @@ const applySchema = async (sql: Sql, { cpkName, schema }: CpkSchema, now: number
   for (const statement of entityIndexStatements(schema)) await sql.unsafe(statement);
 };
 
+/** In the vault that was entered as the owner of its tables. */
+export const applyInside = async (sql: Sql, schemas: readonly CpkSchema[], now: number): Promise<void> => {
+  for (const schema of schemas) await applySchema(sql, schema, now);
+};
+
+/** What else is in such a vault than the platform's tables came from migrations, or was declared by a code unit (indexes of entities). */
+export const clearInside = async (sql: Sql, schema: string, platformTables: readonly string[]): Promise<void> => {
+  const tables = await sql<{ name: string }[]>`
+    select quote_ident(tablename) as name from pg_catalog.pg_tables where schemaname = ${schema} and tableowner = current_user and tablename <> all(${[...platformTables]}::text[])`;
+  const indexes = await sql<{ name: string }[]>`
+    select quote_ident(indexname) as name from pg_catalog.pg_indexes
+    where schemaname = ${schema} and tablename = 'entity' and indexname not in ('entity_pkey', 'entity_fields')`;
+  if (tables.length > 0) await sql.unsafe(`drop table ${tables.map(({ name }) => name).join(', ')} cascade`);
+  if (indexes.length > 0) await sql.unsafe(`drop index ${indexes.map(({ name }) => name).join(', ')}`);
+  await sql`delete from cordage_migration`;
+};
+
 /** Brings one vault up to date; throws what refuses it, and then the caller rolls back. */
 export const applySchemas = async (sql: Sql, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<void> => {
   if (schemas.length === 0) return;
   await sql`select config.open_app_migrations(${shortHash})`;
   await enterVault(sql, shortHash, 'ddl');
   await limitTime(sql, migrationMsMax);
-  for (const schema of schemas) await applySchema(sql, schema, now);
+  await applyInside(sql, schemas, now);
   await liftTimeLimit(sql);
   await leaveVaults(sql);
 };

@@ -12,6 +12,8 @@ import type { TransactionSql as Sql } from '../../../postgres/database.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
 import { DatabaseError, translateError } from '../../../postgres/database-error.ts';
 import type { TransferRepository } from '../db-tx.ts';
+import type { Vaults } from '../vaults/vaults.ts';
+import { findConnections, vaultsOf } from './vault-connections.ts';
 import { vaultSchemaOf } from './vault.ts';
 
 const isRefusal = (made: object): made is Refusal => 'type' in made && made.type === 'refused';
@@ -45,11 +47,11 @@ const within = async <Result>(sql: Sql, schema: string, work: () => Promise<Resu
 type Table = { readonly name: string; readonly columns: readonly (readonly [name: string, type: string])[] };
 
 /** Migrations make no columns that the database fills by itself (src/packaging/schema/nodes.ts). */
-const readTables = async (sql: Sql, schema: string): Promise<Table[]> => {
+const readTables = async (sql: Sql, schema: string, without: readonly string[] = []): Promise<Table[]> => {
   const rows = await sql<{ name: string; columns: [string, string][] }[]>`
     select class.relname as name, json_agg(json_build_array(attname, format_type(atttypid, atttypmod)) order by attnum) as columns
     from pg_catalog.pg_class as class join pg_catalog.pg_attribute as attribute on attrelid = class.oid
-    where class.relnamespace = ${schema}::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped
+    where class.relnamespace = ${schema}::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped and class.relname <> all(${[...without]}::text[])
     group by class.relname order by class.relname`;
   return [...rows];
 };
@@ -62,12 +64,22 @@ const rowLine = z.array(z.string().nullable());
 
 // ── Out ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function* readRows(sql: Sql, schema: string, { name, columns }: Table): AsyncGenerator<string> {
+/** The rows of one schema, and how they are come by. */
+export type Rows = {
+  readonly schema: string;
+  readonly name: SchemaName;
+  readonly become: (sql: Sql) => Promise<void>;
+  readonly leave: (sql: Sql) => Promise<void>;
+  /** Tables that stay. */
+  readonly without?: readonly string[];
+};
+
+async function* readRows(sql: Sql, { become: enter, leave: goOut }: Rows, { name, columns }: Table): AsyncGenerator<string> {
   const cells = columns.map(([column]) => `${quoted(column)}::text`).join(', ');
-  await become(sql, schema);
+  await enter(sql);
   await sql.unsafe(`declare transfer_rows no scroll cursor for select json_build_array(${cells})::text as line from ${quoted(name)}`);
   // What the cursor may read was decided when it was opened.
-  await leave(sql);
+  await goOut(sql);
   for (;;) {
     const rows = await sql.unsafe<{ line: string }[]>(`fetch ${rowsAtOnce} from transfer_rows`);
     for (const { line } of rows) yield line;
@@ -76,14 +88,24 @@ async function* readRows(sql: Sql, schema: string, { name, columns }: Table): As
   await sql`close transfer_rows`;
 }
 
-async function* readLines(sql: Sql, shortHash: string): AsyncGenerator<string> {
-  for (const name of ['vault', 'uniqueness'] as const) {
-    const schema = schemaOf(shortHash, name);
-    for (const table of await readTables(sql, schema)) {
-      yield JSON.stringify({ table: table.name, schema: name, columns: table.columns });
-      yield* readRows(sql, schema, table);
-    }
+export async function* readLinesOf(sql: Sql, rows: Rows): AsyncGenerator<string> {
+  for (const table of await readTables(sql, rows.schema, rows.without)) {
+    yield JSON.stringify({ table: table.name, schema: rows.name, columns: table.columns });
+    yield* readRows(sql, rows, table);
   }
+}
+
+/** Of what is here. */
+async function* readHere(sql: Sql, shortHash: string, names: readonly SchemaName[]): AsyncGenerator<string> {
+  for (const name of names) {
+    const schema = schemaOf(shortHash, name);
+    yield* readLinesOf(sql, { schema, name, become: () => become(sql, schema), leave });
+  }
+}
+
+async function* bothOf(first: AsyncIterable<string>, then: AsyncIterable<string>): AsyncGenerator<string> {
+  yield* first;
+  yield* then;
 }
 
 // ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,7 +203,7 @@ const restore = async (sql: Sql, shortHash: string, lines: AsyncIterable<string>
 
 // ── Pieces ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export const createPostgresTransfers = (sql: Sql): TransferRepository => ({
+export const createPostgresTransfers = (sql: Sql, vaults: Vaults | undefined): TransferRepository => ({
   holdSnapshot: async () => {
     await sql`set transaction isolation level repeatable read`;
   },
@@ -211,6 +233,10 @@ export const createPostgresTransfers = (sql: Sql): TransferRepository => ({
       return { type: 'refused', code: 'DB_TRANSFER_INVALID', message: `the file cannot be taken: ${error instanceof Error ? error.message : String(error)}` };
     }
   },
-  readLines: (shortHash) => readLines(sql, shortHash),
+  withLines: async (shortHash, work) => {
+    const connections = await findConnections(sql, shortHash);
+    if (connections === undefined) return work(readHere(sql, shortHash, ['vault', 'uniqueness']));
+    return vaultsOf(vaults).withLines(connections, (lines) => work(bothOf(lines, readHere(sql, shortHash, ['uniqueness']))));
+  },
   restore: (shortHash, lines) => restore(sql, shortHash, lines),
 });

@@ -3,12 +3,14 @@
  * see migrations/0003-config.sql and 0005-virtual-node.sql.
  */
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
-import type { AppliedMigration, CpkSchema, CreatedVirtualNode, Migrated, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
+import type { AppliedMigration, CpkSchema, CreatedVirtualNode, Migrated, VaultConnections, VirtualNodeOperation, VirtualNodeRepository } from '../db-tx.ts';
 import { connectionIdsOf } from '../virtual-node.ts';
 import { DatabaseError, translateError } from '../../../postgres/database-error.ts';
 import type { TransactionSql as Sql } from '../../../postgres/database.ts';
-import { applySchemas } from './app-migrations.ts';
+import { applySchemas, clearInside } from './app-migrations.ts';
+import { ownTablesSql, type Making, type Vaults } from '../vaults/vaults.ts';
 import { tablesSql } from './tables-sql.ts';
+import { findConnections, putConnections, vaultsOf } from './vault-connections.ts';
 import { enterVault, leaveVaults, vaultSchemaOf } from './vault.ts';
 
 type Status = VirtualNode['flowOperationalStatus'];
@@ -29,6 +31,9 @@ type VirtualNodeRow = {
   vault_db_status: Status;
   operation_in_progress: string | null;
   deleting: boolean;
+  /** `null` where the vault is here. */
+  connection_version: number | null;
+  has_ddl: boolean;
   version: number;
   updated_at: Date;
 };
@@ -42,7 +47,7 @@ const virtualNodeOf = (row: VirtualNodeRow): VirtualNode => ({
   flowOperationalStatus: row.flow_status,
   flowP2pOperationalStatus: row.flow_p2p_status,
   vaultDbOperationalStatus: row.vault_db_status,
-  ...connectionIdsOf(row.short_hash),
+  ...connectionIdsOf(row.short_hash, row.connection_version === null ? undefined : { version: row.connection_version, hasDdl: row.has_ddl }),
   ...(row.operation_in_progress === null ? {} : { operationInProgress: row.operation_in_progress }),
   ...(row.deleting ? { deleting: true } : {}),
   version: row.version,
@@ -55,8 +60,9 @@ const selectVirtualNodes = (sql: Sql) => sql`
     select part.cpk_hash from config.cpi_cpk as part
     where part.cpi_name = cpi.name and part.cpi_version = cpi.version and part.cpi_signer_summary_hash = cpi.signer_summary_hash
     order by part.position
-  ) as cpk_hashes
+  ) as cpk_hashes, connection.version as connection_version, connection.ddl is not null as has_ddl
   from config.virtual_node as node
+  left join config.vault_connection as connection on connection.short_hash = node.short_hash
   join config.cpi on cpi.name = node.cpi_name and cpi.version = node.cpi_version and cpi.signer_summary_hash = node.cpi_signer_summary_hash`;
 
 const insertNode = async (sql: Sql, node: VirtualNode): Promise<boolean> => {
@@ -71,8 +77,32 @@ const insertNode = async (sql: Sql, node: VirtualNode): Promise<boolean> => {
   return inserted.count === 1;
 };
 
+const makeHere = async (sql: Sql, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<void> => {
+  await sql`select config.create_virtual_node_schemas(${shortHash})`;
+  await sql`select crypto.create_tenant(${shortHash})`;
+  await applySchemas(sql, shortHash, schemas, now);
+};
+
+type Elsewhere = { readonly vaults: Vaults | undefined; readonly connections: VaultConnections };
+
+/** Of what a vault in a database of its own is made. */
+const makingOf = async (sql: Sql, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<Making> => ({
+  shortHash,
+  tablesSql: `${await tablesSql(sql, 'vault')}\n${ownTablesSql}`,
+  schemas,
+  now,
+});
+
+/** The other database first, and before anything is locked here: it may take its time. */
+const makeElsewhere = async (sql: Sql, { vaults, connections }: Elsewhere, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<void> => {
+  await vaultsOf(vaults).make(connections, { ...(await makingOf(sql, shortHash, schemas, now)), isNew: true });
+  await putConnections(sql, shortHash, connections, now);
+  await sql`select config.create_uniqueness(${shortHash})`;
+  await sql`select crypto.create_tenant(${shortHash})`;
+};
+
 /** The schemas are made behind a savepoint, so that a refusal of the database leaves the rest of the batch alone. */
-const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[]): Promise<CreatedVirtualNode> => {
+const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[], elsewhere: Elsewhere | undefined): Promise<CreatedVirtualNode> => {
   const { shortHash } = node.holdingIdentity;
   await sql`savepoint virtual_node`;
   try {
@@ -80,9 +110,7 @@ const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[]
       await sql`release savepoint virtual_node`;
       return { type: 'exists' };
     }
-    await sql`select config.create_virtual_node_schemas(${shortHash})`;
-    await sql`select crypto.create_tenant(${shortHash})`;
-    await applySchemas(sql, shortHash, schemas, node.timestamp);
+    await (elsewhere === undefined ? makeHere(sql, shortHash, schemas, node.timestamp) : makeElsewhere(sql, elsewhere, shortHash, schemas, node.timestamp));
     await sql`release savepoint virtual_node`;
     return { type: 'created' };
   } catch (error) {
@@ -93,19 +121,10 @@ const create = async (sql: Sql, node: VirtualNode, schemas: readonly CpkSchema[]
   }
 };
 
-/** What else is in a vault than the platform's two tables came from migrations, or was declared by a code unit (indexes of entities). */
 const clearTables = async (sql: Sql, shortHash: string): Promise<void> => {
-  const schema = vaultSchemaOf(shortHash);
   await sql`select config.open_app_migrations(${shortHash})`;
-  const tables = await sql<{ name: string }[]>`
-    select quote_ident(tablename) as name from pg_catalog.pg_tables where schemaname = ${schema} and tablename not in ('entity', 'cordage_migration')`;
-  const indexes = await sql<{ name: string }[]>`
-    select quote_ident(indexname) as name from pg_catalog.pg_indexes
-    where schemaname = ${schema} and tablename = 'entity' and indexname not in ('entity_pkey', 'entity_fields')`;
   await enterVault(sql, shortHash, 'ddl');
-  if (tables.length > 0) await sql.unsafe(`drop table ${tables.map(({ name }) => name).join(', ')} cascade`);
-  if (indexes.length > 0) await sql.unsafe(`drop index ${indexes.map(({ name }) => name).join(', ')}`);
-  await sql`delete from cordage_migration`;
+  await clearInside(sql, vaultSchemaOf(shortHash), ['entity', 'cordage_migration']);
   await leaveVaults(sql);
 };
 
@@ -123,19 +142,38 @@ const migrating = async (sql: Sql, work: () => Promise<void>): Promise<Migrated>
   }
 };
 
-const migrate = (sql: Sql, shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
+const migrate = (sql: Sql, vaults: Vaults | undefined, shortHashes: readonly string[], schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
   migrating(sql, async () => {
+    const elsewhere: [string, VaultConnections][] = [];
     // In one order everywhere, so that two who migrate the same vaults cannot hold each other up.
-    for (const shortHash of shortHashes.toSorted()) await applySchemas(sql, shortHash, schemas, now);
+    for (const shortHash of shortHashes.toSorted()) {
+      const connections = await findConnections(sql, shortHash);
+      if (connections === undefined) await applySchemas(sql, shortHash, schemas, now);
+      else elsewhere.push([shortHash, connections]);
+    }
+    // Last: what is done there is not taken back.
+    for (const [shortHash, connections] of elsewhere) await vaultsOf(vaults).make(connections, { ...(await makingOf(sql, shortHash, schemas, now)), isNew: false });
   });
 
-const resync = (sql: Sql, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
+const resync = (sql: Sql, vaults: Vaults | undefined, shortHash: string, schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
   migrating(sql, async () => {
+    const connections = await findConnections(sql, shortHash);
+    if (connections !== undefined) return vaultsOf(vaults).resync(connections, await makingOf(sql, shortHash, schemas, now));
     await clearTables(sql, shortHash);
     await applySchemas(sql, shortHash, schemas, now);
   });
 
-const readMigrations = async (sql: Sql, shortHash: string): Promise<readonly AppliedMigration[]> => {
+const connect = (sql: Sql, { vaults, connections }: Elsewhere, node: VirtualNode, schemas: readonly CpkSchema[], now: number): Promise<Migrated> =>
+  migrating(sql, async () => {
+    const { shortHash } = node.holdingIdentity;
+    await vaultsOf(vaults).make(connections, { ...(await makingOf(sql, shortHash, schemas, now)), isNew: false });
+    await putConnections(sql, shortHash, connections, now);
+    await sql`select config.close_vault(${shortHash})`;
+  });
+
+const readMigrations = async (sql: Sql, vaults: Vaults | undefined, shortHash: string): Promise<readonly AppliedMigration[]> => {
+  const connections = await findConnections(sql, shortHash);
+  if (connections !== undefined) return vaultsOf(vaults).migrations(connections);
   await sql`select config.open_app_migrations(${shortHash})`;
   await enterVault(sql, shortHash, 'ddl');
   const applied = await sql<AppliedMigration[]>`select cpk_name as "cpkName", name, digest from cordage_migration order by cpk_name, position`;
@@ -164,9 +202,13 @@ const operationOf = (row: OperationRow): VirtualNodeOperation => ({
   errorReason: row.error_reason,
 });
 
-export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => ({
+export const createPostgresVirtualNodes = (sql: Sql, vaults: Vaults | undefined): VirtualNodeRepository => ({
   known: async (shortHashes) => {
-    const rows = await sql<{ short_hash: string }[]>`select short_hash from config.virtual_node where short_hash = any(${[...shortHashes]}::text[])`;
+    const rows = await sql<{ short_hash: string; elsewhere: boolean }[]>`
+      select node.short_hash, connection.short_hash is not null as elsewhere from config.virtual_node as node
+      left join config.vault_connection as connection on connection.short_hash = node.short_hash
+      where node.short_hash = any(${[...shortHashes]}::text[])`;
+    if (rows.some(({ elsewhere }) => elsewhere)) throw new DatabaseError('DATABASE_CONFLICT', 'the vault of a virtual node has moved to a database of its own');
     return new Set(rows.map(({ short_hash }) => short_hash));
   },
   find: async (shortHash) => {
@@ -187,10 +229,13 @@ export const createPostgresVirtualNodes = (sql: Sql): VirtualNodeRepository => (
     const rows = await sql<VirtualNodeRow[]>`${selectVirtualNodes(sql)} order by node.short_hash`;
     return rows.map(virtualNodeOf);
   },
-  create: (node, schemas) => create(sql, node, schemas),
-  migrate: (shortHashes, schemas, now) => migrate(sql, shortHashes, schemas, now),
-  migrations: (shortHash) => readMigrations(sql, shortHash),
-  resync: (shortHash, schemas, now) => resync(sql, shortHash, schemas, now),
+  create: (node, schemas, connections) => create(sql, node, schemas, connections === undefined ? undefined : { vaults, connections }),
+  connections: (shortHash) => findConnections(sql, shortHash),
+  connect: (node, connections, schemas, now) => connect(sql, { vaults, connections }, node, schemas, now),
+  connectionKey: async () => vaultsOf(vaults).publicKey(),
+  migrate: (shortHashes, schemas, now) => migrate(sql, vaults, shortHashes, schemas, now),
+  migrations: (shortHash) => readMigrations(sql, vaults, shortHash),
+  resync: (shortHash, schemas, now) => resync(sql, vaults, shortHash, schemas, now),
   update: async (node) => {
     const { cpiId } = node;
     await sql`

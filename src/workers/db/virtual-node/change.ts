@@ -1,18 +1,9 @@
 /** What is changed at once: the state of a virtual node (Corda's maintenance and active), and the tables in its vault made anew. */
 import type { Answered } from '../../../shell/worker.ts';
-import type { AppliedMigration, CpkSchema, DbTx } from '../db-tx.ts';
+import { firstMissing } from '../cpk-schemas.ts';
+import type { DbTx } from '../db-tx.ts';
 import { virtualNodeRecord } from '../publication.ts';
 import { changed, holdNode, isInMaintenance, isRefused, refused, schemasOf, statuses, type Reply, type Request } from './operation.ts';
-
-/** The first migration that the code units want and the vault has not, or has otherwise. */
-const firstMissing = (schemas: readonly CpkSchema[], applied: readonly AppliedMigration[]): string | undefined => {
-  const has = new Set(applied.map(({ cpkName, name, digest }) => JSON.stringify([cpkName, name, digest])));
-  for (const { cpkName, schema } of schemas) {
-    const missing = schema.migrations.find(({ name, digest }) => !has.has(JSON.stringify([cpkName, name, digest])));
-    if (missing !== undefined) return `${missing.name} of ${cpkName}`;
-  }
-  return undefined;
-};
 
 /** Idempotent: a repeat finds it done and says so with the same record. */
 export const setState = async (tx: DbTx, { body: { shortHash, state }, log, now }: Request<'set-state'>): Promise<Answered<Reply>> => {
@@ -23,7 +14,9 @@ export const setState = async (tx: DbTx, { body: { shortHash, state }, log, now 
   if (isDone) return { outcome: { type: 'done', value: { virtualNodes: [before] } }, effects: [virtualNodeRecord(before)] };
   if (state === 'active') {
     const schemas = await schemasOf(tx, before.cpkHashes);
-    const missing = schemas.length === 0 ? undefined : firstMissing(schemas, await tx.virtualNodes.migrations(shortHash));
+    // A vault in a database of its own is looked at in any case: whether it is there.
+    const isElsewhere = (await tx.virtualNodes.connections(shortHash)) !== undefined;
+    const missing = schemas.length === 0 && !isElsewhere ? undefined : firstMissing(schemas, await tx.virtualNodes.migrations(shortHash));
     if (missing !== undefined) {
       const remedy = `apply the SQL of GET /virtualnode/${shortHash}/db/vault/${before.cpiFullChecksum.slice(0, 12)}, or resync the vault`;
       return { outcome: refused('DB_VAULT_OUT_OF_STEP', `the vault of ${shortHash} lacks migration ${missing}, which its CPI wants; ${remedy}`) };

@@ -28,8 +28,9 @@ export const create = async (tx: DbTx, { body, messageId, log, now }: Request<'c
   const { shortHash } = identity;
   const before = await tx.virtualNodes.findOperation(shortHash);
   if (before?.messageId === messageId) return repeat(tx, before.operation);
-  const node = newVirtualNode(identity, cpi, now);
-  const created = await tx.virtualNodes.create(node, await schemasOf(tx, node.cpkHashes));
+  const connections = body.connections === undefined ? undefined : { dml: body.connections.dml, ddl: body.connections.ddl ?? null };
+  const node = newVirtualNode(identity, cpi, now, connections === undefined ? undefined : { version: 1, hasDdl: connections.ddl !== null });
+  const created = await tx.virtualNodes.create(node, await schemasOf(tx, node.cpkHashes), connections);
   if (created.type === 'exists') return { outcome: refused('DB_VIRTUAL_NODE_EXISTS', `the virtual node ${shortHash} (${parsed.name}) is there already`) };
   const operation: VirtualNodeOperation = {
     requestId: shortHash,

@@ -5,6 +5,7 @@ import type { AppliedMigration, CpkSchema, DbTx } from '../db-tx.ts';
 import { entityIndexStatements } from '../postgres/app-migrations.ts';
 import { writeStatement } from '../postgres/compile.ts';
 import { boundedReply } from '../reply.ts';
+import { ownTablesSql } from '../vaults/own-database.ts';
 import { findCpi, findNode, isRefused, refused, schemasOf, type Reply, type Request } from './operation.ts';
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
@@ -52,5 +53,5 @@ export const vaultSql = async (tx: DbTx, { body: { cpiFileChecksum, shortHash } 
   if (isRefused(written)) return written;
   const name = `${cpi.id.name} ${cpi.id.version}`;
   if (node !== undefined) return boundedReply({ sql: script(`what the vault of ${node.holdingIdentity.shortHash} lacks for ${name}${written.value.length === 0 ? '; nothing' : ''}`, written.value) });
-  return boundedReply({ sql: script(`the tables of a vault for ${name}`, [await tx.virtualNodes.tablesSql('vault'), ...written.value]) });
+  return boundedReply({ sql: script(`the tables of a vault for ${name}`, [await tx.virtualNodes.tablesSql('vault'), ownTablesSql, ...written.value]) });
 };

@@ -11,6 +11,7 @@ import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, type RestRoom } from '../room.ts';
 import { done, doneSilently, jsonBody, route } from '../routing/routing.ts';
 import { asyncResponse, cpiChecksum } from './shapes.ts';
+import { readConnections, sealConnections } from './virtual-node-connection.ts';
 
 const tag = 'Virtual Node';
 
@@ -127,7 +128,7 @@ export const virtualNodeOperationRoutes = [
     method: 'PUT',
     path: '/virtualnode/{virtualnodeshortid}/db',
     tag,
-    summary: 'Gives a virtual node other connections to its databases',
+    summary: 'Leads a virtual node in maintenance to its vault by other connections; its status is asked for by the request id',
     pathParameters: { virtualnodeshortid: shortHash },
     body: jsonBody('request', dbRequest),
     reply: asyncResponse,
@@ -135,9 +136,13 @@ export const virtualNodeOperationRoutes = [
     handle: async ({ room, path: { virtualnodeshortid: hash }, body }) => {
       const node = await findVirtualNode(room, hash);
       if (isRefusal(node)) return node;
-      const given = Object.entries(body).find(([, value]) => value !== null && value !== undefined)?.[0];
-      if (given === undefined) return refuse('REST_BODY_INVALID', 'No connection is given', { request: 'it names no connection' });
-      return refuse('REST_UNSUPPORTED', `${given}: the databases of all virtual nodes are schemas of the cluster's own; move the cluster's with DATABASE_URL`);
+      const connections = readConnections(body);
+      if (connections === undefined) return refuse('REST_BODY_INVALID', 'No connection to a vault is given', { request: 'it names neither vaultDmlConnection nor vaultDdlConnection' });
+      if (isRefusal(connections)) return connections;
+      const fault = await refuseWhileFlowsRun(room, node, 'set it to maintenance, where they end as something happens to them');
+      if (fault !== undefined) return fault;
+      const sealed = await sealConnections(room, connections);
+      return isRefusal(sealed) ? sealed : begin(room, hash, { type: 'connect', shortHash: hash, ...sealed });
     },
   }),
   route({

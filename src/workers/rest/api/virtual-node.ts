@@ -12,7 +12,8 @@ import { findVirtualNode, type RestRoom } from '../room.ts';
 import { done, jsonBody, route } from '../routing/routing.ts';
 import { protocolVersionRoute } from './protocol-version.ts';
 import { asyncResponse, cpiIdentifier, cpiIdentifierBody, dateTime, holdingIdentity } from './shapes.ts';
-import { virtualNodeOperationRoutes } from './virtual-node-operation.ts';
+import { readConnections, sealConnections } from './virtual-node-connection.ts';
+import { askDb, virtualNodeOperationRoutes } from './virtual-node-operation.ts';
 import { virtualNodeSqlRoutes } from './virtual-node-sql.ts';
 import { virtualNodeTransferRoutes } from './virtual-node-transfer.ts';
 
@@ -93,21 +94,19 @@ const virtualNodeBody = (node: VirtualNode): z.infer<typeof virtualNodeInfo> => 
   vaultDmlConnectionId: node.vaultDmlConnectionId,
 });
 
-const create = async ({ requests, limits }: RestRoom, body: z.infer<typeof createRequest>): Promise<{ requestId: string } | Refusal> => {
+const create = async (room: RestRoom, body: z.infer<typeof createRequest>): Promise<{ requestId: string } | Refusal> => {
   const { cpiFileChecksum, x500Name, ...connections } = body;
-  const ownDatabase = Object.entries(connections).find(([, given]) => typeof given === 'string');
-  if (ownDatabase !== undefined) {
-    return refuse('REST_UNSUPPORTED', `${ownDatabase[0]}: virtual nodes with databases of their own are not supported; leave the connections out`);
-  }
+  const own = readConnections(connections);
+  if (own !== undefined && isRefusal(own)) return own;
+  if (own !== undefined && own.dml === undefined) return refuse('REST_BODY_INVALID', 'vaultDdlConnection makes tables for vaultDmlConnection, which is missing', { vaultDmlConnection: 'is missing' });
   const name = parseX500(x500Name);
   if (name.type === 'invalid') return refuse('REST_BODY_INVALID', `x500Name is not an X.500 name: ${name.reason}`, { x500Name: name.reason });
   const checksum = cpiFileChecksum.toUpperCase();
-  const outcome = await requests.ask(restToDbVirtualNode, {
-    key: checksum,
-    body: { type: 'create', cpiFileChecksum: checksum, x500Name: name.name },
-    timeoutMs: limits.askTimeoutMs,
-  });
-  return outcome.type === 'refused' ? outcome : { requestId: outcome.value.requestId ?? '' };
+  const sealed = own === undefined ? undefined : await sealConnections(room, own);
+  if (sealed !== undefined && isRefusal(sealed)) return sealed;
+  const vault = sealed?.dml === undefined ? {} : { connections: { ...sealed, dml: sealed.dml } };
+  const created = await askDb(room, checksum, { type: 'create', cpiFileChecksum: checksum, x500Name: name.name, ...vault });
+  return isRefusal(created) ? created : { requestId: created.requestId ?? '' };
 };
 
 /** Virtual nodes of one page, where no limit is given, and at most. */

@@ -1,6 +1,11 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../../src/host/embedded-postgres.ts';
+import { silentLog } from '../../../../src/observability/log.ts';
 import { addNode, endOf, openDepots, runFlow, startIdle, trust, upload, type Depot } from './depot.ts';
-import { covers, useCluster } from './cluster.ts';
+import { covers, useCluster, type BlackBox } from './cluster.ts';
 
 const cluster = useCluster();
 let depot: Depot;
@@ -111,13 +116,76 @@ describe('upgrade', () => {
   });
 });
 
-describe('connections', () => {
-  covers(cluster, 'PUT /virtualnode/{virtualnodeshortid}/db', 'refused', 'databases of their own are refused by name', async ({ call }) => {
+describe('a database of its own', () => {
+  let directory: string;
+  let server: EmbeddedPostgres;
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'cordage-own-'));
+    server = await startEmbeddedPostgres({ directory, log: silentLog });
+  });
+  afterAll(async () => {
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** As a client of Corda writes it. */
+  const cordaForm = (schema: string) => {
+    const { host, pathname, username, password } = new URL(server.url);
+    return { database: { jdbc: { url: `jdbc:postgresql://${host}${pathname}?currentSchema=${schema}` }, user: username, pass: decodeURIComponent(password) } };
+  };
+  const create = async (box: BlackBox, connections: object): Promise<Awaited<ReturnType<typeof endOf>>> => {
+    const { status, json, text } = await box.call('POST', '/virtualnode', { json: { cpiFileChecksum: first, x500Name: newName(), ...connections } });
+    expect(status, text).toBe(202);
+    return endOf(box, json.requestId);
+  };
+
+  covers(cluster, ['POST /virtualnode', 'PUT /virtualnode/{virtualnodeshortid}/db'], 'happy', 'holds its rows, each once though its server is killed, and may be reached another way', async (box) => {
+    const connection = JSON.stringify(cordaForm('depot'));
+    const made = await create(box, { vaultDmlConnection: connection, vaultDdlConnection: connection, uniquenessDmlConnection: 'none' });
+    expect(made).toMatchObject({ status: 'SUCCEEDED', errorReason: null });
+    const hash = made.resourceId!;
+    const { json: node } = await box.call('GET', `/virtualnode/${hash}`);
+    expect(node).toMatchObject({ vaultDdlConnectionId: expect.any(String), vaultDbOperationalStatus: 'ACTIVE' });
+
+    const kept = Array.from({ length: 20 }, (_, at) => runFlow(box, hash, 'Keep', { id: `piece ${at}` }));
+    await Promise.race(kept);
+    process.kill(Number(readFileSync(join(directory, 'data/postmaster.pid'), 'utf8').split('\n')[0]), 'SIGKILL');
+    // Done twice, the second would meet its own row and fail.
+    expect((await Promise.all(kept)).map(({ flowStatus }) => flowStatus)).toEqual(kept.map(() => 'COMPLETED'));
+    expect(await runFlow(box, hash, 'Count')).toMatchObject({ flowResult: '20' });
+
+    await box.call('PUT', `/virtualnode/${hash}/state/maintenance`);
+    const url = `${server.url}?currentSchema=depot`;
+    const begun = await box.call('PUT', `/virtualnode/${hash}/db`, { json: { request: { vaultDmlConnection: url, vaultDdlConnection: cordaForm('depot') } } });
+    expect(begun.status).toBe(202);
+    expect(await endOf(box, begun.json.requestId)).toMatchObject({ status: 'SUCCEEDED', operation: 'UPDATE_VIRTUAL_NODE_DB', resourceId: hash });
+    await box.call('PUT', `/virtualnode/${hash}/state/active`);
+    await box.until('GET', `/virtualnode/${hash}`, ({ json }) => json.flowStartOperationalStatus === 'ACTIVE' && json.vaultDmlConnectionId !== node.vaultDmlConnectionId);
+    expect(await runFlow(box, hash, 'Count')).toMatchObject({ flowResult: '20' });
+
+    const password = decodeURIComponent(new URL(server.url).password);
+    expect(readFileSync(box.logFile, 'utf8')).not.toContain(password);
+  });
+
+  covers(cluster, ['POST /virtualnode', 'PUT /virtualnode/{virtualnodeshortid}/db'], 'refused', 'what cannot be read, or would not be obeyed, is named', async (box) => {
     const hash = await newNode();
-    const refused = await call('PUT', `/virtualnode/${hash}/db`, { json: { request: { vaultDmlConnection: { database: {} } } } });
-    expect([refused.status, refused.json.details.code]).toEqual([400, 'REST_UNSUPPORTED']);
-    expect((await call('PUT', `/virtualnode/${hash}/db`, { json: {} })).status).toBe(400);
-    expect((await call('PUT', `/virtualnode/${stranger}/db`, { json: { vaultDmlConnection: '{}' } })).status).toBe(404);
+    const fault = async (json: object): Promise<unknown[]> => {
+      const { status, json: said } = await box.call('PUT', `/virtualnode/${hash}/db`, { json });
+      return [status, said.details.code, Object.keys(said.details)[0]];
+    };
+    const url = 'postgres://user:password@localhost/name';
+    expect(await fault({ request: { vaultDmlConnection: { database: {} } } })).toEqual([400, 'REST_BODY_INVALID', 'vaultDmlConnection']);
+    expect(await fault({ vaultDdlConnection: 'mysql://user:password@localhost/name' })).toEqual([400, 'REST_BODY_INVALID', 'vaultDdlConnection']);
+    expect(await fault({ vaultDmlConnection: `${url}?options=-c` })).toEqual([400, 'REST_BODY_INVALID', 'vaultDmlConnection']);
+    expect(await fault({ vaultDmlConnection: `${url}?sslmode=prefer` })).toEqual([400, 'REST_BODY_INVALID', 'vaultDmlConnection']);
+    expect(await fault({ cryptoDmlConnection: url })).toEqual([400, 'REST_UNSUPPORTED', 'cryptoDmlConnection']);
+    expect(await fault({ uniquenessDmlConnection: 'some' })).toEqual([400, 'REST_BODY_INVALID', 'uniquenessDmlConnection']);
+    expect(await fault({})).toEqual([400, 'REST_BODY_INVALID', 'request']);
+    expect(await fault({ vaultDmlConnection: url })).toEqual([400, 'DB_CONNECTION_INVALID', 'code']);
+    expect((await box.call('PUT', `/virtualnode/${stranger}/db`, { json: { vaultDmlConnection: url } })).status).toBe(404);
+    const { status } = await box.call('POST', '/virtualnode', { json: { cpiFileChecksum: first, x500Name: newName(), vaultDdlConnection: url } });
+    expect(status).toBe(400);
+    expect(await create(box, { vaultDmlConnection: 'postgres://user:password@127.0.0.1:1/name' })).toMatchObject({ status: 'FAILED', resourceId: null, errorReason: expect.stringContaining('ECONNREFUSED') });
   });
 });
 
