@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   links: () => import('./links.ts'),
   'link-faults': () => import('./link-faults.ts'),
   'hand-over': () => import('./hand-over.ts'),
+  membership: () => import('./membership.ts'),
   'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
   'separate-processes': () => import('./separate-processes.ts'),
