@@ -5,7 +5,8 @@
  * - **S2** a status that `known` gives is the latest, or the next one is on its way here: after it, waiting needs no query;
  * - **S3** a flow never goes back: a repeat or an older status is not noted (at-least-once delivery). A flow that was driven
  *   again, or whose id is used anew after its retention, begins anew, at a later `since`;
- * - **S4** `lost()` forgets every flow that may still change, the failed ones too, and tells all listeners to ask again.
+ * - **S4** `lost()` forgets every flow that may still change, the failed ones too, and tells all listeners to ask again;
+ * - **S5** whoever listens to a flow before it is known hears START_REQUESTED first. No record says that: that a flow runs says it.
  */
 import type { FlowStatus, FlowStatusName } from '../../messages/grammar/shapes.ts';
 import type { RestLimits } from './config.ts';
@@ -44,6 +45,9 @@ const mayFollow = (before: FlowStatus, status: FlowStatus): boolean => {
   const is = status.since ?? was;
   return is > was || (is === was && rankOf(status.flowStatus) > rankOf(before.flowStatus));
 };
+
+/** What a flow was before it ran (S5). */
+const requested = (status: FlowStatus): FlowStatus => ({ ...status, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp: status.since ?? status.timestamp });
 
 const idOf = (shortHash: string, clientRequestId: string): string => `${shortHash}/${clientRequestId}`;
 const charsOf = ({ flowResult, flowError }: FlowStatus): number => (flowResult?.length ?? 0) + (flowError?.message.length ?? 0);
@@ -122,7 +126,10 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       const before = kept.get(id);
       if (before !== undefined && !mayFollow(before, status)) return;
       kept.set(id, status);
-      for (const listener of listeners.get(id) ?? []) listener(status);
+      const hearing = listeners.get(id);
+      if (hearing === undefined) return;
+      const news = before === undefined && rankOf(status.flowStatus) > 0 ? [requested(status), status] : [status];
+      for (const listener of hearing) for (const one of news) listener(one);
     },
     followed: () => {
       isTracking = true;

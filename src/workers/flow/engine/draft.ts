@@ -5,7 +5,6 @@
 import { flowToRestStatus } from '../../../messages/flow-to-rest.status.ts';
 import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
-import type { FlowStatus } from '../../../messages/grammar/shapes.ts';
 import type { FlowLimits } from '../config.ts';
 import type { FiberStart, LogLine } from '../sandbox/sandbox.ts';
 import { flowStatusOf, withSession } from './head.ts';
@@ -118,9 +117,9 @@ export const putSession = (draft: Draft, head: FlowHead, session: Session, outgo
 // ── Statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Tells REST how a flow that it started fares; each status once by its id. */
-export const tellStatus = (draft: Draft, head: FlowHead, change: Partial<FlowStatus> = {}): void => {
+export const tellStatus = (draft: Draft, head: FlowHead): void => {
   if (head.kind !== 'rest') return;
-  const body = { ...flowStatusOf(head), ...change };
+  const body = flowStatusOf(head);
   draft.effects.push(encode(flowToRestStatus, { key: head.flowId, id: `${head.flowId}/${head.since}/${body.flowStatus}`, body }));
 };
 

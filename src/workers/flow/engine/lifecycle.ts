@@ -45,7 +45,6 @@ export const beginFlow = (draft: Draft, { node, cpkHash, start, ...known }: Begi
   draft.head = head;
   draft.starting = start;
   note(draft, 'debug', 'flow-started', { flowId: head.flowId, kind: head.kind, flowClassName: head.flowClassName });
-  tellStatus(draft, head, { flowStatus: 'START_REQUESTED' });
   tellStatus(draft, head);
   return head;
 };
