@@ -52,6 +52,7 @@ const seed = `
       flow_start_status, flow_status, flow_p2p_status, vault_db_status, version, updated_at)
     select lpad(upper(to_hex(i)), 12, '0'), lpad(upper(to_hex(i)), 64, '0'), 'O=' || i, 'group', 'app-' || i, '1.0', 'S', 'ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE', 1, now()
     from generate_series(1, ${rows}) as i;
+  insert into config.vault_connection select short_hash, 1, '{}', null, now() from config.virtual_node where short_hash > '${hex(rows / 2)}';
   insert into config.virtual_node_operation (request_id, operation, status, updated_at, message_id) select 'op-' || i, 'CREATE', 'SUCCEEDED', now(), 'm-' || i from generate_series(1, ${rows}) as i;
   insert into config.upload (id, chunk_count, force, touched_at, ended_at, full_checksum)
     select gen_random_uuid(), 1, false, now(), now(), 'x' from generate_series(1, ${rows});
@@ -143,6 +144,7 @@ const hot: Readonly<Record<string, () => Promise<unknown>>> = {
   'virtual nodes: which are known, one, those of a CPI': inDb(async ({ virtualNodes }) => {
     await virtualNodes.known([hex(5), hex(6)]);
     await virtualNodes.find(hex(7));
+    await virtualNodes.connections(hex(8));
     await virtualNodes.findByCpi(cpiId);
     await virtualNodes.findOperation('op-9');
   }),
