@@ -5,7 +5,7 @@ import { readSources } from './source.ts';
 /** From the ground up. Imports go down, or stay inside one folder. */
 const floors: readonly (readonly string[])[] = [
   ['src/host'],
-  ['src/cipher', 'src/identity', 'src/observability'],
+  ['src/cipher', 'src/identity', 'src/observability', 'src/pattern'],
   ['src/messages', 'src/ledger', 'src/packaging'],
   ['src/bus', 'src/postgres'],
   ['src/shell', 'src/flow-sdk'],

@@ -69,6 +69,8 @@ export const historyMax = 1_000;
 export const leavingMs = 30 * 60_000;
 /** Commands of operators that a repeat is answered of: more than are under way when a worker is killed. */
 export const commandsKeptMax = 50;
+/** Steps of matching the approval rules against one request, some 20 ns each: 60 keys take 200 ordinary rules about 2,000,000. */
+export const ruleStepsMax = 10_000_000;
 /** Approval rules of each kind, and tokens. */
 export const rulesMax = 200;
 export const tokensMax = 2_000;

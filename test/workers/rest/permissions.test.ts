@@ -6,7 +6,7 @@ import type { Role } from '../../../src/messages/db-to-rest.role.ts';
 import { defaultRoles } from '../../../src/workers/db/default-roles.ts';
 import { createAuthority } from '../../../src/workers/rest/auth/authority.ts';
 import { operationOf, type Operation } from '../../../src/workers/rest/auth/operation.ts';
-import { compilePattern, instructionsMax } from '../../../src/workers/rest/auth/pattern.ts';
+import { compilePattern, instructionsMax } from '../../../src/pattern/pattern.ts';
 import { routes } from '../../../src/workers/rest/api/api.ts';
 import { aliceHash, basic, openRest, roleOf, strangerHash, userOf, type RestUnderTest } from './rest-under-test.ts';
 

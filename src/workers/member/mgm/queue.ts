@@ -23,7 +23,7 @@ import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import { canonicalName } from '../joining/context.ts';
 import {
-  clockSkewMs, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, verificationMs,
+  clockSkewMs, contextKeyCharsMax, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, verificationMs,
 } from '../config.ts';
 import type { AnswerEvent, Received } from '../event.ts';
 import { endpointsIn, keysIn } from '../peer/context-map.ts';
@@ -34,7 +34,7 @@ import { certificatesFault, isTooLong } from '../peer/session-certificates.ts';
 import { admissionFault, changedKeys, notaryOf } from './admission.ts';
 import { parametersFor } from './group-parameters.ts';
 import { mgmContextOf } from './roster.ts';
-import { matches } from './rule-regex.ts';
+import { someMatches } from './rule-regex.ts';
 import { standingOf, type MgmFacts, type MgmState, type MgmStepped, type Request } from './state.ts';
 
 const unchanged = (state: MgmState, refusal?: string): MgmStepped => ({ state, effects: [], ...(refusal === undefined ? {} : { refusal }) });
@@ -122,6 +122,7 @@ const forgeryOf = async (state: MgmState, { signed: { request, signature, signat
   if (context['corda.name'] !== source || context['corda.groupId'] !== groupId || context['corda.registration.id'] !== request.registrationId) return 'its context is of another request';
   if (context['corda.serial'] !== String(request.serial)) return 'its context names another serial';
   if (isTooLong(context)) return 'its context is too long';
+  if (Object.keys(context).some(({ length }) => length > contextKeyCharsMax)) return 'a key of its context is too long';
   if (now > request.sentAt + requestMsMax || request.sentAt > now + clockSkewMs) return 'it is too old, or of the future';
   const [first] = keysIn(context, 'session');
   if (first === undefined || !(await isSignedBy(first, requestInput(request), signature))) return 'it is not signed by the first session key it names';
@@ -211,7 +212,7 @@ export const hearVerified = (state: MgmState, source: string, registrationId: st
   const known = standingOf(state, source) === undefined ? {} : (before?.memberContext ?? {});
   const rules = state.rules[request.token === null ? 'standard' : 'preauth'];
   const keys = changedKeys(known, request.memberContext);
-  if (!rules.some(({ ruleRegex }) => matches(ruleRegex, keys))) return approve(state, { ...request, status: 'PENDING_AUTO_APPROVAL' }, facts);
+  if (!someMatches(rules.map(({ ruleRegex }) => ruleRegex), keys)) return approve(state, { ...request, status: 'PENDING_AUTO_APPROVAL' }, facts);
   const waiting: Request = { ...request, status: 'PENDING_MANUAL_APPROVAL', updatedAt: now };
   return { state: put(state, waiting), effects: [tellStatus(facts, waiting)] };
 };

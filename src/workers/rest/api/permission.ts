@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { permissionCharsMax } from '../../../messages/db-to-rest.permission.ts';
 import { bulkPermissionsMax, bulkRolesMax } from '../../../messages/rest-to-db.rbac.ts';
-import { compilePattern } from '../auth/pattern.ts';
+import { compilePattern } from '../../../pattern/pattern.ts';
 import { integerIn, optionalText, text, wordOf } from '../parameter.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { lookUp } from '../room.ts';

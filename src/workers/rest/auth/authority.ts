@@ -12,7 +12,7 @@ import type { Log } from '../../../observability/log.ts';
 import type { View } from '../../../shell/view.ts';
 import { decisionStepsMax, decisionsKeptMax } from '../config.ts';
 import type { Operation } from './operation.ts';
-import { compilePattern, type Compiled } from './pattern.ts';
+import { compilePattern, type Compiled } from '../../../pattern/pattern.ts';
 
 export type Authority = {
   permits(user: User, operation: Operation): Promise<boolean>;

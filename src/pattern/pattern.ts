@@ -1,5 +1,6 @@
 /**
- * Patterns of operations: the regular expressions that Corda's roles are written in, matched whole and without regard to case.
+ * Regular expressions of operators, over ASCII: those of Corda's roles, which stand for a whole operation without regard to case, and those
+ * of a network's approval rules, which are found in a key.
  *
  * A pattern is compiled to a program (Thompson, 1968) that goes over the text once with the set of places where it can be, so that a match takes
  * at most length of the program × length of the text steps, whatever was written: there is nothing to go back to. What such a
@@ -13,21 +14,30 @@ const depthMax = 50;
 /** UTF-16 code units of a pattern. */
 const patternCharsMax = 1_024;
 
+/** `^` and `$`. */
+type Edge = 'begin' | 'end';
+
 /** Which characters an instruction takes: a flag for each ASCII character, and one for all others. */
 type CharSet = { readonly ascii: Uint8Array; others: boolean };
 
 type Node =
   | { readonly type: 'set'; readonly set: CharSet }
+  | { readonly type: 'edge'; readonly edge: Edge }
   | { readonly type: 'sequence'; readonly parts: readonly Node[] }
   | { readonly type: 'choice'; readonly parts: readonly Node[] }
   | { readonly type: 'repeat'; readonly part: Node; readonly min: number; readonly max: number };
 
-/** `set` takes a character, `split` goes two ways, `jump` one; `match` is the end. */
-type Instruction = { readonly type: 'set'; readonly set: CharSet } | { readonly type: 'split'; first: number; second: number } | { readonly type: 'jump'; to: number } | { readonly type: 'match' };
+/** `set` takes a character, `edge` goes on at one end of the text alone, `split` goes two ways, `jump` one; `match` is the end. */
+type Instruction = { readonly type: 'set'; readonly set: CharSet } | { readonly type: 'edge'; readonly edge: Edge } | { readonly type: 'split'; first: number; second: number } | { readonly type: 'jump'; to: number } | { readonly type: 'match' };
 
 export type Pattern = {
   /** `spend` is told the steps that it takes. */
   matches(text: string, spend?: (steps: number) => void): boolean;
+};
+export type PatternOptions = {
+  /** Whether it stands for the whole text, or is found anywhere in it. */
+  readonly stands: 'whole' | 'anywhere';
+  readonly foldsCase: boolean;
 };
 export type Compiled = { readonly type: 'pattern'; readonly pattern: Pattern } | { readonly type: 'unusable'; readonly reason: string };
 
@@ -40,14 +50,14 @@ const unusable = (reason: string): never => {
 
 const emptySet = (): CharSet => ({ ascii: new Uint8Array(128), others: false });
 
-const addCode = (set: CharSet, code: number): void => {
+const addCode = (set: CharSet, code: number, foldsCase: boolean): void => {
   set.ascii[code] = 1;
-  if (code >= 0x41 && code <= 0x5a) set.ascii[code + 32] = 1;
-  if (code >= 0x61 && code <= 0x7a) set.ascii[code - 32] = 1;
+  if (foldsCase && code >= 0x41 && code <= 0x5a) set.ascii[code + 32] = 1;
+  if (foldsCase && code >= 0x61 && code <= 0x7a) set.ascii[code - 32] = 1;
 };
 
-const addRange = (set: CharSet, from: number, to: number): void => {
-  for (let code = from; code <= to; code++) addCode(set, code);
+const addRange = (set: CharSet, from: number, to: number, foldsCase: boolean): void => {
+  for (let code = from; code <= to; code++) addCode(set, code, foldsCase);
 };
 
 const addAll = (set: CharSet, { ascii, others }: CharSet): void => {
@@ -61,7 +71,7 @@ const complement = ({ ascii, others }: CharSet): CharSet => ({ ascii: ascii.map(
 
 const setOf = (...ranges: readonly (readonly [from: string, to: string])[]): CharSet => {
   const set = emptySet();
-  for (const [from, to] of ranges) addRange(set, from.charCodeAt(0), to.charCodeAt(0));
+  for (const [from, to] of ranges) addRange(set, from.charCodeAt(0), to.charCodeAt(0), true);
   return set;
 };
 
@@ -72,20 +82,24 @@ const classes: ReadonlyMap<string, CharSet> = new Map([
   ['d', digits], ['D', complement(digits)], ['w', words], ['W', complement(words)], ['s', blanks], ['S', complement(blanks)],
 ]);
 const anyChar = complement(setOf(['\n', '\n'], ['\r', '\r']));
+/** Line breaks too. */
+const everyChar = complement(emptySet());
 
 // ── From text to tree ────────────────────────────────────────────────────────────────────────────────────────────────
 
 class Parser {
   readonly #text: string;
+  readonly #options: PatternOptions;
   #at = 0;
   #depth = 0;
 
-  constructor(text: string) {
+  constructor(text: string, options: PatternOptions) {
     this.#text = text;
+    this.#options = options;
   }
 
   parse(): Node {
-    if (this.#peek() === '^') this.#at++;
+    if (this.#options.stands === 'whole' && this.#peek() === '^') this.#at++;
     const node = this.#choice();
     if (this.#at < this.#text.length) unusable(`there is a ")" at ${this.#at} that closes nothing`);
     return node;
@@ -107,7 +121,7 @@ class Parser {
   #sequence(): Node {
     const parts: Node[] = [];
     for (let next = this.#peek(); next !== undefined && next !== '|' && next !== ')'; next = this.#peek()) {
-      if (next === '$' && this.#at === this.#text.length - 1) {
+      if (this.#options.stands === 'whole' && next === '$' && this.#at === this.#text.length - 1) {
         this.#at++;
         break;
       }
@@ -134,7 +148,8 @@ class Parser {
         return unusable(`"${char}" at ${at} repeats nothing`);
       case '^':
       case '$':
-        return unusable(`"${char}" at ${at}: a pattern always stands for the whole operation`);
+        if (this.#options.stands === 'whole') return unusable(`"${char}" at ${at}: a pattern always stands for the whole operation`);
+        return { type: 'edge', edge: char === '^' ? 'begin' : 'end' };
       default:
         return { type: 'set', set: this.#literal(char) };
     }
@@ -142,9 +157,9 @@ class Parser {
 
   #literal(char: string): CharSet {
     const code = char.charCodeAt(0);
-    if (code > 127) unusable(`"${char}": operations are ASCII`);
+    if (code > 127) unusable(`"${char}": patterns are ASCII`);
     const set = emptySet();
-    addCode(set, code);
+    addCode(set, code, this.#options.foldsCase);
     return set;
   }
 
@@ -183,11 +198,11 @@ class Parser {
   #bracketPart(set: CharSet): void {
     const from = this.#bracketChar();
     if (typeof from !== 'number') return addAll(set, from);
-    if (this.#peek() !== '-' || this.#text[this.#at + 1] === ']') return addCode(set, from);
+    if (this.#peek() !== '-' || this.#text[this.#at + 1] === ']') return addCode(set, from, this.#options.foldsCase);
     this.#at++;
     const to = this.#bracketChar();
     if (typeof to !== 'number' || to < from) return unusable('a range in "[…]" runs from a character to a later one');
-    addRange(set, from, to);
+    addRange(set, from, to, this.#options.foldsCase);
   }
 
   #bracketChar(): number | CharSet {
@@ -210,7 +225,7 @@ class Parser {
 
   #codeOf(char: string): number {
     const code = char.charCodeAt(0);
-    return code > 127 ? unusable(`"${char}": operations are ASCII`) : code;
+    return code > 127 ? unusable(`"${char}": patterns are ASCII`) : code;
   }
 
   #repeats(part: Node): Node {
@@ -244,7 +259,7 @@ class Parser {
 
 // ── From tree to program ─────────────────────────────────────────────────────────────────────────────────────────────
 
-const assemble = (root: Node): Instruction[] => {
+const assemble = (root: Node, { stands }: PatternOptions): Instruction[] => {
   const program: Instruction[] = [];
   const add = <One extends Instruction>(instruction: One): One => {
     if (program.length >= instructionsMax) unusable(`it is too long once its repeats are written out (more than ${instructionsMax} steps)`);
@@ -288,6 +303,8 @@ const assemble = (root: Node): Instruction[] => {
     switch (node.type) {
       case 'set':
         return void add({ type: 'set', set: node.set });
+      case 'edge':
+        return void add({ type: 'edge', edge: node.edge });
       case 'sequence':
         return node.parts.forEach(emit);
       case 'choice':
@@ -296,6 +313,8 @@ const assemble = (root: Node): Instruction[] => {
         return emitRepeat(node);
     }
   };
+  // What is found anywhere may begin behind any text.
+  if (stands === 'anywhere') emit({ type: 'repeat', part: { type: 'set', set: everyChar }, min: 0, max: Infinity });
   emit(root);
   program.push({ type: 'match' });
   return program;
@@ -303,7 +322,7 @@ const assemble = (root: Node): Instruction[] => {
 
 // ── Running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const run = (program: readonly Instruction[], text: string, spend: (steps: number) => void): boolean => {
+const run = (program: readonly Instruction[], text: string, { stands }: PatternOptions, spend: (steps: number) => void): boolean => {
   /** At which turn a place was entered last: each is entered once a turn. */
   const entered = new Int32Array(program.length).fill(-1);
   const stack: number[] = [];
@@ -317,14 +336,27 @@ const run = (program: readonly Instruction[], text: string, spend: (steps: numbe
       entered[place] = turn;
       steps++;
       const instruction = program[place]!;
-      if (instruction.type === 'jump') stack.push(instruction.to);
-      else if (instruction.type === 'split') stack.push(instruction.second, instruction.first);
-      else if (instruction.type === 'match') ends = true;
-      else into.push(place);
+      switch (instruction.type) {
+        case 'jump':
+          stack.push(instruction.to);
+          break;
+        case 'split':
+          stack.push(instruction.second, instruction.first);
+          break;
+        case 'edge':
+          if (turn === (instruction.edge === 'begin' ? 0 : text.length)) stack.push(place + 1);
+          break;
+        case 'match':
+          ends = true;
+          break;
+        case 'set':
+          into.push(place);
+      }
     }
   };
   enter(0, 0, here);
   for (let at = 0; at < text.length; at++) {
+    if (ends && stands === 'anywhere') break;
     ends = false;
     if (here.length === 0) break;
     const code = text.charCodeAt(at);
@@ -341,11 +373,11 @@ const run = (program: readonly Instruction[], text: string, spend: (steps: numbe
   return ends;
 };
 
-export const compilePattern = (text: string): Compiled => {
+export const compilePattern = (text: string, options: PatternOptions = { stands: 'whole', foldsCase: true }): Compiled => {
   if (text.length > patternCharsMax) return { type: 'unusable', reason: `it is longer than ${patternCharsMax} characters` };
   try {
-    const program = assemble(new Parser(text).parse());
-    return { type: 'pattern', pattern: { matches: (operation, spend = () => {}) => run(program, operation, spend) } };
+    const program = assemble(new Parser(text, options).parse(), options);
+    return { type: 'pattern', pattern: { matches: (given, spend = () => {}) => run(program, given, options, spend) } };
   } catch (error) {
     if (!(error instanceof Unusable)) throw error;
     return { type: 'unusable', reason: error.message };
