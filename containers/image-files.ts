@@ -1,10 +1,11 @@
 /**
  * Gathers what one image needs and nothing else: the source files that its kind of process reaches, the packages that those import
- * (code and licences only), and a list of these packages. The Dockerfile runs it; it needs no shell.
+ * (code and licences only), and a list of these packages. Source files lose their types on the way. The Dockerfile runs it; it needs no shell.
  *
  *     node containers/image-files.ts <folder> [kind]…      writes <folder>/<kind>, of all kinds where none is named
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
@@ -78,6 +79,21 @@ const copy = (path: string, folder: string): void => {
   cpSync(join(root, path), target, { verbatimSymlinks: true });
 };
 
+/**
+ * A source file without its types, line for line: what strips them at the start of a process would take a third of its memory there, and a read-only
+ * file system keeps nothing for the next start.
+ */
+const copySource = (path: string, folder: string): void => {
+  if (!/\.[jt]s$/.test(path)) return copy(path, folder);
+  const target = join(folder, nameInImage(path));
+  mkdirSync(dirname(target), { recursive: true });
+  const source = readFileSync(join(root, path), 'utf8');
+  const code = path.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
+  writeFileSync(target, code.replaceAll(/'(\.{1,2}\/[^'\n]+\.ts)'/g, (_, name: string) => `'${nameInImage(name)}'`));
+};
+
+const nameInImage = (path: string): string => path.replace(/\.ts$/, '.js');
+
 const copyPackage = (name: string, folder: string): void => {
   for (const path of filesBelow(name)) {
     const inside = relative(name, path);
@@ -123,7 +139,8 @@ const gather = async (kind: ProcessKind, folder: string): Promise<void> => {
   const sources = files.filter((path) => packageOf(path) === undefined);
   const doors = binaryPackages.filter(({ kinds }) => kinds.includes(kind)).map(({ door }) => door);
   const packages = [...new Set([...files.flatMap((path) => packageOf(path) ?? []), ...doors])];
-  for (const path of [...sources, ...sqlBeside(sources), 'package.json', 'LICENSE']) copy(path, folder);
+  for (const path of sources) copySource(path, folder);
+  for (const path of [...sqlBeside(sources), 'package.json', 'LICENSE']) copy(path, folder);
   for (const name of packages) copyPackage(name, folder);
   const read = readPackages.filter(({ reader }) => sources.includes(reader));
   for (const { name, files: wanted } of read) for (const file of wanted) copy(join(name, file), folder);

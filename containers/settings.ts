@@ -155,8 +155,8 @@ export const settingsShape = z.object({
   CORDAGE_LINK_KEY_AGREEMENT: z.enum(keyAgreements).default('hybrid-preferred'),
 
   /**
-   * Crypto and db: what secrets inside the configuration are encrypted with (`cordage config encrypt`). The combined form makes it; crypto
-   * opens secrets, db only sees that they can be opened.
+   * Crypto and db: what secrets inside the configuration are encrypted with (`cordage config encrypt`), and connections to databases of virtual
+   * nodes. The combined form makes it; crypto opens the secrets of the configuration, db those of the connections.
    */
   CORDAGE_CONFIG_PASSPHRASE: secret.optional(),
 
@@ -207,5 +207,7 @@ export const readSettings = (kind: ProcessKind, environment: Readonly<Record<str
   if (!parsed.success) return { type: 'invalid', reasons: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) };
   const missing = requiredBy(kind).filter((name) => parsed.data[name] === undefined);
   if (missing.length > 0) return { type: 'invalid', reasons: missing.map((name) => `${name}: must be set for ${kind}`) };
+  const { CORDAGE_DRAIN_MS: drainMs, CORDAGE_STOP_TIMEOUT_MS: stopMs } = parsed.data;
+  if (drainMs >= stopMs) return { type: 'invalid', reasons: [`CORDAGE_DRAIN_MS: must be less than CORDAGE_STOP_TIMEOUT_MS (${stopMs}), of which it is a part`] };
   return { type: 'settings', settings: parsed.data };
 };

@@ -21,6 +21,8 @@ export type Podman = {
   run(...args: readonly string[]): Promise<string>;
   /** Of this Podman alone; everything on it is removed at the end. */
   readonly network: string;
+  /** Removes what runs on it. */
+  clear(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -31,14 +33,17 @@ export const openPodman = async (): Promise<Podman> => {
   const run = async (...args: readonly string[]): Promise<string> => (await execute('podman', [...args], { env: { ...process.env, CONTAINERS_CONF: file } })).stdout.trim();
   const network = `cordage-test-${process.pid}`;
   await run('network', 'create', network);
-  const close = async (): Promise<void> => {
+  const clear = async (): Promise<void> => {
     const pods = (await run('pod', 'ps', '--filter', `network=${network}`, '--format', '{{.Name}}')).split('\n').filter((name) => name !== '');
     if (pods.length > 0) await run('pod', 'rm', '-f', '-t', '1', ...pods);
+  };
+  const close = async (): Promise<void> => {
+    await clear();
     await run('network', 'rm', '-f', network);
     await run('volume', 'prune', '-f');
     rmSync(folder, { recursive: true, force: true });
   };
-  return { run, network, close };
+  return { run, network, clear, close };
 };
 
 /** Why podman cannot run a container here although it is installed, or `undefined`. */
@@ -51,11 +56,20 @@ export const whyPodmanCannotRun = async (podman: Podman, image: string): Promise
   }
 };
 
-/** Images of our own lie in the local store; podman 4.3 cannot read the Secrets that it made, so they come as ConfigMaps. */
-const played = (spec: IPodSpec): IPodSpec => ({
+/** Podman of Debian 12 hands on a variable inside another as it is written. */
+const passwordIn = (value: string | undefined, passwords: Readonly<Record<string, string>>): string | undefined =>
+  value?.replace(/^([^:]*):\$\(CORDAGE_BUS_PASSWORD\):/, (_, room: string) => `${room}:${passwords[room]}:`);
+
+/**
+ * Images of our own lie in the local store; podman 4.3 cannot read the Secrets that it made, so they come as ConfigMaps. An init container that goes on
+ * running is a sidecar to Kubernetes; podman 4.3 says nothing
+ * and waits for its end, the worker never started, so it stands beside the others.
+ */
+const played = (spec: IPodSpec, passwords: Readonly<Record<string, string>>): IPodSpec => ({
   ...spec,
+  initContainers: [],
   // Podman would publish each port on this machine.
-  containers: spec.containers.map(({ ports: _published, ...container }) => ({
+  containers: [...(spec.initContainers ?? []).map(({ restartPolicy: _always, ...sidecar }) => sidecar), ...spec.containers].map(({ ports: _published, ...container }) => ({
     ...container,
     image: `localhost/${container.image!.replace(/:[^:]*$/, ':latest')}`,
     imagePullPolicy: 'Never',
@@ -63,43 +77,65 @@ const played = (spec: IPodSpec): IPodSpec => ({
       const secret = valueFrom?.secretKeyRef;
       if (secret?.optional === true) return [];
       if (secret !== undefined) return [{ ...one, valueFrom: { configMapKeyRef: { name: secret.name!, key: secret.key } } }];
-      return [valueFrom === undefined ? one : { ...one, valueFrom }];
+      return [valueFrom === undefined ? { ...one, ...(one.value === undefined ? {} : { value: passwordIn(one.value, passwords)! }) } : { ...one, valueFrom }];
     }),
   })),
 });
 
-const podFrom = (name: string, template: { metadata?: IPod['metadata']; spec?: IPodSpec }): IPod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  // A Job's or a StatefulSet's template, whose claim becomes a folder that goes with the pod.
-  metadata: { ...template.metadata, name },
-  spec: { ...played(template.spec!), volumes: [...template.spec!.volumes!, { name: 'state', emptyDir: {} }] },
-});
+type Changes = {
+  /** The value of a Secret's key where it is not what the overlay says. */
+  readonly secret?: (name: string, key: string) => string | undefined;
+  /** Of the ConfigMap that all pods read. */
+  readonly settings?: Readonly<Record<string, string>>;
+};
 
-/** What podman plays of the overlay; a stand-in where it does not know the kind. */
-export const playable = (resources: readonly Resource[], changed: Readonly<Record<string, string>>): { readonly settings: object[]; readonly broker: object; readonly migrate: object; readonly roomOf: (room: Room) => object } => {
+type Playable = {
+  readonly settings: readonly object[];
+  broker(): object;
+  job(name: 'migrate' | 'topics'): object;
+  room(name: Room): object;
+};
+
+/** Secrets that the manifests name and leave to the operator, as ConfigMaps. */
+const secretsToMake = (resources: readonly Resource[], present: readonly string[], value: (name: string, key: string) => string): IConfigMap[] => {
+  const named = [...JSON.stringify(resources).matchAll(/"secretKeyRef":\{"(?:key":"([^"]+)","name":"([^"]+)|name":"([^"]+)","key":"([^"]+))"\}/g)].map(([, key, name, name2, key2]) => ({ name: (name ?? name2)!, key: (key ?? key2)! }));
+  const data = new Map<string, Record<string, string>>();
+  for (const { name, key } of named) if (!present.includes(name)) data.set(name, { ...data.get(name), [key]: value(name, key) });
+  return [...data].map(([name, its]): IConfigMap => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: its }));
+};
+
+/** What podman plays of an overlay; a stand-in where it does not know the kind. */
+export const playable = (resources: readonly Resource[], { secret = () => undefined, settings: changed = {} }: Changes): Playable => {
   const named = <Kind>(kind: string, name: string): Kind => {
     const one = resources.find(({ kind: its, metadata }) => its === kind && metadata.name.startsWith(name));
     if (one === undefined) throw new Error(`no ${kind} ${name}`);
     // The kind decides the type.
     return { ...one, metadata: { ...one.metadata, namespace: undefined } } as Kind;
   };
-  const maps = resources.filter(({ kind }) => kind === 'ConfigMap') as IConfigMap[];
-  const secrets = resources.filter(({ kind }) => kind === 'Secret') as ISecret[];
-  const decoded = secrets.map(({ metadata, data }): IConfigMap => ({
+  const maps = (resources.filter(({ kind }) => kind === 'ConfigMap') as IConfigMap[]).map(({ metadata, data, ...map }) => ({ ...map, metadata: { name: metadata!.name! }, data: { ...data, ...Object.fromEntries(Object.entries(changed).filter(([name]) => name in data!)) } }));
+  const decoded = (resources.filter(({ kind }) => kind === 'Secret') as ISecret[]).map(({ metadata, data }): IConfigMap => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: metadata!.name! },
-    data: Object.fromEntries(Object.entries(data!).map(([key, value]) => [key, changed[key] ?? Buffer.from(value, 'base64').toString()])),
+    data: Object.fromEntries(Object.entries(data!).map(([key, value]) => [key, secret(metadata!.name!, key) ?? Buffer.from(value, 'base64').toString()])),
   }));
+  const made = secretsToMake(resources, decoded.map(({ metadata }) => metadata!.name!), (name, key) => secret(name, key) ?? `secret-of-${key}`);
+  const passwords = Object.assign({}, ...[...decoded, ...made].filter(({ metadata }) => metadata!.name!.startsWith('cordage-bus')).map(({ data }) => data)) as Record<string, string>;
+  const podFrom = (name: string, template: { metadata?: IPod['metadata']; spec?: IPodSpec }): IPod => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    // A Job's or a StatefulSet's template, whose claim becomes a folder that goes with the pod.
+    metadata: { ...template.metadata, name },
+    spec: { ...played(template.spec!, passwords), volumes: [...template.spec!.volumes!, { name: 'state', emptyDir: {} }] },
+  });
   return {
-    settings: [...maps.map((map) => ({ ...map, metadata: { name: map.metadata!.name } })), ...decoded],
-    broker: podFrom('cordage-broker', named<IStatefulSet>('StatefulSet', 'cordage-broker').spec!.template),
-    migrate: podFrom('cordage-migrate', named<IJob>('Job', 'cordage-migrate').spec!.template),
-    roomOf: (room) => {
-      const deployment = named<IDeployment>('Deployment', `cordage-${room}`);
+    settings: [...maps, ...decoded, ...made],
+    broker: () => podFrom('cordage-broker', named<IStatefulSet>('StatefulSet', 'cordage-broker').spec!.template),
+    job: (name) => podFrom(`cordage-${name}`, named<IJob>('Job', `cordage-${name}`).spec!.template),
+    room: (name) => {
+      const deployment = named<IDeployment>('Deployment', `cordage-${name}`);
       const { template } = deployment.spec!;
-      return { ...deployment, spec: { ...deployment.spec, template: { ...template, spec: played(template.spec!) } } };
+      return { ...deployment, spec: { ...deployment.spec, replicas: 1, template: { ...template, spec: played(template.spec!, passwords) } } };
     },
   };
 };
@@ -137,11 +173,11 @@ export const openForward = async (podman: Podman, port: number): Promise<{ reado
   return { address: `${gateway}:${own}`, close };
 };
 
-/** The container of a room: podman's versions name pods of a Deployment with and without a number. */
-export const containerNamed = async (podman: Podman, room: Room): Promise<string> => {
+/** A container of a room's pod: podman's versions name pods of a Deployment with and without a number. */
+export const containerNamed = async (podman: Podman, room: Room, container: string): Promise<string> => {
   const names = (await podman.run('ps', '-a', '--format', '{{.Names}}')).split('\n');
-  const name = names.find((one) => new RegExp(`^cordage-${room}-pod(-0)?-${room}$`).test(one));
-  if (name === undefined) throw new Error(`no container of ${room} among ${names.join(', ')}`);
+  const name = names.find((one) => new RegExp(`^cordage-${room}-pod(-0)?-${container}$`).test(one));
+  if (name === undefined) throw new Error(`no container ${container} of ${room} among ${names.join(', ')}`);
   return name;
 };
 

@@ -48,6 +48,8 @@ export type KafkaOptions = {
   readonly brokers?: number;
   /** SASL/SCRAM-SHA-512 over TLS for clients, with access lists; the internal listener stays open for administration. */
   readonly security?: Security;
+  /** An address of this machine for clients elsewhere; default the loopback's. */
+  readonly host?: string;
   /** Further lines of server.properties. */
   readonly properties?: Readonly<Record<string, string>>;
 };
@@ -76,7 +78,7 @@ export const skipsKafka = async (suite: string, options: KafkaOptions = {}): Pro
 };
 
 export const startKafka = async (options: KafkaOptions = {}): Promise<Kafka> => {
-  const { brokers: count = 1, security, properties = {} } = options;
+  const { brokers: count = 1, security, host = '127.0.0.1', properties = {} } = options;
   if (external !== undefined && count === 1 && security === undefined) return { bootstrap: external, bootstrapInternal: external, brokers: [], close: async () => {} };
   const classPath = await kafkaClassPath();
   const directory = await mkdtemp(join(tmpdir(), 'cordage-kafka-'));
@@ -84,7 +86,7 @@ export const startKafka = async (options: KafkaOptions = {}): Promise<Kafka> => 
   const ports = await freePorts(count);
   const controllers = ports.map(({ controller }, i) => ({ id: i + 1, port: controller }));
   const brokers = await Promise.all(
-    ports.map((own, i) => createBroker({ id: i + 1, ports: own, controllers, dataDir: join(directory, `data-${i + 1}`), security, properties }, { directory, clusterId, classPath })),
+    ports.map((own, i) => createBroker({ id: i + 1, ports: own, host, controllers, dataDir: join(directory, `data-${i + 1}`), security, properties }, { directory, clusterId, classPath })),
   );
   const close = async (): Promise<void> => {
     await Promise.all(brokers.map((broker) => broker.kill()));
@@ -103,7 +105,7 @@ export const startKafka = async (options: KafkaOptions = {}): Promise<Kafka> => 
 type Place = { readonly directory: string; readonly clusterId: string; readonly classPath: string };
 
 const createBroker = async (plan: BrokerPlan, place: Place): Promise<KafkaBroker> => {
-  const { id, ports, dataDir } = plan;
+  const { id, ports, host, dataDir } = plan;
   const file = (name: string): string => join(place.directory, `${name}-${id}`);
   const [properties, logging, logFile] = [file('server.properties'), `${file('log4j2')}.properties`, file('log')];
   await mkdir(dataDir);
@@ -121,7 +123,7 @@ const createBroker = async (plan: BrokerPlan, place: Place): Promise<KafkaBroker
   };
   return {
     id,
-    address: `127.0.0.1:${ports.client}`,
+    address: `${host}:${ports.client}`,
     internalAddress: `127.0.0.1:${ports.internal}`,
     start: async () => {
       running = spawn('java', [...javaOptions, `-Dlog4j2.configurationFile=${logging}`, '-cp', place.classPath, 'kafka.Kafka', properties], { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -18,6 +18,8 @@ export type Ports = {
 export type BrokerPlan = {
   readonly id: number;
   readonly ports: Ports;
+  /** The address of the clients' listener. */
+  readonly host: string;
   /** Of all nodes, this one among them. */
   readonly controllers: readonly { readonly id: number; readonly port: number }[];
   readonly dataDir: string;
@@ -66,8 +68,8 @@ const secured = (security: Security): Record<string, string> => ({
 /** A property's value ends with its line; backslash and n stand for a break. */
 const onOneLine = (pem: string): string => pem.trim().replaceAll('\n', '\\n');
 
-export const serverProperties = ({ id, ports, controllers, dataDir, security, properties }: BrokerPlan): string => {
-  const listeners = `CLIENT://127.0.0.1:${ports.client},INTERNAL://127.0.0.1:${ports.internal}`;
+export const serverProperties = ({ id, ports, host, controllers, dataDir, security, properties }: BrokerPlan): string => {
+  const listeners = `CLIENT://${host}:${ports.client},INTERNAL://127.0.0.1:${ports.internal}`;
   const all: Record<string, string> = {
     'node.id': String(id),
     'process.roles': 'broker,controller',
