@@ -40,6 +40,9 @@ const extrasOf = (kind: ProcessKind): IEnvVar[] => {
     case 'rest':
     case 'gateway':
       return [{ name: 'CORDAGE_DRAIN_MS', value: String(drainMs) }];
+    case 'db':
+    case 'crypto':
+      return [{ name: 'CORDAGE_CONFIG_PASSPHRASE', valueFrom: { secretKeyRef: { name: 'cordage-config', key: 'passphrase', optional: true } } }];
     case 'migrate':
       return [{ name: 'CORDAGE_DATABASE_LOGINS', valueFrom: { secretKeyRef: { name: 'cordage-database', key: 'logins', optional: true } } }];
     default:

@@ -32,7 +32,7 @@ export const sections = {
   'corda.secrets': without('Secrets are encrypted with CORDAGE_CONFIG_PASSPHRASE.', ['type', 'passphrase', 'salt']),
   'corda.security': without('What code may do is fixed.', ['policy']),
   'corda.stateManager': without('States are in the database that DATABASE_URL names.', ['flowCheckpoint', 'flowMapping', 'flowStatus', 'keyRotation', 'p2pSession', 'tokenPoolCache']),
-  'corda.vnode.datasource': without('Virtual nodes share the pool of the db worker.', ['pool']),
+  'corda.vnode.datasource': without('Pools have fixed bounds.', ['pool']),
 } as const;
 
 export type SectionName = keyof typeof sections;
