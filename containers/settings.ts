@@ -207,5 +207,7 @@ export const readSettings = (kind: ProcessKind, environment: Readonly<Record<str
   if (!parsed.success) return { type: 'invalid', reasons: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) };
   const missing = requiredBy(kind).filter((name) => parsed.data[name] === undefined);
   if (missing.length > 0) return { type: 'invalid', reasons: missing.map((name) => `${name}: must be set for ${kind}`) };
+  const { CORDAGE_DRAIN_MS: drainMs, CORDAGE_STOP_TIMEOUT_MS: stopMs } = parsed.data;
+  if (drainMs >= stopMs) return { type: 'invalid', reasons: [`CORDAGE_DRAIN_MS: must be less than CORDAGE_STOP_TIMEOUT_MS (${stopMs}), of which it is a part`] };
   return { type: 'settings', settings: parsed.data };
 };
