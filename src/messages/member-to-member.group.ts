@@ -52,6 +52,8 @@ export const memberToMemberGroup = wire({
     }),
     /** The joining came to nothing: the name is unknown again, where it is not a member's. */
     z.object({ type: z.literal('forget'), groupId, x500Name, registrationId: z.string().max(100) }),
+    /** A member's virtual node is gone from this cluster: nobody asks the manager in its name any more. */
+    z.object({ type: z.literal('left'), groupId, x500Name }),
     /** The manager's own cluster is told of a new version of the list as the others are, without a session. */
     z.object({ type: z.literal('published'), groupId, manager, payload: z.string().max(payloadCharsMax) }),
   ]),

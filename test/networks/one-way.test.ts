@@ -134,6 +134,15 @@ test('a member changes what it may, all clusters see it, and what it may not cha
   expect(await greet(network.carol, network.bob)).toMatchObject({ flowStatus: 'COMPLETED' });
 }, 60_000);
 
+test('a member whose virtual node is deleted is suspended by its manager, and seen no more', async () => {
+  const { virtualNodes } = (await second().call('GET', '/virtualnode')).json as { virtualNodes: { holdingIdentity: { x500Name: string; shortHash: string } }[] };
+  const { shortHash } = virtualNodes.find(({ holdingIdentity }) => holdingIdentity.x500Name === names.dora)!.holdingIdentity;
+  expect((await second().call('DELETE', `/virtualnode/${shortHash}`)).status, 'it is a member').toBe(409);
+  expect((await second().call('DELETE', `/virtualnode/${shortHash}?force=true`)).status).toBe(202);
+  await untilSeen(network.carol, { x500Name: names.dora }, (listed) => listed === undefined);
+  await untilSeen(network.mgm, { x500Name: names.dora }, (listed) => listed?.mgmContext['corda.status'] === 'SUSPENDED');
+}, 60_000);
+
 // ── On the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 describe('what strangers and machines on the way send to the manager', () => {

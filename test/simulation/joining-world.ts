@@ -92,7 +92,7 @@ export const host = (site: Site, identity: HoldingIdentity, groupPolicy: string)
 
 type Link = BodyOf<typeof allToLinkManagerSend>;
 
-export type Faults = { readonly drop: number; readonly repeat: number; readonly crash: number };
+export type Faults = { drop: number; readonly repeat: number; readonly crash: number };
 
 export class JoiningWorld {
   readonly sites: readonly Site[];
@@ -101,7 +101,8 @@ export class JoiningWorld {
   /** How many lists run out of time on the way. */
   lostLists = 0;
   readonly #random: Random;
-  readonly #faults: Faults;
+  /** May be changed while it runs. */
+  readonly faults: Faults;
   readonly #links: Link[] = [];
   readonly #sent = new Set<string>();
   /** Called after every step with the state of the key: what must hold always. */
@@ -110,7 +111,7 @@ export class JoiningWorld {
   constructor(random: Random, sites: readonly Site[], faults: Faults, watch: (site: Site, key: string, head: State) => void) {
     this.#random = random;
     this.sites = sites;
-    this.#faults = faults;
+    this.faults = faults;
     this.#watch = watch;
   }
 
@@ -180,6 +181,7 @@ export class JoiningWorld {
       case memberToAllGroupParameters.topic:
         return void site.groupParameters.set(record.key, body);
       case 'member-to-link-manager.hosted-identity':
+      case 'member-to-gateway.client-subject':
         return;
       case 'all-to-rest.answer':
         return void site.outcomes.set(body.requestId, body.outcome);
@@ -188,7 +190,7 @@ export class JoiningWorld {
         if (!this.#sent.has(body.messageId)) this.#links.push(body);
         return void this.#sent.add(body.messageId);
       case memberToLinkManagerUnauthenticated.topic: {
-        const times = this.#random.chance(this.#faults.drop) ? 0 : this.#random.chance(this.#faults.repeat) ? 2 : 1;
+        const times = this.#random.chance(this.faults.drop) ? 0 : this.#random.chance(this.faults.repeat) ? 2 : 1;
         const there = this.#siteOf(body.groupId, body.destination);
         const { shortHash } = identityOf(body.destination, body.groupId);
         for (let n = 0; n < times && there !== undefined; n++) {
@@ -250,6 +252,7 @@ export class JoiningWorld {
     if (output === undefined || output.type === 'poison') throw new Error(`poison: ${JSON.stringify(output)}`);
     if (output.type === 'later') return void site.lines.set(`${records[0]!.topic}/${key}`, [...records.map((record) => ({ record })), ...(site.lines.get(`${records[0]!.topic}/${key}`) ?? [])]);
     // State as the store has it: what is not JSON would not come back.
+    if (output.head === null) site.heads.delete(key);
     if (output.head !== undefined && output.head !== null) {
       const saved = JSON.parse(JSON.stringify(output.head)) as State;
       site.heads.set(key, saved);
@@ -272,7 +275,7 @@ export class JoiningWorld {
     this.now += this.#random.below(20);
     await this.#step(site, records);
     // Killed after the state was saved, before the records were known to be handled: they come again.
-    if (this.#random.chance(this.#faults.crash)) await this.#step(site, records);
+    if (this.#random.chance(this.faults.crash)) await this.#step(site, records);
     return true;
   }
 

@@ -37,6 +37,9 @@ export const giveUpMs = 30 * 60_000;
 /** Messages between member rooms that cannot be delivered are given up after this; what they said is asked for again. */
 export const peerMessageTtlMs = 24 * 3_600_000;
 
+/** A virtual node that is deleted waits so long for crypto to sign and seal what its manager is told. */
+export const leavingAnswerMs = 10_000;
+
 /** Whoever has heard nothing new asks the manager for its list this often (Corda: 8 h). */
 export const syncMs = 8 * 3_600_000;
 /** Members of one network: its state holds a name and a hash of each, 1.5 MB in all, and is written with each version. */

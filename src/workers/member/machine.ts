@@ -9,6 +9,7 @@ import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { JoinRequest, MemberEvent } from './event.ts';
 import { stepGroup } from './group.ts';
 import { joiningDueAt, stepJoining } from './joining/joining.ts';
+import { stepLeaving } from './joining/leaving.ts';
 import { listDueAt, stepList } from './list/list.ts';
 import { mgmDueAt, stepMgm } from './mgm/mgm.ts';
 import type { Request } from './mgm/state.ts';
@@ -115,7 +116,7 @@ const stepVirtualNode = async (input: Input, virtualNode: VirtualNode, network: 
 
 const isDeparture = (event: MemberEvent): event is Extract<MemberEvent, { type: 'departure' }> => event.type === 'departure';
 
-/** What else came with it finds that the virtual node is gone. In a dynamic network the member stays what the list says it is. */
+/** What else came with it finds that the virtual node is gone. In a dynamic network the member stays what the list says it is: see joining/leaving.ts. */
 const stepDeparture = (input: Input, listed: boolean): Output => {
   const departures = input.events.filter(isDeparture);
   const others = input.events.filter((event) => !isDeparture(event));
@@ -135,6 +136,11 @@ const stepKey = async (input: Input, options: MemberMachineOptions, now: number)
   if (!shortHash.test(key)) return head?.type === 'group' || (head === undefined && events.some(isJoin)) ? stepStaticGroup(input, networks, now) : stepDynamicGroup(input, options, now);
   const virtualNode = networks.virtualNode(key);
   const network = virtualNode === undefined ? undefined : networks.ofCpi(virtualNode.cpiFullChecksum);
+  if (virtualNode !== undefined && network?.policy.type === 'dynamic' && head?.type === 'joining' && (head.leaving !== undefined || events.some(isDeparture))) {
+    const { cpi, policy } = network;
+    const { state, effects } = stepLeaving(head, events, { virtualNode, cpi, policy, tlsType: networks.tlsType(), now });
+    return withDue({ type: 'next', head: state, effects: [...effectsOnNobody(key, events), ...effects], scope: 'member' }, state?.leaving?.giveUpAt);
+  }
   if (events.some(isDeparture)) return stepDeparture(input, network !== undefined && network.policy.type !== 'static');
   if (virtualNode === undefined || virtualNode.deleting === true) return { type: 'next', head: undefined, effects: effectsOnNobody(key, events), scope: 'member' };
   if (network === undefined) return { type: 'later', reason: `the CPI ${virtualNode.cpiFullChecksum} of ${key} is not in view yet` };

@@ -13,7 +13,7 @@ export const onDeparture: Hearing<BodyOf<typeof dbToMemberDeparture>, MemberEven
 };
 
 /** What the cluster is told. The answer comes after it, so that db removes nothing that somebody may still look for. */
-export const departureRecords = (request: DepartureRequest, listed: boolean): OutRecord[] => {
+export const departureRecords = (request: Pick<DepartureRequest, 'key' | 'id' | 'body' | 'replyTo'>, listed: boolean): OutRecord[] => {
   const answer = answerTo(request, { type: 'done', value: {} });
   return [hostedIdentityRemoval(request.body.shortHash), ...(listed ? [] : [memberRemoval(request.body)]), ...(answer === undefined ? [] : [answer])];
 };

@@ -3,6 +3,7 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { toBase64url, utf8 } from '../../../src/cipher/bytes.ts';
 import { canonicalJson } from '../../../src/cipher/canonical-json.ts';
 import { sealToKey } from '../../../src/cipher/sealed-to-key.ts';
+import { dbToMemberDeparture } from '../../../src/messages/db-to-member.departure.ts';
 import { encode, type Outcome } from '../../../src/messages/grammar/envelope.ts';
 import { linkManagerToMemberReceive } from '../../../src/messages/link-manager-to-member.receive.ts';
 import { isVisible, type Member } from '../../../src/messages/member-to-all.member.ts';
@@ -11,8 +12,8 @@ import { restToMemberNetwork } from '../../../src/messages/rest-to-member.networ
 import { restToMemberRegistration } from '../../../src/messages/rest-to-member.registration.ts';
 import { parseJoinContext } from '../../../src/workers/member/joining/context.ts';
 import { keyMap } from '../../../src/workers/member/peer/context-map.ts';
-import { contextInput, leafOf, memberOf, requestInput, rootOf, rootOfRoster, statementInput, type Entry } from '../../../src/workers/member/peer/entry.ts';
-import type { RegistrationRequest, SignedRequest } from '../../../src/workers/member/peer/peer-message.ts';
+import { contextInput, leafOf, leaveInput, memberOf, requestInput, rootOf, rootOfRoster, statementInput, type Entry } from '../../../src/workers/member/peer/entry.ts';
+import type { Leave, RegistrationRequest, SignedRequest } from '../../../src/workers/member/peer/peer-message.ts';
 import { ruleFault, someMatches } from '../../../src/workers/member/mgm/rule-regex.ts';
 import type { ListState } from '../../../src/workers/member/list/state.ts';
 import type { MgmState } from '../../../src/workers/member/mgm/state.ts';
@@ -142,13 +143,13 @@ describe('a request of no session', () => {
 });
 
 describe('a registration', () => {
-  const register = async (): Promise<void> => {
+  const register = async (more: Record<string, string> = {}): Promise<void> => {
     host(there, bob, policy);
     world.put(there, encode(restToMemberNetwork, { key: bob.shortHash, id: 'bob-set-up', replyTo: replyTo('x'), body: { shortHash: bob.shortHash, sessionKey: await keyOf(bob.shortHash), sessionCertificates: null, otherCertificates: [] } }));
     await world.run(() => there.heads.has(bob.shortHash), hour);
     const context = {
       'corda.session.keys.0.id': (await keyOf(bob.shortHash)).id, 'corda.ledger.keys.0.id': (await testKey(bob.shortHash, 'LEDGER')).id,
-      'corda.endpoints.0.connectionURL': 'https://bob.example:8080', 'corda.endpoints.0.protocolVersion': '1',
+      'corda.endpoints.0.connectionURL': 'https://bob.example:8080', 'corda.endpoints.0.protocolVersion': '1', ...more,
     };
     world.put(there, encode(restToMemberRegistration, { key: bob.shortHash, id: 'bob', replyTo: replyTo('bob'), body: { type: 'register', shortHash: bob.shortHash, context } }));
   };
@@ -164,6 +165,80 @@ describe('a registration', () => {
     expect(registration()).toMatchObject({ registrationStatus: 'FAILED', reason: expect.stringContaining('did not answer within 30 minutes') });
     await world.run(() => false, 10);
     expect(there.members.has(`${groupId}/${bob.x500Name}`)).toBe(false);
+  });
+
+  test('with a token is refused once the time of the token has run out', async () => {
+    const id = 'token';
+    world.put(here, encode(restToMemberMgm, { key: mgm.shortHash, id, replyTo: replyTo(id), body: { type: 'add-token', shortHash: mgm.shortHash, x500Name: bob.x500Name, ttlMs: hour, remark: null } }));
+    await world.run(() => here.outcomes.has(id), hour);
+    const token = Object.keys(manager().tokens)[0]!;
+    world.now += hour;
+    await register({ 'corda.auth.token': token });
+    await world.run(() => registration()?.registrationStatus === 'DECLINED', hour);
+    expect(registration()).toMatchObject({ registrationStatus: 'DECLINED', reason: expect.stringContaining('token is not valid') });
+    expect(manager().tokens[token]).toMatchObject({ status: 'AVAILABLE' });
+  });
+
+  describe('that came to a member, whose virtual node is then deleted', () => {
+    /** As db does: the virtual node is marked first. */
+    const depart = (id: string): void => {
+      there.virtualNodes.set(bob.shortHash, { ...there.virtualNodes.get(bob.shortHash)!, deleting: true });
+      world.put(there, encode(dbToMemberDeparture, { key: bob.shortHash, id, replyTo: replyTo(id), body: { shortHash: bob.shortHash, groupId, x500Name: bob.x500Name } }));
+    };
+    const standing = () => manager().roster[bob.x500Name];
+    const becomeMember = async (): Promise<void> => {
+      await register();
+      await world.run(() => registration()?.registrationStatus === 'APPROVED', hour);
+      await world.run(() => false, 1_000);
+    };
+
+    test('has its manager suspend it, and asks the manager nothing more', async () => {
+      await becomeMember();
+      depart('departure');
+      await world.run(() => standing()?.status === 'SUSPENDED', hour);
+      expect([standing(), there.outcomes.get('departure')]).toMatchObject([{ status: 'SUSPENDED', serial: 2 }, { type: 'done' }]);
+      await world.run(() => false, 1_000);
+      expect(there.heads.has(bob.shortHash)).toBe(false);
+      expect((there.heads.get(groupId) as ListState).locals).toEqual([]);
+      depart('again');
+      await world.run(() => there.outcomes.has('again'), hour);
+      expect([there.outcomes.get('again'), standing()]).toMatchObject([{ type: 'done' }, { serial: 2 }]);
+    });
+
+    test('is gone although the manager hears nothing of it', async () => {
+      await becomeMember();
+      world.faults.drop = 1;
+      depart('departure');
+      await world.run(() => there.outcomes.has('departure'), hour);
+      await world.run(() => false, 1_000);
+      expect([there.outcomes.get('departure'), standing()]).toMatchObject([{ type: 'done' }, { status: 'ACTIVE', serial: 1 }]);
+    });
+
+    test.each<readonly [string, (leave: Leave) => { readonly leave?: Partial<Leave>; readonly signer?: string; readonly source?: string }]>([
+      ['signed by another key', () => ({ signer: 'stranger' })],
+      ['of another serial', ({ serial }) => ({ leave: { serial: serial + 1 } })],
+      ['of long ago', ({ sentAt }) => ({ leave: { sentAt: sentAt - hour } })],
+      ['of another network', () => ({ leave: { groupId: 'another' } })],
+      ['in the name of another', () => ({ source: 'O=Mallory, L=London, C=GB' })],
+      ['in the name of the manager', () => ({ leave: { x500Name: mgm.x500Name }, source: mgm.x500Name })],
+    ])('does not leave by a word that is %s', async (_what, change) => {
+      await becomeMember();
+      const send = async (leave: Leave, signer: string, source: string): Promise<void> => {
+        const signature = await (await keyOf(signer)).sign(leaveInput(leave));
+        const { pair } = await testKey(mgm.shortHash, 'PRE_AUTH');
+        const sealed = await sealToKey(pair.publicKey, utf8(canonicalJson({ leave, signature })), { info: 'cordage registration', aad: utf8(`${groupId}/${mgm.x500Name}`) });
+        const body = { type: 'unauthenticated' as const, messageId: 'm', groupId, source, destination: mgm.x500Name, payload: JSON.stringify({ v: 1, sealed }) };
+        world.put(here, encode(linkManagerToMemberReceive, { key: mgm.shortHash, id: `m/${Math.random()}`, body }));
+        await world.run(() => false, 1_000);
+      };
+      const good: Leave = { v: 1, type: 'leave', groupId, x500Name: bob.x500Name, manager: mgm.x500Name, serial: 1, sentAt: world.now };
+      const { leave = {}, signer = bob.shortHash, source = bob.x500Name } = change(good);
+      const before = JSON.stringify(manager());
+      await send({ ...good, ...leave }, signer, source);
+      expect(JSON.stringify(manager())).toBe(before);
+      await send(good, bob.shortHash, bob.x500Name);
+      expect(standing()).toMatchObject({ status: 'SUSPENDED', serial: 2 });
+    });
   });
 
   test('moves by the word of its own manager alone', async () => {

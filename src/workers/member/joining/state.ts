@@ -8,6 +8,7 @@ import type { ContextSignature } from '../peer/entry.ts';
 import type { RegistrationRequest } from '../peer/peer-message.ts';
 import type { StoredRegistration } from '../state.ts';
 import type { TlsType } from '../network.ts';
+import type { Leaving } from './leaving.ts';
 import type { DynamicPolicy } from './policy.ts';
 
 /** A registration under way. What it waits for is asked again by nobody: the shell's effects are owed until they are on the bus (W2). */
@@ -40,6 +41,8 @@ export type JoiningState = {
   readonly certificates: Readonly<Record<string, string>>;
   /** As the network's list shows it. */
   readonly listed: { readonly status: 'ACTIVE' | 'SUSPENDED' | 'PENDING'; readonly serial: number } | null;
+  /** While its virtual node is being deleted. */
+  readonly leaving?: Leaving;
 };
 
 export const newJoiningState: JoiningState = { type: 'joining', v: 1, registrations: [], progress: null, hosted: null, certificates: {}, listed: null };

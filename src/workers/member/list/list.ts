@@ -111,7 +111,11 @@ const takeOver = (state: ListState, payload: ListPayload, judged: Extract<Judged
   const { entries, roster } = judged;
   const manager = entries.find(({ x500Name }) => x500Name === state.manager.x500Name);
   const pending = Object.fromEntries(Object.entries(state.pending).filter(([name]) => roster[name] === undefined));
-  const local = entries.filter(({ x500Name }) => x500Name !== state.manager.x500Name && networks.virtualNode(shortHashOf(x500Name, groupId)) !== undefined).map(({ x500Name }) => x500Name);
+  const isHere = (x500Name: string): boolean => {
+    const virtualNode = networks.virtualNode(shortHashOf(x500Name, groupId));
+    return virtualNode !== undefined && virtualNode.deleting !== true;
+  };
+  const local = entries.map(({ x500Name }) => x500Name).filter((x500Name) => x500Name !== state.manager.x500Name && isHere(x500Name));
   return {
     state: {
       ...state, roster, pending, trust: parameters === null ? state.trust : trustOf(parameters.p2p), version: statement.version, epoch: statement.epoch, staging: null, syncs: 0, syncAt: now + syncMs,
@@ -217,6 +221,8 @@ const hearGroup = async (state: ListState | undefined, request: GroupRequest, ne
       return announce(state, request, body, now);
     case 'forget':
       return forget(state, body);
+    case 'left':
+      return { state: state === undefined ? state : { ...state, locals: state.locals.filter((name) => name !== body.x500Name) }, effects: [] };
     case 'published': {
       const payload = readPeer(listPayload, body.payload);
       if (payload === undefined) return { state, effects: [], refusal: 'no list' };

@@ -6,13 +6,12 @@ import { clientSubjectsMax, type PreAuthToken, type QueuedRegistration } from '.
 import { commandsKeptMax, rulesMax, tokensMax } from '../config.ts';
 import type { MgmRequest } from '../event.ts';
 import { clientSubjectRecord } from '../publication.ts';
-import { entryOf, type Entry } from '../peer/entry.ts';
 import { answered, refused } from '../registrations.ts';
 import { readCustom } from './group-parameters.ts';
 import { groupPolicyOf } from './group-policy.ts';
 import { approve, decline, withParameters, type Concluded } from './queue.ts';
-import { mgmContextOf } from './roster.ts';
 import { ruleFault } from './rule-regex.ts';
+import { withStatus } from './standing.ts';
 import { standingOf, type MgmFacts, type MgmState, type Request } from './state.ts';
 
 type Body = MgmRequest['body'];
@@ -123,15 +122,6 @@ const revokeToken = (state: MgmState, { id, remark }: Of<'revoke-token'>, now: n
 
 // ── Members ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The entry as the next version will have it: one that is on its way, or the list's. */
-const entryNow = (state: MgmState, x500Name: string, facts: MgmFacts): Entry | undefined => {
-  const coming = state.changed[x500Name] ?? state.signing?.entries.find((one) => one.x500Name === x500Name);
-  if (coming !== undefined) return coming;
-  const member = facts.member(x500Name);
-  const entry = member === undefined ? undefined : entryOf(member);
-  return entry?.serial === state.roster[x500Name]?.serial ? entry : undefined;
-};
-
 const setStatus = (state: MgmState, { x500Name, status, serial }: Of<'set-status'>, facts: MgmFacts): Commanded => {
   const own = facts.virtualNode.holdingIdentity;
   const standing = standingOf(state, x500Name);
@@ -139,11 +129,8 @@ const setStatus = (state: MgmState, { x500Name, status, serial }: Of<'set-status
   if (x500Name === own.x500Name) return refuse(state, 'MEMBER_IS_MGM', 'the manager of a network cannot be suspended or activated');
   if (serial !== null && serial !== standing.serial) return refuse(state, 'MEMBER_SERIAL_STALE', `the serial of ${x500Name} is ${standing.serial}, not ${serial}: look at it again`);
   if (standing.status === status) return refuse(state, 'MEMBER_STATUS_SAME', `${x500Name} is ${status} already`);
-  const entry = entryNow(state, x500Name, facts);
-  if (entry === undefined) return { state, effects: [], outcome: done({}), later: `the record of ${x500Name} is not in view yet` };
-  const next = { ...standing, serial: standing.serial + 1, status };
-  const changed = { ...entry, serial: next.serial, status, mgmContext: mgmContextOf(next, facts.now) };
-  return answer(withParameters({ ...state, changed: { ...state.changed, [x500Name]: changed } }, own.groupId, facts.now), {});
+  const next = withStatus(state, x500Name, status, facts);
+  return next === undefined ? { state, effects: [], outcome: done({}), later: `the record of ${x500Name} is not in view yet` } : answer(next, {});
 };
 
 const setParameters = (state: MgmState, { parameters }: Of<'group-parameters'>, { virtualNode, now }: MgmFacts): Commanded => {

@@ -9,20 +9,32 @@ import type { StoredItem } from '../../../shell/worker.ts';
 import { historyMax } from '../config.ts';
 import type { AnswerEvent, ListedNotice, MemberEvent, NetworkSetup, Received } from '../event.ts';
 import { hostedIdentityRecord, hostedOf } from '../publication.ts';
-import { peerMessage, readPeer } from '../peer/peer-message.ts';
+import { peerMessage, readPeer, signedLeave, signedRequest } from '../peer/peer-message.ts';
 import { setupFault } from '../peer/session-certificates.ts';
 import { answered, isRegister, refused, statusOf, update } from '../registrations.ts';
 import { onCommand } from './commands.ts';
 import { hearFoundingAnswer, register } from './founding.ts';
-import { expire, hearIntroduced, hearOpened, hearVerified, openSealed, queueDueAt, receive, type Concluded } from './queue.ts';
+import { expire, hearIntroduced, hearVerified, openSealed, queueDueAt, receive, takeOpened, type Concluded } from './queue.ts';
+import { hearLeave } from './leaving.ts';
 import { answerSync, hearListSignature, publish } from './roster.ts';
 import { newMgmState, type MgmFacts, type MgmState, type Request } from './state.ts';
+
+/** A stranger asks to join, or a member whose sessions have ended says so. */
+const hearSealed = (before: MgmState, event: AnswerEvent, facts: MgmFacts): Promise<Concluded> | Concluded => {
+  const { state, said } = takeOpened(before, event);
+  if (said === undefined) return { state, effects: [], refusal: 'a request that was not sealed to this manager' };
+  const { text, source } = said;
+  const request = readPeer(signedRequest, text);
+  if (request !== undefined) return receive(state, { signed: request, source, onSession: false }, facts);
+  const left = readPeer(signedLeave, text);
+  return left === undefined ? { state, effects: [], refusal: 'a sealed text that is no request' } : hearLeave(state, left, source, facts);
+};
 
 const hearAnswer = (state: MgmState, event: AnswerEvent, facts: MgmFacts): Promise<Concluded> | Concluded => {
   const { requestId } = event;
   if (state.progress?.waiting.includes(requestId) === true) return hearFoundingAnswer(state, state.progress, event, facts);
   if (state.signing?.id === requestId) return hearListSignature(state, event, facts);
-  if (state.opening[requestId] !== undefined) return hearOpened(state, event, facts);
+  if (state.opening[requestId] !== undefined) return hearSealed(state, event, facts);
   return hearIntroduced(state, event, facts);
 };
 

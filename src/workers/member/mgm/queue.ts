@@ -28,7 +28,7 @@ import {
 import type { AnswerEvent, Received } from '../event.ts';
 import { endpointsIn, keysIn } from '../peer/context-map.ts';
 import { isContextSigned, isSignedBy, requestInput } from '../peer/entry.ts';
-import { readPeer, sealedRequest, sealInfo, signedRequest, type PeerMessage, type SignedRequest } from '../peer/peer-message.ts';
+import { readPeer, sealedRequest, sealInfo, type PeerMessage, type SignedRequest } from '../peer/peer-message.ts';
 import { say, shortHashOf } from '../peer/say.ts';
 import { certificatesFault, isTooLong } from '../peer/session-certificates.ts';
 import { admissionFault, changedKeys, notaryOf } from './admission.ts';
@@ -96,18 +96,20 @@ export const openSealed = (state: MgmState, { payload, source }: Received, { vir
   return { state: { ...state, opening: { ...opening, [id]: { source, at: now } } }, effects: [record] };
 };
 
-export const hearOpened = (state: MgmState, { requestId, outcome }: AnswerEvent, facts: MgmFacts): Promise<Concluded> | Concluded => {
-  const { [requestId]: asked, ...opening } = state.opening;
-  const next: MgmState = { ...state, opening };
+/** What a stranger said, to this manager alone; and the state without the question. */
+export type Opened = { readonly state: MgmState; readonly said: { readonly text: string; readonly source: string } | undefined };
+
+export const takeOpened = (before: MgmState, { requestId, outcome }: AnswerEvent): Opened => {
+  const { [requestId]: asked, ...opening } = before.opening;
+  const state: MgmState = { ...before, opening };
   const opened = outcome.type === 'done' ? memberToCryptoSeal.reply?.safeParse(outcome.value).data : undefined;
-  if (asked === undefined || opened?.type !== 'opened') return unchanged(next, 'a request that was not sealed to this manager');
-  let signed: SignedRequest | undefined;
+  if (asked === undefined || opened?.type !== 'opened') return { state, said: undefined };
   try {
-    signed = readPeer(signedRequest, textOf(fromBase64url(opened.plaintext)));
+    return { state, said: { text: textOf(fromBase64url(opened.plaintext)), source: asked.source } };
   } catch {
-    signed = undefined;
+    // No text, then: nothing that reads as a message.
+    return { state, said: { text: '', source: asked.source } };
   }
-  return signed === undefined ? unchanged(next, 'a sealed text that is no request') : receive(next, { signed, source: asked.source, onSession: false }, facts);
 };
 
 type Incoming = { readonly signed: SignedRequest; readonly source: string; readonly onSession: boolean };

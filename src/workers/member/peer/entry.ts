@@ -54,6 +54,8 @@ export const contextInput = (memberContext: Readonly<Record<string, string>>): U
 export const statementInput = (signed: Statement): Uint8Array<ArrayBuffer> => signingInput('member list', signed);
 export const requestInput = (request: unknown): Uint8Array<ArrayBuffer> => signingInput('registration request', request);
 
+export const leaveInput = (leave: unknown): Uint8Array<ArrayBuffer> => signingInput('leaving', leave);
+
 export const digestOf = (value: unknown): string => toBase64url(sha256(utf8(canonicalJson(value))));
 export const parametersDigest = (parameters: GroupParameters): string => digestOf(parameters);
 

@@ -40,6 +40,22 @@ export const signedRequest = z.strictObject({
 });
 export type SignedRequest = z.infer<typeof signedRequest>;
 
+/** A member's virtual node is deleted; one of the session keys that the list shows signs it. */
+export const leave = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('leave'),
+  groupId,
+  x500Name,
+  manager: x500Name,
+  /** The member's serial as it knows it: what was said before the member changed says nothing any more. */
+  serial: z.int().positive(),
+  sentAt: timestampMs,
+});
+export type Leave = z.infer<typeof leave>;
+
+export const signedLeave = z.strictObject({ leave, signature: base64url.max(2_000) });
+export type SignedLeave = z.infer<typeof signedLeave>;
+
 /** Of an unauthenticated message. */
 export const sealedRequest = z.strictObject({ v: z.literal(1), sealed: sealedToKey });
 
