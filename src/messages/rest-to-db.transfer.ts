@@ -27,8 +27,13 @@ export const restToDbTransfer = wire({
     z.object({ type: z.literal('read'), transferId, index }),
     /** Refused with DB_TRANSFER_LIMIT. */
     z.object({ type: z.literal('write'), transferId, index, text: z.string().max(transferCharsMax) }),
-    /** Makes the virtual node of the pieces, in maintenance. Refused with DB_TRANSFER_INVALID, DB_CPI_NOT_FOUND, DB_VIRTUAL_NODE_EXISTS. */
+    /**
+     * Makes the virtual node of the pieces, in maintenance, held by this operation until `finish`; one whose import was broken off is made anew.
+     * Refused with DB_TRANSFER_INVALID, DB_CPI_NOT_FOUND, DB_VIRTUAL_NODE_EXISTS.
+     */
     z.object({ type: z.literal('import'), transferId, count: z.int().min(1).max(transferPiecesMax), shortHash }),
+    /** Its keys are with crypto: the virtual node is as any other in maintenance. */
+    z.object({ type: z.literal('finish'), transferId, shortHash }),
     z.object({ type: z.literal('forget'), transferId }),
   ]),
   reply: z.object({ count: z.int().optional(), text: z.string().optional() }),

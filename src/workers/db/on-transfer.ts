@@ -6,6 +6,7 @@
  * first of which is the virtual node itself. Everything here may be asked for again: no answers are kept.
  */
 import * as z from 'zod';
+import { deriveId } from '../../identity/derive.ts';
 import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import { parseX500 } from '../../identity/x500.ts';
 import { virtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
@@ -18,11 +19,11 @@ import type { Log } from '../../observability/log.ts';
 import type { Answered, Answering } from '../../shell/worker.ts';
 import { importChain } from './on-certificate.ts';
 import { transferIdleMsMax, transfersOpenMax } from './config.ts';
-import type { DbTx } from './db-tx.ts';
+import type { DbTx, KeptOperation } from './db-tx.ts';
 import { VaultFault } from './vaults/vault-fault.ts';
 import { TransferRefused } from './postgres/transfers.ts';
 import { virtualNodeRecord } from './publication.ts';
-import { findCpi, findNode, isInMaintenance, isRefused, refused, schemasOf, statuses } from './virtual-node/operation.ts';
+import { changed, findCpi, findNode, isInMaintenance, isRefused, refused, schemasOf, statuses } from './virtual-node/operation.ts';
 import { newVirtualNode } from './virtual-node.ts';
 
 type Body = BodyOf<typeof restToDbTransfer>;
@@ -123,14 +124,52 @@ const makeNode = async (tx: DbTx, said: VirtualNode, now: number): Promise<Virtu
   return refused('DB_TRANSFER_INVALID', `its schemas and tables could not be made: ${created.reason}`);
 };
 
+const operationName = 'IMPORT_VIRTUAL_NODE';
+
+/** The import that holds the virtual node: its keys have not followed yet. */
+const findImport = async (tx: DbTx, shortHash: string): Promise<{ readonly node: VirtualNode; readonly kept: KeptOperation } | undefined> => {
+  const node = await tx.virtualNodes.findToChange(shortHash);
+  const kept = node?.operationInProgress === undefined ? undefined : await tx.virtualNodes.findOperation(node.operationInProgress);
+  return node === undefined || kept?.operation.operation !== operationName ? undefined : { node, kept };
+};
+
+const begun = async (tx: DbTx, node: VirtualNode, transferId: string, now: number): Promise<VirtualNode> => {
+  const { shortHash } = node.holdingIdentity;
+  const requestId = deriveId('import', shortHash, transferId);
+  const errorReason = 'its keys have not come yet; if the import was broken off, import the file again or delete the virtual node';
+  await tx.virtualNodes.putOperation({ operation: { requestId, operation: operationName, status: 'IN_PROGRESS', lastUpdatedTimestamp: now, resourceId: shortHash, errorReason }, messageId: transferId });
+  const held = { ...node, operationInProgress: requestId };
+  await tx.virtualNodes.update(held);
+  return held;
+};
+
+const finish = async (tx: DbTx, { shortHash }: Of<'finish'>, now: number): Promise<Answered<Reply>> => {
+  const found = await findImport(tx, shortHash);
+  // A repeat, or it was deleted meanwhile.
+  if (found === undefined) return { outcome: { type: 'done', value: {} } };
+  const { operationInProgress: _, ...free } = found.node;
+  const node = changed(free, {}, now);
+  await tx.virtualNodes.update(node);
+  await tx.virtualNodes.putOperation({ ...found.kept, operation: { ...found.kept.operation, status: 'SUCCEEDED', errorReason: null, lastUpdatedTimestamp: now } });
+  return { outcome: { type: 'done', value: {} }, effects: [virtualNodeRecord(node)] };
+};
+
 const importNode = async (tx: DbTx, { transferId, count, shortHash }: Of<'import'>, log: Log, now: number): Promise<Answered<Reply>> => {
+  const before = await findImport(tx, shortHash);
+  if (before?.kept.messageId === transferId) return { outcome: { type: 'done', value: {} }, effects: [virtualNodeRecord(before.node)] };
   const lines = readLines(tx, transferId, count);
   const effects: OutRecord[] = [];
   const made = await tx.transfers.wholly(async (): Promise<VirtualNode | Refusal> => {
     const next = await lines.next();
     const first = readFirst(next.done === true ? undefined : next.value, shortHash);
-    const node = await makeNode(tx, first.virtualNode, now);
-    if (isRefused(node)) return node;
+    // What was broken off was never active: nothing is lost when it is made anew, of this file.
+    if (before !== undefined) {
+      await tx.certificates.removeOf(shortHash);
+      await tx.virtualNodes.drop(shortHash);
+    }
+    const made = await makeNode(tx, first.virtualNode, now);
+    if (isRefused(made)) return made;
+    const node = await begun(tx, made, transferId, now);
     await tx.transfers.restore(shortHash, lines);
     for (const { usage, alias, pem } of first.certificates) {
       const taken = await importChain(tx, { type: 'import', usage, holder: shortHash, alias, pem }, now);
@@ -171,6 +210,8 @@ const answerOne = async (tx: DbTx, { body }: Delivery<Body>, log: Log, now: numb
       return { outcome: await take(tx, body, now) };
     case 'import':
       return importNode(tx, body, log, now);
+    case 'finish':
+      return finish(tx, body, now);
     case 'forget':
       await tx.transfers.forget(body.transferId);
       return { outcome: { type: 'done', value: {} } };

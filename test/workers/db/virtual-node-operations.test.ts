@@ -260,8 +260,32 @@ describe('an export', () => {
   const imported = async (shortHash: string, texts: readonly string[]) => {
     const transferId = randomUUID();
     for (const [index, text] of texts.entries()) valueOf(await transfer({ type: 'write', transferId, index, text }));
-    return transfer({ type: 'import', transferId, count: texts.length, shortHash });
+    return { transferId, ...(await transfer({ type: 'import', transferId, count: texts.length, shortHash })) };
   };
+
+  test('is imported in two steps, and what was broken off between them is held, and made anew when it is asked for again', async () => {
+    const shortHash = await create(await putCpi('broken-off', '1', [piece]));
+    await maintain(shortHash);
+    const texts = await exported(shortHash);
+    await transactOn(database, (tx) => tx.virtualNodes.drop(shortHash));
+    const first = await imported(shortHash, texts);
+    const held = read(dbToAllVirtualNode, first.effects![0]!).body;
+    expect(held.operationInProgress).toMatch(/^[0-9a-f-]{36}$/);
+    expect((await ask({ type: 'status', requestId: held.operationInProgress! })).outcome).toMatchObject({ value: { status: { status: 'IN_PROGRESS', operation: 'IMPORT_VIRTUAL_NODE', errorReason: expect.stringContaining('import the file again') as string } } });
+    expect(codeOf((await ask({ type: 'set-state', shortHash, state: 'active' })).outcome)).toBe('DB_OPERATION_IN_PROGRESS');
+    // The very request again, after a crash: its pieces are gone, and it was done.
+    expect(await transfer({ type: 'import', transferId: first.transferId, count: texts.length, shortHash })).toEqual({ outcome: first.outcome, effects: first.effects });
+
+    await database.sql.unsafe(`delete from vnode_vault_${shortHash.toLowerCase()}.piece`);
+    const second = await imported(shortHash, texts);
+    expect(codeOf(second.outcome)).toBe('done');
+    expect(await piecesOf(shortHash)).toHaveLength(1);
+    const finished = await transfer({ type: 'finish', transferId: second.transferId, shortHash });
+    expect(read(dbToAllVirtualNode, finished.effects![0]!).body.operationInProgress).toBeUndefined();
+    expect(await transfer({ type: 'finish', transferId: second.transferId, shortHash })).toEqual({ outcome: { type: 'done', value: {} } });
+    expect(codeOf((await imported(shortHash, texts)).outcome)).toBe('DB_VIRTUAL_NODE_EXISTS');
+    expect(codeOf((await ask({ type: 'set-state', shortHash, state: 'active' })).outcome)).toBe('done');
+  });
 
   test('holds tables that refer to each other, long rows and certificates, and an import puts them back', async () => {
     const linked = migration('0001-linked', [

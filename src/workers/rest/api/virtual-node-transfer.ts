@@ -109,11 +109,13 @@ const importNode = async (room: RestRoom, secret: string, file: FormFile) => {
     return brought;
   }
   const { keys, count } = brought;
-  // The virtual node first, in maintenance: if its keys should not follow, asking again finds it there, and it can be deleted.
+  // The virtual node first, held by this operation: if its keys should not follow, it cannot be used, and asking again makes it anew.
   const made = await askDb(room, { type: 'import', transferId, count, shortHash: keys.tenant });
   if (isRefusal(made)) return made;
   const kept = await askCrypto(room, keys.tenant, { type: 'import', keys });
-  return kept !== undefined && 'type' in kept ? kept : done({ holdingIdentityShortHash: keys.tenant });
+  if (kept !== undefined && 'type' in kept) return kept;
+  const finished = await askDb(room, { type: 'finish', transferId, shortHash: keys.tenant });
+  return isRefusal(finished) ? finished : done({ holdingIdentityShortHash: keys.tenant });
 };
 
 export const virtualNodeTransferRoutes = [
