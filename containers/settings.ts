@@ -125,7 +125,10 @@ export const settingsShape = z.object({
   CORDAGE_GATEWAY_PRIVATE_RANGES: z.string().default('').refine(areRanges, 'must be address ranges such as 10.0.0.0/8,fd00::/8'),
   /** Corda's `sslConfig.tlsType`, one for the whole cluster: `mutual` also asks the gateways that send us packets for a certificate. */
   CORDAGE_GATEWAY_TLS: z.enum(['one-way', 'mutual']).default('one-way'),
-  /** With mutual TLS: subjects of client certificates, separated by semicolons; empty allows all that chain to a root of a group. */
+  /**
+   * With mutual TLS: subjects of client certificates, separated by semicolons, that are let in beside those of members and those that the manager
+   * of a network here allows. In a static network, where it is empty, whoever chains to the network's roots is let in.
+   */
   CORDAGE_GATEWAY_CLIENT_SUBJECTS: z.string().default(''),
   /** Whether TLS certificates of other gateways were revoked: refuse what is (SOFT_FAIL), also what nobody tells (HARD_FAIL), or do not ask. */
   CORDAGE_GATEWAY_REVOCATION: z.enum(['SOFT_FAIL', 'HARD_FAIL', 'OFF']).default('SOFT_FAIL'),

@@ -75,6 +75,10 @@ const commands: Readonly<Record<string, Command>> = {
     usage: async () => (await import('./dynamic-network/operate.ts')).networkTokenUsage,
     run: async (args) => (await import('./dynamic-network/operate.ts')).networkToken(args),
   },
+  'network allow': {
+    usage: async () => (await import('./dynamic-network/operate.ts')).networkAllowUsage,
+    run: async (args) => (await import('./dynamic-network/operate.ts')).networkAllow(args),
+  },
   'network suspend': {
     usage: async () => (await import('./dynamic-network/operate.ts')).networkSuspendUsage,
     run: async (args) => (await import('./dynamic-network/operate.ts')).networkSuspend(args),

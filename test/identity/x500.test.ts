@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { countryCodes } from '../../src/identity/iso-3166.ts';
-import { parseX500, x500Attributes, type X500Attribute } from '../../src/identity/x500.ts';
+import { distinguishedName, parseX500, x500Attributes, type X500Attribute } from '../../src/identity/x500.ts';
 
 const nameOf = (text: string): string => {
   const parsed = parseX500(text);
@@ -127,4 +127,19 @@ describe('refusing', () => {
     const commas = '"' + ','.repeat(64) + '"';
     expect(reasonOf(`CN=${commas}, OU=${commas}, O="${','.repeat(128)}", L=${commas}, ST=${commas}, C=GB`)).toContain('once its values are escaped');
   });
+});
+
+describe('a distinguished name', () => {
+  test.each([
+    ['C=GB, L=London, O=Cordage, OU=AB, CN=localhost', 'CN=localhost, OU=AB, O=Cordage, L=London, C=GB'],
+    ['CN=gateway,O=Acme', 'CN=gateway, O=Acme'],
+    [' o = Acme , CN="a, b"', 'CN=a\\, b, O=Acme'],
+    ['CN=x, 1.2.840.113549.1.9.1=#1603', '1.2.840.113549.1.9.1=#1603, CN=x'],
+    ['OU=one, OU=two, CN=x', 'CN=x, OU=one, OU=two'],
+  ])('%s has one text', (text, one) => {
+    expect(distinguishedName(text)).toBe(one);
+    expect(distinguishedName(one)).toBe(one);
+  });
+
+  test.each(['', 'nonsense', 'CN=a, b', '=x', 'CN="a', `CN=${'x'.repeat(1_000)}`])('%s is none', (text) => expect(distinguishedName(text)).toBeUndefined());
 });

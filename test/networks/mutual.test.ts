@@ -1,9 +1,13 @@
 /** A network over three clusters whose gateways ask each other for certificates: whom the manager allows, and whom members know, is let in. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createHttpClient } from '../../src/host/http-client.ts';
 import type { TlsKey } from '../../src/host/http-server.ts';
 import { distinguishedName } from '../../src/identity/x500.ts';
 import { readTrusted } from '../../src/cipher/certificates.ts';
+import { networkCommand, told } from '../cli/network-command.ts';
 import { useClusters, type BlackBox } from '../workers/rest/black-box/cluster.ts';
 import type { Depot } from '../workers/rest/black-box/depot.ts';
 import {
@@ -113,6 +117,24 @@ describe('a member', () => {
 });
 
 networkStories(network);
+
+test('a network of the same kind is founded, its members\' certificates are allowed, and it is joined, by one command each', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cordage-mutual-'));
+  const file = join(folder, 'GroupPolicy.json');
+  const cpi = join(folder, 'app.cpi');
+  const root = join(folder, 'third.pem');
+  writeFileSync(root, await tlsOf(third()));
+  const key = ['--key', join(folder, 'signing-key'), '--json'];
+  const made = told(await networkCommand(first(), folder, ['create', '--mutual-tls', '--name', 'O=Network, L=London, C=GB', '--endpoint', first().gatewayUrl, '--out', file, '--trust-root', root, ...key]));
+  writeFileSync(cpi, await depot.cpi({ groupPolicy: readFileSync(file, 'utf8'), name: 'of-the-second' }));
+  const subject = subjectOf(await tlsOf(third()));
+  const allowing = (...more: string[]) => networkCommand(first(), folder, ['allow', subject, '--manager', made.shortHash, ...more]);
+  expect([await allowing(), await allowing('--remove'), await allowing('--remove'), await allowing()]).toMatchObject([{ code: 0 }, { code: 0 }, { code: 1 }, { code: 0 }]);
+  const ended = await networkCommand(third(), folder, ['join', '--policy', file, '--name', 'O=Frank, L=Wien, C=AT', '--endpoint', third().gatewayUrl, '--cpi', cpi, ...key]);
+  expect(ended.progress).toContain(`cordage network allow '${subject}'`);
+  expect(told(ended).status).toBe('APPROVED');
+  rmSync(folder, { recursive: true });
+}, 60_000);
 
 describe("a stranger's gateway", () => {
   const dora = 'O=Dora, L=Bern, C=CH';

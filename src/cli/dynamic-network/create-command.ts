@@ -16,6 +16,8 @@ export const networkCreateUsage = `cordage network create --name <X.500 name> --
   goes on; run again after success, it writes the policy once more.
   --name           of the manager, for instance "O=Network, L=London, C=GB"
   --out            where the group policy goes (default GroupPolicy.json)
+  --mutual-tls     members' gateways show certificates that the network allows (cordage network allow); the cluster's gateway must speak
+                   mutual TLS (CORDAGE_GATEWAY_TLS); it cannot be changed later
   --trust-root     PEM of an authority that issues the certificates of members' gateways, may be repeated; it cannot be changed later
 ${memberOptionsUsage}
 ${connectionUsage}`;
@@ -28,13 +30,13 @@ const write = (out: string, policy: string, groupId: string): void => {
 };
 
 export const networkCreate = async (args: readonly string[]): Promise<number> => {
-  const { values } = parseArgs({ args: [...args], options: { ...memberOptions, out: { ...text, default: 'GroupPolicy.json' }, 'trust-root': texts } });
+  const { values } = parseArgs({ args: [...args], options: { ...memberOptions, out: { ...text, default: 'GroupPolicy.json' }, 'trust-root': texts, 'mutual-tls': { type: 'boolean', default: false } } });
   const command = 'network create';
   const x500Name = nameOf('name', needed(command, 'name', values.name));
   const endpoint = endpointOf(needed(command, 'endpoint', values.endpoint));
   const plan = {
     x500Name, endpoint, tlsAlias: values['tls-alias'] ?? tlsAlias, signer: signerIn(values.key), timeoutMs: timeoutMsOf(values.timeout),
-    context: contextOf(values['set-context']), trustRoots: await readTexts('trust-root', values['trust-root']),
+    context: { ...(values['mutual-tls'] ? { 'corda.group.tls.type': 'Mutual' } : {}), ...contextOf(values['set-context']) }, trustRoots: await readTexts('trust-root', values['trust-root']),
   };
   const progress = progressOf(values.json);
   const { shortHash, groupId, policy } = await found(progress, { ...plan, client: await connect(values) });

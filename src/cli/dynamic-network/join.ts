@@ -1,7 +1,7 @@
 /** Joins a dynamic network: from its group policy and an application to a member, on a cluster that need know nothing of the network. */
 import { checkChain, readTrusted } from '../../cipher/certificates.ts';
 import { holdingIdentityOf } from '../../identity/holding-identity.ts';
-import type { X500Name } from '../../identity/x500.ts';
+import { distinguishedName, type X500Name } from '../../identity/x500.ts';
 import type { Signer } from '../../packaging/build/containers.ts';
 import type { GroupPolicy } from '../../packaging/group-policy.ts';
 import { RestError, type RestClient } from '../../rest-client/rest-client.ts';
@@ -39,11 +39,12 @@ export class JoinError extends Error {
   readonly code = 'NETWORK_JOIN';
 }
 
-/** Before anything is made: others' gateways would refuse this cluster's, and the registration would wait for an answer that cannot come. */
-const checkTls = async ({ client, tlsAlias }: JoinPlan, { p2p }: DynamicPolicy): Promise<void> => {
+/** The subject of this cluster's certificate. Before anything is made: others' gateways would refuse this cluster's, and the registration would wait for an answer that cannot come. */
+const checkTls = async ({ client, tlsAlias }: JoinPlan, { p2p }: DynamicPolicy): Promise<string> => {
   const own = await readTlsCertificate(client, tlsAlias);
-  const verdict = await checkChain({ chain: readTrusted([own]), trusted: readTrusted(p2p.tlsTrustRoots), now: Date.now() });
-  if (verdict.type === 'good') return;
+  const chain = readTrusted([own]);
+  const verdict = await checkChain({ chain, trusted: readTrusted(p2p.tlsTrustRoots), now: Date.now() });
+  if (verdict.type === 'good') return chain[0]!.subject;
   const why = verdict.type === 'invalid' ? verdict.reason : "none of the network's TLS trust roots has issued it";
   throw new JoinError(
     `the network would not trust this cluster's gateway: its certificate ${tlsAlias} is refused (${why}). Import one of an authority that the group policy names ` +
@@ -114,11 +115,12 @@ export const join = async (progress: Progress, plan: JoinPlan): Promise<{ readon
   const { client, x500Name, endpoint, tlsAlias, sessionCertificate, context, again, timeoutMs } = plan;
   const policy = dynamicPolicyOf(plan.policy, 'the policy');
   const { shortHash } = holdingIdentityOf(x500Name, policy.groupId);
-  await progress.step("The network trusts this cluster's gateway", () => checkTls(plan, policy));
+  const subject = await progress.step("The network trusts this cluster's gateway", () => checkTls(plan, policy));
   await provideNode(progress, plan, policy, shortHash);
   const { sessionKeyId, fields } = await progress.step('Keys', () => provideKeys(plan, shortHash));
   if (policy.p2p.sessionPki === 'Standard' && sessionCertificate === undefined) throw new JoinError(certificateHint(shortHash, sessionKeyId));
   await progress.step('Can be reached', () => setUp(client, { shortHash, sessionKeyId, tlsAlias, sessionCertificate }));
+  if (policy.p2p.tlsType === 'Mutual') progress.say(`    its manager hears this cluster once its operator has allowed the certificate: cordage network allow '${distinguishedName(subject) ?? subject}'`);
   const registration = await progress.step(
     'Registered',
     () => register(client, { shortHash, context: { ...fields, ...endpointFields(endpoint), ...context }, timeoutMs, again, onStatus: (status) => progress.say(`    ${status}`) }),

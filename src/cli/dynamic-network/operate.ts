@@ -1,4 +1,4 @@
-/** `cordage network approve`, `decline`, `list`, `token`, `suspend` and `activate`: what the operator of a network does, at its manager's cluster. */
+/** `cordage network approve`, `decline`, `list`, `token`, `allow`, `suspend` and `activate`: what the operator of a network does, at its manager's cluster. */
 import { parseArgs } from 'node:util';
 import type { RestClient } from '../../rest-client/rest-client.ts';
 import { usageError } from '../arguments.ts';
@@ -36,6 +36,12 @@ export const networkTokenUsage = `cordage network token <X.500 name> [--ttl <dur
 
   Makes a token with which a member of that name joins without waiting for an operator, once: cordage network join … --preauth-token <id>
   --ttl            for how long, for instance P7D or PT12H (default for ever)
+${commonUsage}`;
+
+export const networkAllowUsage = `cordage network allow <subject> [--remove]
+
+  With mutual TLS: lets gateways in that show a certificate of this subject, so that their members can join. Members are let in without.
+  --remove         lets them in no more, where they are not a member's
 ${commonUsage}`;
 
 const standingUsage = (verb: string, what: string): string => `cordage network ${verb} <X.500 name> [--serial <number>] [--reason <text>]
@@ -123,6 +129,17 @@ export const networkToken = async (args: readonly string[]): Promise<number> => 
   const json = { ownerX500Name, ...(values.ttl === undefined ? {} : { ttl: values.ttl }), ...(values.remarks === undefined ? {} : { remarks: values.remarks }) };
   const made = await client.call('POST /mgm/{holdingidentityshorthash}/preauthtoken', { path, json });
   print(values.json, made, made.id);
+  return 0;
+};
+
+export const networkAllow = async (args: readonly string[]): Promise<number> => {
+  const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: { ...common, remove: { type: 'boolean', default: false } } });
+  const subject = oneWord('allow', 'the subject of a TLS certificate', positionals);
+  const { client, path } = await open(values);
+  const named = { path: { ...path, subject } };
+  if (values.remove) await client.call('DELETE /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}', named);
+  else await client.call('PUT /mgm/{holdingidentityshorthash}/mutual-tls/allowed-client-certificate-subjects/{subject}', named);
+  print(values.json, null, values.remove ? 'not allowed any more' : 'allowed');
   return 0;
 };
 

@@ -8,6 +8,7 @@ import { decode, encode } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import { memberToAllGroupParameters, type GroupParameters } from '../../../src/messages/member-to-all.group-parameters.ts';
 import { memberToAllMember, type Member } from '../../../src/messages/member-to-all.member.ts';
+import { memberToGatewayClientSubject } from '../../../src/messages/member-to-gateway.client-subject.ts';
 import { memberToMemberGroup, type NotaryDetails } from '../../../src/messages/member-to-member.group.ts';
 import type { View } from '../../../src/shell/view.ts';
 import { stepGroup } from '../../../src/workers/member/group.ts';
@@ -104,6 +105,14 @@ describe('a group', () => {
       'corda.notary.service.1.name': name('Other'),
       'corda.notary.service.1.keys.0': 'key of Other',
     });
+  });
+
+  test('with mutual TLS has gateways let in whoever chains to its trust roots, and says nothing of it without', () => {
+    const subjectsOf = (tlsType: string): unknown[] => {
+      const cpi = cpiOf(policyOf([listed('Alice')]).replace('"tlsType":"OneWay"', `"tlsType":"${tlsType}"`));
+      return bodiesOf(step(undefined, [join('Alice', cpi)], networksOf(cpi)).effects, memberToGatewayClientSubject.topic);
+    };
+    expect([subjectsOf('Mutual'), subjectsOf('OneWay')]).toEqual([[{ groupId, subject: null }], []]);
   });
 
   test('waits for a CPI that its view does not have yet', () => {

@@ -68,7 +68,7 @@ const refuseWhileRegistered = async ({ requests, limits }: RestRoom, node: Virtu
   const outcome = await requests.ask(restToMemberRegistration, { key: hash, body: { type: 'status', shortHash: hash }, timeoutMs: limits.askTimeoutMs });
   if (outcome.type === 'refused') return outcome.code === 'MEMBER_REGISTRATION_NOT_FOUND' ? undefined : outcome;
   const isMember = outcome.value.registrations.some(({ registrationStatus }) => registrationStatus === 'APPROVED');
-  return isMember ? inUse(node, 'is a member of its network, whose other members are not told when it goes; delete it with ?force=true') : undefined;
+  return isMember ? inUse(node, 'is a member of its network, to which nobody comes back under its name; delete it with ?force=true') : undefined;
 };
 
 const upgradeRoute = route({
