@@ -23,7 +23,7 @@ export type OpenRestOptions = {
   /** Whether flow statuses are followed; without, each question about a flow is asked of the flow room. */
   readonly followsStatuses: boolean;
   /** What only this runtime has. */
-  readonly powers?: Pick<RestDeps, 'acceptWebSocket' | 'readSwaggerFile' | 'addressOf'>;
+  readonly powers?: Pick<RestDeps, 'acceptWebSocket' | 'readSwaggerFile' | 'addressOf' | 'fetchedKeys'>;
 };
 
 export type OpenRest = { readonly worker: RestWorker; close(): Promise<void> };

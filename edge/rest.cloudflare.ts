@@ -5,10 +5,13 @@
 import { createHttpBus } from '../src/bus/http-bus.ts';
 import { createLog } from '../src/observability/log.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
+import type { RestDeps } from '../src/workers/rest/worker.ts';
 import { openRest } from './rest-room.ts';
 import { readEdgeSettings } from './settings.ts';
 
 const metrics = createMetrics();
+/** Of identity providers; they live as long as the isolate. */
+const fetchedKeys: NonNullable<RestDeps['fetchedKeys']> = new Map();
 const isFeed = (url: string): boolean => new URL(url).pathname.endsWith('/events');
 
 /** The response, and a promise for its end. */
@@ -26,7 +29,7 @@ export default {
     const settings = readEdgeSettings(bindings);
     const log = createLog({ level: settings.CORDAGE_LOG_LEVEL, fields: { room: 'rest', instance: settings.CORDAGE_INSTANCE } });
     const bus = createHttpBus({ url: settings.CORDAGE_BUS_URL, username: settings.CORDAGE_BUS_USERNAME, password: settings.CORDAGE_BUS_PASSWORD, log });
-    const { worker, close } = await openRest({ bus, instance: settings.CORDAGE_INSTANCE, log, metrics, followsStatuses: isFeed(request.url) });
+    const { worker, close } = await openRest({ bus, instance: settings.CORDAGE_INSTANCE, log, metrics, followsStatuses: isFeed(request.url), powers: { fetchedKeys } });
     const { response, sent } = whenSent(await worker.fetch(request));
     context.waitUntil(sent.then(close));
     return response;

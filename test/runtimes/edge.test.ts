@@ -11,6 +11,7 @@ import { groupId, makeTlsKey, readWire, tagOf } from '../workers/gateway/gateway
 import { publishFacts } from '../workers/rest/rest-under-test.ts';
 import { openRooms, type Rooms } from '../workers/rest/rooms.ts';
 import { describeRoutes, describeSocketFeed } from '../workers/rest/route-suite.ts';
+import { describeTokens } from '../workers/rest/token-suite.ts';
 import { openSite, packForCloudflare, startOnDeno, startOnWorkerd, type Running, type Site } from './edge-fixture.ts';
 
 const runtimes = [
@@ -116,6 +117,7 @@ describe.each(runtimes)('the REST API on $runtime', ({ runtime, start }) => {
 
   const served = () => ({ url: rest.url, rooms });
   describeRoutes(runtime, served);
+  describeTokens(runtime, () => ({ url: rest.url, bus }));
   if (runtime === 'Deno') describeSocketFeed(runtime, served);
 });
 

@@ -90,6 +90,8 @@ export const decisionsKeptMax = 1_000;
 export const keysTimeoutMs = 5_000;
 export const keysPauseMs = 30_000;
 export const keysAgeMsMax = 600_000;
+/** Key sets kept: two providers can be configured at a time. */
+export const keySetsMax = 10;
 export const keysBytesMax = 256 * 1024;
 
 /** Shortest password, in UTF-16 code units, as in Corda; the longest is configuration. */

@@ -20,7 +20,7 @@ import { routes } from './api/api.ts';
 import { createAuth, deriveKeyPortably, verifyPasswordPortably, type DeriveKey, type VerifyPassword } from './auth/auth.ts';
 import { createAuthority } from './auth/authority.ts';
 import { createPasswords } from './auth/password.ts';
-import { createTokens } from './auth/tokens.ts';
+import { createTokens, type FetchedKeys } from './auth/tokens.ts';
 import { restLimits, type RestLimits } from './config.ts';
 import { createFlowAdmission } from './flow-admission.ts';
 import { createFlowStatuses } from './flow-statuses.ts';
@@ -46,6 +46,8 @@ export type RestDeps = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly limits?: Partial<RestLimits>;
+  /** Keys of identity providers, where the host outlives the worker. */
+  readonly fetchedKeys?: FetchedKeys;
   /** The host's own scrypt; by default one that runs everywhere, in slices. */
   readonly verifyPassword?: VerifyPassword;
   /** The same for passwords that are set. */
@@ -93,7 +95,7 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const room: RestRoom = { config, authority, passwords, requests, views, statuses, admission: createFlowAdmission(limits), clock, log, limits };
   const { statusFollower: bus } = deps;
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
-  const authenticate = createAuth({ users: views.users, verifyPassword, tokens: createTokens({ config, clock }), clock, log, metrics, limits });
+  const authenticate = createAuth({ users: views.users, verifyPassword, tokens: createTokens({ config, clock, fetchedKeys: deps.fetchedKeys }), clock, log, metrics, limits });
   const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, readSwaggerFile, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
   return { room: 'rest', fetch, leave: () => statuses.leave(), close: async () => follower?.close() };
 };

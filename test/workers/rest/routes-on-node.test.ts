@@ -4,6 +4,7 @@ import { createNodeWebSockets } from '../../../src/host/web-socket.ts';
 import { restLimits } from '../../../src/workers/rest/worker.ts';
 import { openRest, type RestUnderTest } from './rest-under-test.ts';
 import { describeRoutes, describeSocketFeed } from './route-suite.ts';
+import { describeTokens } from './token-suite.ts';
 
 let rest: RestUnderTest;
 let server: Listener;
@@ -19,4 +20,5 @@ afterAll(async () => {
 
 const served = () => ({ url: server.url, rooms: rest.rooms });
 describeRoutes('Node', served);
+describeTokens('Node', () => ({ url: server.url, bus: rest.bus }));
 describeSocketFeed('Node', served);

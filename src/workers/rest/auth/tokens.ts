@@ -3,13 +3,13 @@
  * is configuration (`corda.rest` sso), read at each call.
  *
  * The keys are fetched when the first token comes, kept, and fetched again when a token names a key that is not among them, but not
- * oftener than `keysPauseMs`, however many such tokens come.
+ * oftener than `keysPauseMs`, however many such tokens come. Where a worker lives for one request only, its host keeps them (`FetchedKeys`).
  */
-import { createRemoteJWKSet, customFetch, decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { createRemoteJWKSet, customFetch, decodeJwt, errors, jwksCache, jwtVerify, type JWKSCacheInput, type JWTPayload, type JWTVerifyGetKey } from 'jose';
 import type { Clock } from '../../../host/clock.ts';
 import type { SectionValues } from '../../../messages/configuration/sections.ts';
 import type { Config } from '../../../shell/live-config.ts';
-import { keysAgeMsMax, keysBytesMax, keysPauseMs, keysTimeoutMs } from '../config.ts';
+import { keysAgeMsMax, keysBytesMax, keySetsMax, keysPauseMs, keysTimeoutMs } from '../config.ts';
 
 type Sso = SectionValues['corda.rest']['sso'];
 
@@ -27,6 +27,9 @@ export type TokenResult =
   | { readonly type: 'refused'; readonly reason: string }
   /** The provider's keys cannot be had now. */
   | { readonly type: 'unavailable'; readonly reason: string };
+
+/** Keys that were fetched, by their URL; those of providers that are configured no more go when it is full. */
+export type FetchedKeys = Map<string, JWKSCacheInput>;
 
 export type Tokens = {
   /** Whether a provider is configured. */
@@ -88,7 +91,9 @@ const issuerOf = (token: string): string | undefined => {
 const isTokenFault = (error: unknown): error is Error =>
   error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout) && !(error instanceof errors.JWKSInvalid) && error.code !== 'ERR_JOSE_GENERIC';
 
-export const createTokens = ({ config, clock }: { readonly config: Config; readonly clock: Clock }): Tokens => {
+export type TokensOptions = { readonly config: Config; readonly clock: Clock; readonly fetchedKeys?: FetchedKeys | undefined };
+
+export const createTokens = ({ config, clock, fetchedKeys = new Map() }: TokensOptions): Tokens => {
   const providersBySso = new WeakMap<Sso, readonly Provider[]>();
   const keySets = new WeakMap<Provider, JWTVerifyGetKey>();
 
@@ -101,7 +106,10 @@ export const createTokens = ({ config, clock }: { readonly config: Config; reado
   const keysOf = (provider: Provider): JWTVerifyGetKey => {
     const known = keySets.get(provider);
     if (known !== undefined) return known;
-    const keys = createRemoteJWKSet(new URL(provider.jwksUri), { timeoutDuration: keysTimeoutMs, cooldownDuration: keysPauseMs, cacheMaxAge: keysAgeMsMax, [customFetch]: boundedFetch });
+    const fetched = fetchedKeys.get(provider.jwksUri) ?? {};
+    if (fetchedKeys.size >= keySetsMax) fetchedKeys.clear();
+    fetchedKeys.set(provider.jwksUri, fetched);
+    const keys = createRemoteJWKSet(new URL(provider.jwksUri), { [jwksCache]: fetched, timeoutDuration: keysTimeoutMs, cooldownDuration: keysPauseMs, cacheMaxAge: keysAgeMsMax, [customFetch]: boundedFetch });
     keySets.set(provider, keys);
     return keys;
   };
