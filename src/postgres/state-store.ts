@@ -180,8 +180,9 @@ const createSaver = (query: Query, schema: string, tails: Tails): ((changes: rea
     const { changes, placed } = made;
     const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
     const saved = new Set(rows.map(({ key }) => key));
-    changes.forEach(({ key, versionBefore }, i) => {
-      if (saved.has(key)) tails.remember(key, versionBefore + 1, placed[i]!.tail);
+    changes.forEach(({ key, versionBefore, rests }, i) => {
+      if (rests === true) tails.forget(key);
+      else if (saved.has(key)) tails.remember(key, versionBefore + 1, placed[i]!.tail);
     });
     return [...saved];
   };

@@ -78,6 +78,7 @@ export const placeItems = (before: Tail, { key, head, itemsAdded, itemsRemoved }
 export type Tails = {
   recall(key: string, version: number): Tail | undefined;
   remember(key: string, version: number, tail: Tail): void;
+  forget(key: string): void;
 };
 
 export const createTails = (): Tails => {
@@ -98,6 +99,10 @@ export const createTails = (): Tails => {
         known.delete(oldest);
         chars -= leaving.text.length;
       }
+    },
+    forget: (key) => {
+      chars -= known.get(key)?.tail.text.length ?? 0;
+      known.delete(key);
     },
   };
 };

@@ -33,6 +33,8 @@ export type StateChange = {
   readonly dueAt: number | null;
   readonly scope: string | null;
   readonly status: string | null;
+  /** The key will hardly be saved again: nothing of it need be remembered. */
+  readonly rests?: boolean;
 };
 
 export type ParkedRecord = {

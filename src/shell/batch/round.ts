@@ -78,6 +78,7 @@ const changeOf = (work: Work, output: Next): StateChange => {
     dueAt: removed ? null : (output.dueAt ?? null),
     scope: removed ? null : (output.scope ?? null),
     status: removed ? null : (output.status ?? null),
+    rests: removed || output.rests === true,
   };
 };
 
