@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { buildPackage } from '../../src/packaging/build.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { useCluster, type BlackBox } from '../workers/rest/black-box/cluster.ts';
-import { networkCommand, told } from './network-command.ts';
+import { openSessionAuthority } from '../workers/rest/black-box/session-authority.ts';
+import { networkCommand, told, type Ended } from './network-command.ts';
 
 const first = useCluster();
 const second = useCluster();
@@ -91,6 +92,23 @@ describe('a network by the command line', () => {
     expect((await cordage(first(), 'activate', names.bob)).code).toBe(0);
     await vi.waitFor(async () => expect(await statuses()).toMatchObject({ [names.bob]: 'ACTIVE' }), 10_000);
   }, 30_000);
+
+  test('with certificates of session keys says what is missing, at its founding and at each joining, and goes on once it is there', async () => {
+    const authority = await openSessionAuthority('Sessions');
+    const root = join(folder, 'sessions.pem');
+    writeFileSync(root, authority.rootPem);
+    const own = { mgm: 'O=Certified Network, L=London, C=GB', dave: 'O=Dave, L=Paris, C=FR' };
+    const file = join(folder, 'Certified.json');
+    const founding = (...more: string[]) => create('--name', own.mgm, '--out', file, '--session-root', root, '--trust-root', join(folder, 'second.pem'), ...more);
+    const joiningAs = (...more: string[]) => joinAs(second(), own.dave, '--policy', file, '--cpb', cpb, '--cpi-name', 'certified', ...more);
+    const certified = async (box: BlackBox, x500Name: string, { code, err }: Ended): Promise<string> => {
+      expect([code, err]).toEqual([1, expect.stringContaining('--session-certificate')]);
+      const [, keyId, hash] = /for ([0-9A-F]{12}) of ([0-9A-F]{12})/.exec(err)!;
+      return authority.certify(box, hash!, { keyId: keyId!, x500Name });
+    };
+    told(await founding('--session-certificate', await certified(first(), own.mgm, await founding())));
+    expect(told(await joiningAs('--session-certificate', await certified(second(), own.dave, await joiningAs()))).status).toBe('APPROVED');
+  }, 40_000);
 
   test('is not joined by a cluster whose gateway it would not trust, nor with a wrong word', async () => {
     const foreign = join(folder, 'foreign.json');

@@ -18,6 +18,8 @@ export const networkCreateUsage = `cordage network create --name <X.500 name> --
   --out            where the group policy goes (default GroupPolicy.json)
   --mutual-tls     members' gateways show certificates that the network allows (cordage network allow); the cluster's gateway must speak
                    mutual TLS (CORDAGE_GATEWAY_TLS); it cannot be changed later
+  --session-root   PEM of an authority that certifies members' session keys, may be repeated: the network wants such certificates then
+  --session-certificate  alias of the certificate of the manager's own session key, in such a network
   --trust-root     PEM of an authority that issues the certificates of members' gateways, may be repeated; it cannot be changed later
 ${memberOptionsUsage}
 ${connectionUsage}`;
@@ -29,14 +31,18 @@ const write = (out: string, policy: string, groupId: string): void => {
   writeDurably(out, policy);
 };
 
+const sessionPki = (roots: readonly string[]): Record<string, string> =>
+  roots.length === 0 ? {} : { 'corda.group.pki.session': 'Standard', ...Object.fromEntries(roots.map((root, n) => [`corda.group.trustroot.session.${n}`, root])) };
+
 export const networkCreate = async (args: readonly string[]): Promise<number> => {
-  const { values } = parseArgs({ args: [...args], options: { ...memberOptions, out: { ...text, default: 'GroupPolicy.json' }, 'trust-root': texts, 'mutual-tls': { type: 'boolean', default: false } } });
+  const { values } = parseArgs({ args: [...args], options: { ...memberOptions, out: { ...text, default: 'GroupPolicy.json' }, 'trust-root': texts, 'mutual-tls': { type: 'boolean', default: false }, 'session-root': texts, 'session-certificate': text } });
   const command = 'network create';
   const x500Name = nameOf('name', needed(command, 'name', values.name));
   const endpoint = endpointOf(needed(command, 'endpoint', values.endpoint));
   const plan = {
     x500Name, endpoint, tlsAlias: values['tls-alias'] ?? tlsAlias, signer: signerIn(values.key), timeoutMs: timeoutMsOf(values.timeout),
-    context: { ...(values['mutual-tls'] ? { 'corda.group.tls.type': 'Mutual' } : {}), ...contextOf(values['set-context']) }, trustRoots: await readTexts('trust-root', values['trust-root']),
+    sessionCertificate: values['session-certificate'],
+    context: { ...sessionPki(await readTexts('session-root', values['session-root'])), ...(values['mutual-tls'] ? { 'corda.group.tls.type': 'Mutual' } : {}), ...contextOf(values['set-context']) }, trustRoots: await readTexts('trust-root', values['trust-root']),
   };
   const progress = progressOf(values.json);
   const { shortHash, groupId, policy } = await found(progress, { ...plan, client: await connect(values) });

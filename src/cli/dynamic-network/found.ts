@@ -5,7 +5,7 @@ import { writeCpi, type Signer } from '../../packaging/build/containers.ts';
 import type { RestClient } from '../../rest-client/rest-client.ts';
 import { createVirtualNode, findOrMakeKey, readTlsCertificate, sendCpi } from '../network.ts';
 import type { Progress } from '../progress.ts';
-import { endpointFields, findCpi, policyOf, register, setUp, trustSigners } from './steps.ts';
+import { certificateHint, endpointFields, findCpi, policyOf, register, setUp, trustSigners } from './steps.ts';
 
 export type FoundPlan = {
   readonly client: RestClient;
@@ -14,12 +14,18 @@ export type FoundPlan = {
   readonly endpoint: string;
   readonly signer: () => Promise<Signer>;
   readonly tlsAlias: string;
+  /** Alias of the certificate of its session key, in networks that want one. */
+  readonly sessionCertificate?: string | undefined;
   /** PEM; whoever issues the certificates of the network's gateways. Without any the manager's own certificate is trusted alone. */
   readonly trustRoots: readonly string[];
   /** More fields of the registration's context, or others than these here. */
   readonly context: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
 };
+
+export class FoundError extends Error {
+  readonly code = 'NETWORK_CREATE';
+}
 
 export type Founded = { readonly shortHash: string; readonly groupId: string; readonly policy: string };
 
@@ -73,7 +79,7 @@ const rootsWith = async (own: string, given: readonly string[]): Promise<readonl
 };
 
 export const found = async (progress: Progress, plan: FoundPlan): Promise<Founded> => {
-  const { client, endpoint, tlsAlias, trustRoots, context, timeoutMs } = plan;
+  const { client, endpoint, tlsAlias, trustRoots, sessionCertificate, context, timeoutMs } = plan;
   const checksum = await progress.step('CPI of the manager', () => provideCpi(plan), (made) => made);
   const { shortHash, groupId } = await progress.step('Virtual node of the manager', () => provideNode(plan, checksum), (node) => `${node.shortHash}, group ${node.groupId}`);
   const [sessionKeyId, agreementKeyId, tlsRoots] = await progress.step('Keys, and the certificate of its gateway', () =>
@@ -83,7 +89,7 @@ export const found = async (progress: Progress, plan: FoundPlan): Promise<Founde
       readTlsCertificate(client, tlsAlias).then((own) => rootsWith(own, trustRoots)),
     ]),
   );
-  const whole = {
+  const whole: Readonly<Record<string, string>> = {
     'corda.session.keys.0.id': sessionKeyId,
     'corda.ecdh.key.id': agreementKeyId,
     ...rules,
@@ -91,8 +97,9 @@ export const found = async (progress: Progress, plan: FoundPlan): Promise<Founde
     ...Object.fromEntries(tlsRoots.map((root, n) => [`corda.group.trustroot.tls.${n}`, root])),
     ...context,
   };
+  if (whole['corda.group.pki.session'] === 'Standard' && sessionCertificate === undefined) throw new FoundError(certificateHint(shortHash, sessionKeyId));
   await progress.step('Registered', () => register(client, { shortHash, context: whole, timeoutMs }));
-  await progress.step('Can be reached', () => setUp(client, { shortHash, sessionKeyId, tlsAlias }));
+  await progress.step('Can be reached', () => setUp(client, { shortHash, sessionKeyId, tlsAlias, sessionCertificate }));
   const policy = await client.call('GET /mgm/{holdingidentityshorthash}/info', { path: { holdingidentityshorthash: shortHash } });
   return { shortHash, groupId, policy };
 };

@@ -8,7 +8,7 @@ import { RestError, type RestClient } from '../../rest-client/rest-client.ts';
 import { createVirtualNode, findOrMakeKey, readTlsCertificate, sendCpi } from '../network.ts';
 import type { Progress } from '../progress.ts';
 import { makeCpi, type Application, type Cpi } from './application.ts';
-import { endpointFields, findCpi, policyOf, register, setUp, trustSigners, type Registration } from './steps.ts';
+import { certificateHint, endpointFields, findCpi, policyOf, register, setUp, trustSigners, type Registration } from './steps.ts';
 
 export type JoinPlan = {
   readonly client: RestClient;
@@ -97,10 +97,6 @@ const provideKeys = async ({ client, isNotary }: JoinPlan, shortHash: string): P
     },
   };
 };
-
-const certificateHint = (shortHash: string, sessionKeyId: string): string =>
-  `the network wants a certificate of each member's session key. Have one issued (cordage certificate request ${shortHash} ${sessionKeyId} …), import it ` +
-  `(cordage certificate import-vnode ${shortHash} p2p-session …) and run this command again with --session-certificate <alias>`;
 
 export const dynamicPolicyOf = (text: string, where: string): DynamicPolicy => {
   const policy = policyOf(text);

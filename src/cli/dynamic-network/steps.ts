@@ -46,6 +46,11 @@ export const setUp = async (client: RestClient, { shortHash, sessionKeyId, tlsAl
   });
 };
 
+/** In a network with session PKI, once the virtual node has its key. */
+export const certificateHint = (shortHash: string, sessionKeyId: string): string =>
+  `the network wants a certificate of each session key. Have one issued for ${sessionKeyId} of ${shortHash} (POST /certificate/${shortHash}/${sessionKeyId} makes the request), ` +
+  `import its chain (PUT /certificate/vnode/${shortHash}/p2p-session) and run this command again with --session-certificate <alias>`;
+
 /** Where others reach the virtual node. */
 export const endpointFields = (url: string): Record<string, string> => ({ 'corda.endpoints.0.connectionURL': url, 'corda.endpoints.0.protocolVersion': '1' });
 
