@@ -24,13 +24,12 @@ import { memberToCryptoSeal } from '../../src/messages/member-to-crypto.seal.ts'
 import { memberToLinkManagerUnauthenticated } from '../../src/messages/member-to-link-manager.unauthenticated.ts';
 import { memberToMemberWake } from '../../src/messages/member-to-member.wake.ts';
 import { silentLog } from '../../src/observability/log.ts';
-import type { Machine } from '../../src/shell/worker.ts';
+import type { Machine, StoredItem } from '../../src/shell/worker.ts';
 import { newVirtualNode } from '../../src/workers/db/virtual-node.ts';
 import type { MemberEvent } from '../../src/workers/member/event.ts';
 import { createMemberMachine } from '../../src/workers/member/machine.ts';
 import { createNetworks } from '../../src/workers/member/network.ts';
-import type { Request } from '../../src/workers/member/mgm/state.ts';
-import type { State } from '../../src/workers/member/state.ts';
+import type { Item, State } from '../../src/workers/member/state.ts';
 import type { Random } from './random.ts';
 
 /** Made once for all seeds: the machines see public keys alone, and chance in keys would make a seed another run each time. */
@@ -61,19 +60,20 @@ export type Site = {
   readonly heads: Map<string, State>;
   readonly dueAt: Map<string, number>;
   readonly outcomes: Map<string, Outcome>;
-  readonly machine: Machine<State, Request, MemberEvent>;
+  readonly items: Map<string, Map<number, Item>>;
+  readonly machine: Machine<State, Item, MemberEvent>;
   /** One line a topic and key: order holds within it. */
   readonly lines: Map<string, Queued[]>;
 };
 
-export const openSite = (name: string): Site => {
+export const openSite = (name: string, pageChars?: number): Site => {
   const virtualNodes = new Map<string, VirtualNode>();
   const cpis = new Map<string, CpiMetadata>();
   const members = new Map<string, Member>();
   const networks = createNetworks({ virtualNodes: viewOf(virtualNodes), cpis: viewOf(cpis), members: viewOf(members) });
   return {
-    name, virtualNodes, cpis, members, groupParameters: new Map(), heads: new Map(), dueAt: new Map(), outcomes: new Map(), lines: new Map(),
-    machine: createMemberMachine({ networks, log: silentLog }),
+    name, virtualNodes, cpis, members, groupParameters: new Map(), heads: new Map(), items: new Map(), dueAt: new Map(), outcomes: new Map(), lines: new Map(),
+    machine: createMemberMachine({ networks, log: silentLog, ...(pageChars === undefined ? {} : { pageChars }) }),
   };
 };
 
@@ -237,6 +237,14 @@ export class JoiningWorld {
     return true;
   }
 
+  /** As the store gives them. */
+  #items(site: Site, key: string, head: State | undefined, events: readonly MemberEvent[]): readonly StoredItem<Item>[] | undefined {
+    const needs = site.machine.needsItems!(key, head, events);
+    if (needs === false) return undefined;
+    const all = [...(site.items.get(key) ?? [])].map(([position, value]) => ({ position, value })).sort((one, other) => one.position - other.position);
+    return needs === true ? all : needs.flatMap(({ after, countMax }) => all.filter(({ position }) => position > after).slice(0, countMax));
+  }
+
   async #step(site: Site, records: readonly OutRecord[]): Promise<void> {
     const events = records.flatMap((record): MemberEvent[] => {
       if (record.topic === memberToMemberWake.topic) return [site.machine.wake!.toEvent((JSON.parse(record.value) as { body: { dueAt: number } }).body.dueAt)];
@@ -247,11 +255,15 @@ export class JoiningWorld {
     });
     const { key } = records[0]!;
     const head = site.heads.get(key);
-    const [output] = await site.machine.step([{ key, head, items: [], events }], this.now);
+    const [output] = await site.machine.step([{ key, head, items: this.#items(site, key, head, events), events }], this.now);
     this.steps++;
     if (output === undefined || output.type === 'poison') throw new Error(`poison: ${JSON.stringify(output)}`);
     if (output.type === 'later') return void site.lines.set(`${records[0]!.topic}/${key}`, [...records.map((record) => ({ record })), ...(site.lines.get(`${records[0]!.topic}/${key}`) ?? [])]);
     // State as the store has it: what is not JSON would not come back.
+    const items = site.items.get(key) ?? new Map<number, Item>();
+    site.items.set(key, items);
+    for (const position of output.itemsRemoved ?? []) items.delete(position);
+    for (const { position, value } of output.itemsAdded ?? []) items.set(position, JSON.parse(JSON.stringify(value)) as Item);
     if (output.head === null) site.heads.delete(key);
     if (output.head !== undefined && output.head !== null) {
       const saved = JSON.parse(JSON.stringify(output.head)) as State;

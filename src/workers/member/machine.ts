@@ -5,12 +5,15 @@
  */
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Log } from '../../observability/log.ts';
-import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
+import type { Machine, StepInput, StepOutput, StoredItem } from '../../shell/worker.ts';
+import { pageCharsMax } from './config.ts';
 import type { JoinRequest, MemberEvent } from './event.ts';
 import { stepGroup } from './group.ts';
 import { joiningDueAt, stepJoining } from './joining/joining.ts';
 import { stepLeaving } from './joining/leaving.ts';
 import { listDueAt, stepList } from './list/list.ts';
+import { pageDue } from './list/pages.ts';
+import type { ListPage } from './list/state.ts';
 import { mgmDueAt, stepMgm } from './mgm/mgm.ts';
 import type { Request } from './mgm/state.ts';
 import type { Network, Networks } from './network.ts';
@@ -25,14 +28,14 @@ import { onRegistration } from './on-registration.ts';
 import { onWake } from './on-wake.ts';
 import { stepMember, type Facts } from './registration.ts';
 import { answered, refused } from './registrations.ts';
-import type { State } from './state.ts';
+import type { Item, State } from './state.ts';
 import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 
-type Input = StepInput<State, Request, MemberEvent>;
-type Output = StepOutput<State, Request>;
+type Input = StepInput<State, Item, MemberEvent>;
+type Output = StepOutput<State, Item>;
 type Next = Extract<Output, { type: 'next' }>;
 
-export type MemberMachineOptions = { readonly networks: Networks; readonly log: Log; /** Counts what was refused. */ readonly onRefused?: () => void };
+export type MemberMachineOptions = { readonly networks: Networks; readonly log: Log; /** Counts what was refused. */ readonly onRefused?: () => void; /** Default `pageCharsMax`. */ readonly pageChars?: number };
 
 /** Strangers are told nothing; the operator is. */
 const refuse = ({ log, onRefused }: MemberMachineOptions, event: string, fields: Readonly<Record<string, string>>): void => {
@@ -55,11 +58,14 @@ const stepStaticGroup = ({ head, events }: Input, networks: Networks, now: numbe
   return { type: 'next', head: stepped.state === head ? undefined : stepped.state, effects: stepped.effects, scope: 'group', status: 'ACTIVE' };
 };
 
-const stepDynamicGroup = async ({ key, head, events }: Input, options: MemberMachineOptions, now: number): Promise<Output> => {
+const isPage = (item: StoredItem<Item>): item is StoredItem<ListPage> => 'type' in item.value;
+const isRequest = (item: StoredItem<Item>): item is StoredItem<Request> => !('type' in item.value);
+
+const stepDynamicGroup = async ({ key, head, events, items }: Input, options: MemberMachineOptions, now: number): Promise<Output> => {
   const before = head?.type === 'list' ? head : undefined;
   const onRefused = (reason: string): void => refuse(options, 'member.list-refused', { groupId: key, reason });
-  const { state, effects } = await stepList({ before, events, networks: options.networks, now, onRefused });
-  const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'group', status: 'ACTIVE' };
+  const { state, effects, itemsAdded, itemsRemoved } = await stepList({ before, events, items: items?.filter(isPage), networks: options.networks, now, onRefused });
+  const next: Next = { type: 'next', head: state === before ? undefined : state, itemsAdded, itemsRemoved, effects, scope: 'group', status: 'ACTIVE' };
   return state === undefined ? next : withDue(next, listDueAt(state));
 };
 
@@ -87,8 +93,8 @@ const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: Virtu
   const { networks } = options;
   const { groupId } = virtualNode.holdingIdentity;
   const stepped = await stepMgm({
-    before, events, history: (items ?? []).map(({ value }) => value),
-    facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), member: (x500Name) => networks.member(groupId, x500Name) },
+    before, events, history: (items ?? []).filter(isRequest).map(({ value }) => value),
+    facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), pageChars: options.pageChars ?? pageCharsMax, member: (x500Name) => networks.member(groupId, x500Name) },
     onRefused: (reason) => refuse(options, 'member.refused', { mgm: key, reason }),
   });
   if (stepped.type === 'later') return stepped;
@@ -147,12 +153,15 @@ const stepKey = async (input: Input, options: MemberMachineOptions, now: number)
   return stepVirtualNode(input, virtualNode, network, options, now);
 };
 
-export const createMemberMachine = (options: MemberMachineOptions): Machine<State, Request, MemberEvent> => ({
+export const createMemberMachine = (options: MemberMachineOptions): Machine<State, Item, MemberEvent> => ({
   hearings: [onRegistration, onAnswer, onGroup, onDeparture, onMgm, onNetwork, onReceive, onListed],
   wake: onWake,
   // A virtual node that has just been answered over REST, or that another replica made, must be known here.
   prepare: () => options.networks.refresh(),
-  needsItems: (_key, head, events) =>
-    head?.type === 'mgm' && events.some((event) => event.type === 'mgm' && event.request.body.type === 'registrations' && event.request.body.historic),
+  needsItems: (_key, head, events) => {
+    if (head?.type === 'mgm') return events.some((event) => event.type === 'mgm' && event.request.body.type === 'registrations' && event.request.body.historic);
+    const due = head?.type === 'list' && events.some(({ type }) => type === 'wake') ? pageDue(head) : undefined;
+    return due === undefined ? false : [{ after: due - 1, countMax: 1, bytesMax: 1 }];
+  },
   step: (inputs, now) => Promise.all(inputs.map((input) => stepKey(input, options, now))),
 });

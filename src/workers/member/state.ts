@@ -8,8 +8,8 @@ import type { HostedIdentity } from '../../messages/member-to-link-manager.hoste
 import type { NotaryDetails } from '../../messages/member-to-member.group.ts';
 import type { Registration } from '../../messages/rest-to-member.registration.ts';
 import type { JoiningState } from './joining/state.ts';
-import type { ListState } from './list/state.ts';
-import type { MgmState } from './mgm/state.ts';
+import type { ListPage, ListState } from './list/state.ts';
+import type { MgmState, Request } from './mgm/state.ts';
 
 export type StoredRegistration = Registration & {
   /** The request that began it: its repeat is answered, not registered again. */
@@ -53,5 +53,8 @@ export type GroupState = {
 
 /** Static networks: `member` and `group`. Dynamic ones: `joining` and `mgm` under a short hash, `list` under a group id. */
 export type State = MemberState | GroupState | JoiningState | ListState | MgmState;
+
+/** Items of a manager are requests that have ended; those of a list are pages of it. */
+export type Item = Request | ListPage;
 
 export const newMemberState: MemberState = { type: 'member', v: 1, registrations: [], progress: null, approved: null };

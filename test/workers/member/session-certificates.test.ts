@@ -93,13 +93,13 @@ describe('the list of a network with session PKI', () => {
       signatures: [{ publicKey: member.publicKey, spec: 'EdDSA', signature: await member.sign(contextInput(context)) }],
     };
     const before: ListState = {
-      type: 'list', v: 1, groupId, manager: { x500Name: mgm.x500Name, sessionKeys: [own] }, trust, version: 0, epoch: 1, roster: {}, pending: {}, locals: [], staging: null, syncAt: now, syncs: 0,
+      type: 'list', v: 1, groupId, manager: { x500Name: mgm.x500Name, sessionKeys: [own] }, trust, version: 0, epoch: 1, roster: {}, pending: {}, locals: [], staging: null, taking: null, nextPage: 1, syncAt: now, syncs: 0,
     };
     const statement: Statement = { v: 1, groupId, version: 1, count: 1, root: rootOfRoster({ [bob.x500Name]: { leaf: leafOf(entry) } }), epoch: 1, parameters: toBase64url(new Uint8Array(32)), signedAt: now };
     const payload = JSON.stringify({ type: 'list', v: 1, statement, signature: await own.sign(statementInput(statement)), entries: [entry], since: 0, after: null, next: null, parameters: null });
     const refused: string[] = [];
     const message = { type: 'message' as const, messageId: 'l', groupId, source: mgm.x500Name, destination: bob.x500Name, payload };
-    const { state } = await stepList({ before, events: [{ type: 'received', message }], networks: nobody, now, onRefused: (reason) => refused.push(reason) });
+    const { state } = await stepList({ before, events: [{ type: 'received', message }], items: undefined, networks: nobody, now, onRefused: (reason) => refused.push(reason) });
     return { version: state!.version, refused };
   };
 

@@ -10,7 +10,7 @@ import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import { allToCryptoSign } from '../../../messages/all-to-crypto.sign.ts';
 import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts';
-import { pageCharsMax, peerMessageTtlMs, toldPerCluster } from '../config.ts';
+import { peerMessageTtlMs, toldPerCluster } from '../config.ts';
 import type { AnswerEvent } from '../event.ts';
 import { byName, entryOf, leafOf, parametersDigest, rootOfRoster, statementInput, type Entry, type Statement } from '../peer/entry.ts';
 import type { ListPayload, PeerMessage } from '../peer/peer-message.ts';
@@ -35,23 +35,23 @@ const withEntries = (roster: MgmState['roster'], entries: readonly Entry[], vers
 };
 
 /** As many changes as one message carries; the others wait for the next version. */
-const firstOf = (changed: MgmState['changed']): readonly Entry[] => {
+const firstOf = (changed: MgmState['changed'], pageChars: number): readonly Entry[] => {
   const entries: Entry[] = [];
   let chars = 0;
   for (const [, one] of byName(changed)) {
     chars += canonicalJson(one).length;
-    if (entries.length > 0 && chars > pageCharsMax) break;
+    if (entries.length > 0 && chars > pageChars) break;
     entries.push(one);
   }
   return entries;
 };
 
 /** Begins the next version, where there is something to say and none is being signed. */
-export const publish = (state: MgmState, { virtualNode, now }: MgmFacts): MgmStepped => {
+export const publish = (state: MgmState, { virtualNode, pageChars, now }: MgmFacts): MgmStepped => {
   const { group, parameters, signing, changed, parametersChanged } = state;
   if (group === null || parameters === null || signing !== null || (Object.keys(changed).length === 0 && !parametersChanged)) return { state, effects: [] };
   const { groupId, shortHash: tenant } = virtualNode.holdingIdentity;
-  const entries = firstOf(changed);
+  const entries = firstOf(changed, pageChars);
   const version = (state.signed?.statement.version ?? 0) + 1;
   const roster = withEntries(state.roster, entries, version);
   const statement: Statement = {
@@ -116,6 +116,7 @@ type Sync = Extract<PeerMessage, { type: 'sync' }>;
 
 /** What has changed since the version that the asker has: one page of it. */
 export const answerSync = (state: MgmState, source: string, { version: since, epoch, after }: Sync, messageId: string, facts: MgmFacts): MgmStepped => {
+  const { pageChars } = facts;
   const { signed, parameters, signing } = state;
   const asker = state.roster[source];
   if (signed === null || parameters === null || asker === undefined || asker.status !== 'ACTIVE') return { state, effects: [], refusal: `${source} is no active member and asks for the list` };
@@ -129,7 +130,7 @@ export const answerSync = (state: MgmState, source: string, { version: since, ep
     const one = member === undefined ? undefined : entryOf(member);
     if (one === undefined || leafOf(one) !== leaf) return { state, effects: [], later: `the record of ${name} is not in view yet` };
     chars += canonicalJson(one).length;
-    if (entries.length > 0 && chars > pageCharsMax) {
+    if (entries.length > 0 && chars > pageChars) {
       next = entries.at(-1)!.x500Name;
       break;
     }

@@ -112,6 +112,8 @@ export type MgmFacts = {
   readonly now: number;
   /** Of this cluster's gateway. */
   readonly tlsType: TlsType;
+  /** UTF-16 code units of entries in one message. */
+  readonly pageChars: number;
   /** As this cluster's list has the member. */
   readonly member: (x500Name: string) => Member | undefined;
 };
