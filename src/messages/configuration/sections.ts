@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { cryptoSection } from './crypto.ts';
 import { section, type SectionDeclaration } from './field.ts';
 import { flowSection } from './flow.ts';
+import { membershipSection } from './membership.ts';
 import { gatewaySection, linkManagerSection } from './p2p.ts';
 import { rbacSection, restSection } from './rest.ts';
 
@@ -18,7 +19,7 @@ export const sections = {
   'corda.externalMessaging': without('Flows do not send to topics of others.', ['routeDefaults']),
   'corda.flow': flowSection,
   'corda.ledger.utxo': without('There is no token cache to be tuned.', ['tokens', 'backchain', 'repair']),
-  'corda.membership': without('Times of registrations and lists are fixed.', ['maxDurationBetweenSyncRequestsMinutes', 'frequencyOfExpirationPoll', 'expirationTimeFrame', 'TTLs']),
+  'corda.membership': membershipSection,
   'corda.messaging': without('The bus is named by CORDAGE_BUS_URL; its bounds are fixed.', ['bus', 'subscription', 'publisher', 'maxAllowedMessageSize', 'mediator']),
   'corda.p2p.gateway': gatewaySection,
   'corda.p2p.linkManager': linkManagerSection,

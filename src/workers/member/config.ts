@@ -32,16 +32,14 @@ export const resendMsMin = 1_000;
 export const resendMsMax = 40_000;
 /** A registration that the manager has answered is shown to it again this often, to learn of what was lost on the way. */
 export const askAgainMs = 10 * 60_000;
-/** A registration that the manager has not answered by then has failed (Corda: 30 min). */
-export const giveUpMs = 30 * 60_000;
 /** Messages between member rooms that cannot be delivered are given up after this; what they said is asked for again. */
 export const peerMessageTtlMs = 24 * 3_600_000;
 
 /** A virtual node that is deleted waits so long for crypto to sign and seal what its manager is told. */
 export const leavingAnswerMs = 10_000;
 
-/** Whoever has heard nothing new asks the manager for its list this often (Corda: 8 h). */
-export const syncMs = 8 * 3_600_000;
+/** Whoever has heard nothing new asks the manager for its list after this at the latest; operators say when (`MemberTimes`). */
+export const syncMs = 48 * 3_600_000;
 /** Members of one network: its state holds a name and a hash of each, 1.5 MB in all, and is written with each version. */
 export const membersMax = 10_000;
 /** Members of one cluster that are told of a new version: one suffices, a second is there if that one cannot hear. */
@@ -62,8 +60,6 @@ export const requestsMax = 500;
 /** Sealed texts of strangers that crypto is opening, and how long it may take. */
 export const openingMax = 200;
 export const openingMs = 60_000;
-/** A member that does not answer the question whether a request is its own is declined (Corda: 20 min, then a poll of up to 300 min). */
-export const verificationMs = 20 * 60_000;
 /** Requests that have ended, remembered by id: whoever repeats one is told again. Longer than a request can be repeated. */
 export const endedKeptMax = 1_000;
 /** Requests that have ended, kept for operators to read. */
@@ -80,3 +76,13 @@ export const tokensMax = 2_000;
 
 /** What a member's context says of us. */
 export { platformVersion, softwareVersion } from '../../messages/grammar/platform.ts';
+
+/** Times that operators set (`corda.membership`), in ms; read at each step. */
+export type MemberTimes = {
+  /** Whoever has heard nothing new asks the manager for its list this often. */
+  readonly syncMs: number;
+  /** A registration that the manager has not answered by then has failed. */
+  readonly giveUpMs: number;
+  /** A member that does not answer the question whether a request is its own is declined. */
+  readonly verificationMs: number;
+};

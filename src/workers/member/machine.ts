@@ -61,10 +61,14 @@ const stepStaticGroup = ({ head, events }: Input, networks: Networks, now: numbe
 const isPage = (item: StoredItem<Item>): item is StoredItem<ListPage> => 'type' in item.value;
 const isRequest = (item: StoredItem<Item>): item is StoredItem<Request> => !('type' in item.value);
 
+/** Operators may ask for lists more often than lists do by themselves. */
+const syncingBy = <List extends { readonly syncAt: number }>(state: List, latest: number): List => (state.syncAt <= latest ? state : { ...state, syncAt: latest });
+
 const stepDynamicGroup = async ({ key, head, events, items }: Input, options: MemberMachineOptions, now: number): Promise<Output> => {
   const before = head?.type === 'list' ? head : undefined;
   const onRefused = (reason: string): void => refuse(options, 'member.list-refused', { groupId: key, reason });
-  const { state, effects, itemsAdded, itemsRemoved } = await stepList({ before, events, items: items?.filter(isPage), networks: options.networks, now, onRefused });
+  const { state: stepped, effects, itemsAdded, itemsRemoved } = await stepList({ before, events, items: items?.filter(isPage), networks: options.networks, now, onRefused });
+  const state = stepped === undefined ? undefined : syncingBy(stepped, now + options.networks.times().syncMs);
   const next: Next = { type: 'next', head: state === before ? undefined : state, itemsAdded, itemsRemoved, effects, scope: 'group', status: 'ACTIVE' };
   return state === undefined ? next : withDue(next, listDueAt(state));
 };
@@ -94,12 +98,12 @@ const stepOfMgm = async ({ key, head, events, items }: Input, virtualNode: Virtu
   const { groupId } = virtualNode.holdingIdentity;
   const stepped = await stepMgm({
     before, events, history: (items ?? []).filter(isRequest).map(({ value }) => value),
-    facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), pageChars: options.pageChars ?? pageCharsMax, member: (x500Name) => networks.member(groupId, x500Name) },
+    facts: { virtualNode, cpi, now, tlsType: networks.tlsType(), times: networks.times(), pageChars: options.pageChars ?? pageCharsMax, member: (x500Name) => networks.member(groupId, x500Name) },
     onRefused: (reason) => refuse(options, 'member.refused', { mgm: key, reason }),
   });
   if (stepped.type === 'later') return stepped;
   const { state, effects, itemsAdded, itemsRemoved } = stepped;
-  return withDue({ type: 'next', head: state === before ? undefined : state, itemsAdded, itemsRemoved, effects, scope: 'mgm', status: state.group === null ? 'NEW' : 'ACTIVE' }, mgmDueAt(state));
+  return withDue({ type: 'next', head: state === before ? undefined : state, itemsAdded, itemsRemoved, effects, scope: 'mgm', status: state.group === null ? 'NEW' : 'ACTIVE' }, mgmDueAt(state, networks.times()));
 };
 
 const stepVirtualNode = async (input: Input, virtualNode: VirtualNode, network: Network, options: MemberMachineOptions, now: number): Promise<Output> => {
@@ -113,7 +117,7 @@ const stepVirtualNode = async (input: Input, virtualNode: VirtualNode, network: 
       return stepOfMgm(input, virtualNode, network, options, now);
     case 'dynamic': {
       const before = head?.type === 'joining' ? head : undefined;
-      const { state, effects } = await stepJoining({ before, events, facts: { virtualNode, cpi, policy, tlsType: networks.tlsType() }, now });
+      const { state, effects } = await stepJoining({ before, events, facts: { virtualNode, cpi, policy, tlsType: networks.tlsType(), times: networks.times() }, now });
       const next: Next = { type: 'next', head: state === before ? undefined : state, effects, scope: 'member' };
       return withDue(withStatus(next, state.registrations.at(-1)?.registrationStatus), joiningDueAt(state));
     }
@@ -144,7 +148,7 @@ const stepKey = async (input: Input, options: MemberMachineOptions, now: number)
   const network = virtualNode === undefined ? undefined : networks.ofCpi(virtualNode.cpiFullChecksum);
   if (virtualNode !== undefined && network?.policy.type === 'dynamic' && head?.type === 'joining' && (head.leaving !== undefined || events.some(isDeparture))) {
     const { cpi, policy } = network;
-    const { state, effects } = stepLeaving(head, events, { virtualNode, cpi, policy, tlsType: networks.tlsType(), now });
+    const { state, effects } = stepLeaving(head, events, { virtualNode, cpi, policy, tlsType: networks.tlsType(), times: networks.times(), now });
     return withDue({ type: 'next', head: state, effects: [...effectsOnNobody(key, events), ...effects], scope: 'member' }, state?.leaving?.giveUpAt);
   }
   if (events.some(isDeparture)) return stepDeparture(input, network !== undefined && network.policy.type !== 'static');

@@ -4,7 +4,8 @@ import type { VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
 import type { Member } from '../../messages/member-to-all.member.ts';
 import { parseGroupPolicy, type GroupPolicy, type P2pParameters } from '../../packaging/group-policy.ts';
 import type { View } from '../../shell/view.ts';
-import { policiesCachedMax } from './config.ts';
+import { fixedConfig, type Config } from '../../shell/live-config.ts';
+import { policiesCachedMax, type MemberTimes } from './config.ts';
 import { memberKey } from './publication.ts';
 
 export type TlsType = P2pParameters['tlsType'];
@@ -22,10 +23,12 @@ export type Networks = {
   member(groupId: string, x500Name: string): Member | undefined;
   /** How this cluster's gateway speaks TLS now. */
   tlsType(): TlsType;
+  /** As operators have set them now. */
+  times(): MemberTimes;
   refresh(): Promise<void>;
 };
 
-export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata>; readonly members: View<Member>; /** Default one way. */ readonly tlsType?: () => TlsType };
+export type NetworkViews = { readonly virtualNodes: View<VirtualNode>; readonly cpis: View<CpiMetadata>; readonly members: View<Member>; /** Default one way. */ readonly tlsType?: () => TlsType; /** Default: as the section begins. */ readonly times?: () => MemberTimes };
 
 /** A policy that db stored was checked by the parser that reads it here. */
 const read = (cpi: CpiMetadata): Network => {
@@ -41,7 +44,15 @@ export const tlsTypeFault = (asked: TlsType, here: TlsType): string | undefined 
   return `the network's TLS type is ${asked} and this cluster's gateway speaks ${has}: set sslConfig.tlsType of corda.p2p.gateway to ${wanted} (or start the cluster with CORDAGE_GATEWAY_TLS), or join with another cluster`;
 };
 
-export const createNetworks = ({ virtualNodes, cpis, members, tlsType = () => 'OneWay' }: NetworkViews): Networks => {
+const minute = 60_000;
+
+export const timesOf = (config: Pick<Config, 'get'>): MemberTimes => {
+  const { maxDurationBetweenSyncRequestsMinutes, TTLs } = config.get('corda.membership');
+  return { syncMs: maxDurationBetweenSyncRequestsMinutes * minute, giveUpMs: TTLs.waitForMgmSession * minute, verificationMs: TTLs.verifyMemberRequest * minute };
+};
+const timesDefault = timesOf(fixedConfig());
+
+export const createNetworks = ({ virtualNodes, cpis, members, tlsType = () => 'OneWay', times = () => timesDefault }: NetworkViews): Networks => {
   const parsed = new Map<CpiMetadata, Network>();
   return {
     ofCpi: (fullChecksum) => {
@@ -59,6 +70,7 @@ export const createNetworks = ({ virtualNodes, cpis, members, tlsType = () => 'O
     virtualNode: (shortHash) => virtualNodes.get(shortHash),
     member: (groupId, x500Name) => members.get(memberKey(groupId, x500Name)),
     tlsType,
+    times,
     refresh: async () => {
       await Promise.all([virtualNodes.refresh(), cpis.refresh(), members.refresh()]);
     },

@@ -15,7 +15,7 @@ import { fixedConfig, type Config } from '../../shell/live-config.ts';
 import type { View } from '../../shell/view.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { createMemberMachine } from './machine.ts';
-import { createNetworks, type TlsType } from './network.ts';
+import { createNetworks, timesOf, type TlsType } from './network.ts';
 import { onLookup, type LookupViews } from './on-lookup.ts';
 
 const tlsTypeOf = (config: Config): TlsType => (config.get('corda.p2p.gateway').sslConfig.tlsType === 'MUTUAL' ? 'Mutual' : 'OneWay');
@@ -26,7 +26,7 @@ export const createMemberWorker = ({ virtualNodes, cpis, members, groupParameter
   const refused = metrics?.counter('cordage_member_messages_refused_total', 'Messages of other clusters refused');
   return {
     room: 'member',
-    machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members, tlsType: () => tlsTypeOf(config) }), log, onRefused: () => refused?.add(1) }),
+    machine: createMemberMachine({ networks: createNetworks({ virtualNodes, cpis, members, tlsType: () => tlsTypeOf(config), times: () => timesOf(config) }), log, onRefused: () => refused?.add(1) }),
     answers: [onLookup({ virtualNodes, members, groupParameters })],
   };
 };

@@ -83,7 +83,7 @@ describe('a member context', () => {
 });
 
 describe('the list of a network with session PKI', () => {
-  const nobody: Networks = { virtualNode: () => undefined, ofCpi: () => undefined, member: () => undefined, tlsType: () => 'OneWay', refresh: async () => {} };
+  const nobody: Networks = { virtualNode: () => undefined, ofCpi: () => undefined, member: () => undefined, tlsType: () => 'OneWay', times: () => ({ syncMs: 1, giveUpMs: 1, verificationMs: 1 }), refresh: async () => {} };
 
   const hear = async (context: Record<string, string>): Promise<{ readonly version: number; readonly refused: readonly string[] }> => {
     const own = await keyOf(mgm.shortHash);

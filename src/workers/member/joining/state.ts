@@ -7,6 +7,7 @@ import type { HostedIdentity } from '../../../messages/member-to-link-manager.ho
 import type { ContextSignature } from '../peer/entry.ts';
 import type { RegistrationRequest } from '../peer/peer-message.ts';
 import type { StoredRegistration } from '../state.ts';
+import type { MemberTimes } from '../config.ts';
 import type { TlsType } from '../network.ts';
 import type { Leaving } from './leaving.ts';
 import type { DynamicPolicy } from './policy.ts';
@@ -48,5 +49,5 @@ export type JoiningState = {
 export const newJoiningState: JoiningState = { type: 'joining', v: 1, registrations: [], progress: null, hosted: null, certificates: {}, listed: null };
 
 /** What the views say of the virtual node. */
-export type JoiningFacts = { readonly virtualNode: VirtualNode; readonly cpi: CpiMetadata; readonly policy: DynamicPolicy; /** Of this cluster's gateway. */ readonly tlsType: TlsType };
+export type JoiningFacts = { readonly virtualNode: VirtualNode; readonly cpi: CpiMetadata; readonly policy: DynamicPolicy; /** Of this cluster's gateway. */ readonly tlsType: TlsType; readonly times: MemberTimes };
 export type Stepped<State> = { readonly state: State; readonly effects: readonly OutRecord[] };

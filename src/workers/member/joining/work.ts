@@ -11,7 +11,7 @@ import type { Member } from '../../../messages/member-to-all.member.ts';
 import { memberToCryptoSeal } from '../../../messages/member-to-crypto.seal.ts';
 import { memberToLinkManagerUnauthenticated } from '../../../messages/member-to-link-manager.unauthenticated.ts';
 import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts';
-import { giveUpMs, memberContextBytesMax, peerMessageTtlMs, resendMsMax, resendMsMin, askAgainMs } from '../config.ts';
+import { memberContextBytesMax, peerMessageTtlMs, resendMsMax, resendMsMin, askAgainMs } from '../config.ts';
 import type { AnswerEvent } from '../event.ts';
 import { hostedIdentityRecord } from '../publication.ts';
 import { endpointsIn, keysIn, type ContextKey } from '../peer/context-map.ts';
@@ -67,7 +67,7 @@ const managerFor = ({ facts }: Work): Manager => {
 export const beginWork = (state: JoiningState, registrationId: string, facts: JoiningFacts, now: number): Stepped<JoiningState> => {
   const tenant = facts.virtualNode.holdingIdentity.shortHash;
   const progress: Joining = {
-    registrationId, stage: 'finding', waiting: [], keys: [], request: null, signatures: [], signature: null, payload: null, sends: 0, sendAt: null, giveUpAt: now + giveUpMs,
+    registrationId, stage: 'finding', waiting: [], keys: [], request: null, signatures: [], signature: null, payload: null, sends: 0, sendAt: null, giveUpAt: now + facts.times.giveUpMs,
   };
   const work: Work = { state, facts, now };
   const asked = contextOf(work, progress).keys.map(({ id: keyId }): Asked => {
@@ -217,7 +217,7 @@ export const transmitDue = (work: Work): Stepped<JoiningState> => {
   const { progress } = state;
   if (progress?.stage !== 'sending' || progress.sendAt === null || now < progress.sendAt) return { state, effects: [] };
   if (now >= progress.giveUpAt) {
-    return endWork(work, progress, 'FAILED', `the manager of the network did not answer within ${giveUpMs / 60_000} minutes: is its gateway reachable at ${managerFor(work).member.endpoints[0]!.url}?${mutualHint(work)}`);
+    return endWork(work, progress, 'FAILED', `the manager of the network did not answer within ${work.facts.times.giveUpMs / 60_000} minutes: is its gateway reachable at ${managerFor(work).member.endpoints[0]!.url}?${mutualHint(work)}`);
   }
   return send(work, progress);
 };

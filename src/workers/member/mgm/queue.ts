@@ -23,7 +23,7 @@ import { memberToMemberGroup } from '../../../messages/member-to-member.group.ts
 import type { Member } from '../../../messages/member-to-all.member.ts';
 import { canonicalName } from '../joining/context.ts';
 import {
-  clockSkewMs, contextKeyCharsMax, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, verificationMs,
+  clockSkewMs, contextKeyCharsMax, endedKeptMax, leavingMs, membersMax, openingMax, openingMs, peerMessageTtlMs, reasonCharsMax, requestMsMax, requestsMax, type MemberTimes,
 } from '../config.ts';
 import type { AnswerEvent, Received } from '../event.ts';
 import { endpointsIn, keysIn } from '../peer/context-map.ts';
@@ -254,12 +254,12 @@ export const withParameters = (state: MgmState, groupId: string, now: number): M
 
 // ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const deadlineOf = ({ receivedAt, updatedAt, status }: Request): number | undefined =>
+const deadlineOf = ({ receivedAt, updatedAt, status }: Request, { verificationMs }: MemberTimes): number | undefined =>
   status === 'PENDING_MANUAL_APPROVAL' ? undefined : status === 'PENDING_MEMBER_VERIFICATION' ? updatedAt + verificationMs : receivedAt + verificationMs;
 
-export const queueDueAt = ({ requests, leaving }: MgmState): number | undefined => {
-  const times = [...Object.values(requests).flatMap((one) => deadlineOf(one) ?? []), ...Object.values(leaving).map(({ at }) => at)];
-  return times.length === 0 ? undefined : Math.min(...times);
+export const queueDueAt = ({ requests, leaving }: MgmState, times: MemberTimes): number | undefined => {
+  const dues = [...Object.values(requests).flatMap((one) => deadlineOf(one, times) ?? []), ...Object.values(leaving).map(({ at }) => at)];
+  return dues.length === 0 ? undefined : Math.min(...dues);
 };
 
 /** Requests that nobody answered are declined; names that came to nothing are forgotten here, once their owners were told. */
@@ -270,7 +270,7 @@ export const expire = (state: MgmState, facts: MgmFacts): Concluded => {
   const effects: OutRecord[] = [];
   const concluded: Request[] = [];
   for (const request of Object.values(state.requests)) {
-    if (now < (deadlineOf(request) ?? Number.POSITIVE_INFINITY)) continue;
+    if (now < (deadlineOf(request, facts.times) ?? Number.POSITIVE_INFINITY)) continue;
     const declined = decline(next, request, 'the member did not answer in time', facts);
     next = declined.state;
     effects.push(...declined.effects);

@@ -11,6 +11,7 @@ import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { ApprovalRule, PreAuthToken } from '../../../messages/rest-to-member.mgm.ts';
 import type { registrationStatus } from '../../../messages/rest-to-member.registration.ts';
 import type { ContextSignature, Entry, Statement } from '../peer/entry.ts';
+import type { MemberTimes } from '../config.ts';
 import type { TlsType } from '../network.ts';
 import type { StoredRegistration } from '../state.ts';
 import type { GroupRules } from './context.ts';
@@ -112,6 +113,7 @@ export type MgmFacts = {
   readonly now: number;
   /** Of this cluster's gateway. */
   readonly tlsType: TlsType;
+  readonly times: MemberTimes;
   /** UTF-16 code units of entries in one message. */
   readonly pageChars: number;
   /** As this cluster's list has the member. */
