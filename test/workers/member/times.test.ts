@@ -11,15 +11,15 @@ import { timesOf } from '../../../src/workers/member/network.ts';
 const minute = 60_000;
 
 test('are read at each use, so that a change holds for what waits already', () => {
-  let section: StoredSection | undefined;
-  const config = createConfig({ view: { get: () => section, onChange: () => () => {} }, log: silentLog });
+  const sections = new Map<string, StoredSection>();
+  const config = createConfig({ view: { get: (name) => sections.get(name), onChange: () => () => {} }, log: silentLog });
   // Of a request, what its deadline is made of.
   const waiting = { receivedAt: 0, updatedAt: 1_000, status: 'PENDING_MEMBER_VERIFICATION' } as MgmState['requests'][string];
   const state: MgmState = { ...newMgmState, requests: { one: waiting } };
   expect(timesOf(config)).toEqual({ syncMs: 480 * minute, giveUpMs: 30 * minute, verificationMs: 20 * minute });
   expect(mgmDueAt(state, timesOf(config))).toBe(1_000 + 20 * minute);
   const source = JSON.stringify({ maxDurationBetweenSyncRequestsMinutes: 10, TTLs: { verifyMemberRequest: 5, waitForMgmSession: 10 } });
-  section = { section: 'corda.membership', version: 1, schemaVersion: { major: 1, minor: 0 }, source, updatedAt: 1 };
+  sections.set('corda.membership', { section: 'corda.membership', version: 1, schemaVersion: { major: 1, minor: 0 }, source, updatedAt: 1 });
   expect(timesOf(config)).toEqual({ syncMs: 10 * minute, giveUpMs: 10 * minute, verificationMs: 5 * minute });
   expect(mgmDueAt(state, timesOf(config))).toBe(1_000 + 5 * minute);
 });
