@@ -90,7 +90,9 @@ type Manage = Parameters<typeof encode<Parameters<typeof restToMemberMgm.body.pa
 
 const story = async (seed: number): Promise<string> => {
   const random = createRandom(seed);
-  const [here, there] = [openSite('here'), openSite('there')];
+  // Some lists come in pages of one member, as long ones do.
+  const pageChars = random.chance(0.5) ? 1_000 : undefined;
+  const [here, there] = [openSite('here', pageChars), openSite('there', pageChars)];
   const faults = { drop: random.next() * 0.5, repeat: random.next() * 0.5, crash: random.next() * 0.3 };
   const world = new JoiningWorld(random, [here, there], faults, createWatch());
   const manage = (id: string, body: object): void =>
