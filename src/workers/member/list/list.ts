@@ -33,7 +33,7 @@ import { sync, takeOver, type SteppedList } from './take-over.ts';
 // ── A list ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const hearList = async (state: ListState, payload: ListPayload, from: string | undefined, networks: Networks, now: number): Promise<SteppedList> => {
-  const { statement, signature, since } = payload;
+  const { statement, signature } = payload;
   if (statement.groupId !== state.groupId) return { state, effects: [], refusal: 'of another group' };
   // What was asked for is what is here: nothing was missed.
   if (statement.version === state.version && state.syncs > 0) return { state: { ...state, staging: null, syncs: 0, syncAt: now + syncMs }, effects: [] };

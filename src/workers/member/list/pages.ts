@@ -64,8 +64,10 @@ export const takePage = (state: ListState, items: readonly StoredItem<ListPage>[
 
 export type PagesKept = { readonly itemsAdded: readonly StoredItem<ListPage>[]; readonly itemsRemoved: readonly number[] };
 
+const rangesOf = ({ taking, staging }: ListState): readonly PageRange[] => [...(taking?.pages ?? []), ...(staging === null ? [] : [staging.pages])];
+
 const positionsOf = (state: ListState | undefined): ReadonlySet<number> =>
-  new Set([...(state?.taking?.pages ?? []), ...(state?.staging == null ? [] : [state.staging.pages])].flatMap(({ from, to }) => Array.from({ length: to - from }, (_, n) => from + n)));
+  new Set((state === undefined ? [] : rangesOf(state)).flatMap(({ from, to }) => Array.from({ length: to - from }, (_, n) => from + n)));
 
 /** Pages that the state still speaks of stay; all others go. */
 export const keptPages = (before: ListState | undefined, after: ListState | undefined, added: readonly StoredItem<ListPage>[]): PagesKept => {
