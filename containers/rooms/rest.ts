@@ -12,11 +12,10 @@ import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts
 import { dbToRestPermission } from '../../src/messages/db-to-rest.permission.ts';
 import { dbToRestRole } from '../../src/messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
-import { cpiBytesMax } from '../../src/messages/rest-to-db.cpi.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { openRestTlsKeys, type RestTlsKeysOptions } from '../../src/workers/rest/tls-keys.ts';
-import { createRestWorker, type RestWorker } from '../../src/workers/rest/worker.ts';
+import { createRestWorker, restLimits, type RestWorker } from '../../src/workers/rest/worker.ts';
 import { openConfig } from '../live-config.ts';
 import { addressOfNode } from '../address-of-node.ts';
 import type { OpenRoom } from '../open-room.ts';
@@ -26,7 +25,7 @@ import type { Settings } from '../settings.ts';
 import { openTlsDoor } from '../tls-door.ts';
 
 /** Above rest's own bound, so that rest refuses in the contract's shape and the listener stops only what is far beyond it. */
-const restBodyBytesMax = 2 * cpiBytesMax;
+const restBodyBytesMax = 2 * restLimits.transferBytesMax;
 
 type RestDoor = Pick<RestTlsKeysOptions, 'requests' | 'clock' | 'log'> & { worker: RestWorker; webSockets: NodeWebSockets; settings: Settings; views: Views };
 

@@ -12,8 +12,8 @@ export const restLimits = {
 
   /** Bytes of an upload: the largest CPI and the multipart text around it. */
   uploadBytesMax: cpiBytesMax + 64 * 1024,
-  /** Bytes of the file of an exported virtual node that is imported, and of the form around it: it is in memory while it is opened. */
-  transferBytesMax: 256 * 1024 * 1024,
+  /** Bytes of the file of an exported virtual node that is imported, and of the form around it: more than db takes of one. It passes through piece by piece. */
+  transferBytesMax: 2 * 1024 * 1024 * 1024,
   /** Uploads read at once: each holds its whole file in memory until it is published. */
   uploadsAtOnceMax: 4,
   uploadChunkBytes: cpiChunkBytesMax,

@@ -8,9 +8,10 @@ import { restToCryptoTransfer, sealedKeys, type SealedKeys } from '../../../mess
 import { restToDbTransfer, transferCharsMax } from '../../../messages/rest-to-db.transfer.ts';
 import type { BodyOf, ReplyOf } from '../../../messages/grammar/wire.ts';
 import { shortHash } from '../parameter.ts';
+import { BodyRefused } from '../parsing/parsing.ts';
 import { isRefusal, refuse } from '../refusal.ts';
 import { findVirtualNode, type RestRoom } from '../room.ts';
-import { done, fileRoute, formBody, jsonBody, route, type FormFile } from '../routing/routing.ts';
+import { done, fileRoute, formBody, jsonBody, route } from '../routing/routing.ts';
 import { FileRefused, openFile, sealFile } from '../transfer/sealed-file.ts';
 import { refuseWhileFlowsRun } from './virtual-node-operation.ts';
 
@@ -95,14 +96,15 @@ const bring = async (room: RestRoom, transferId: string, pieces: AsyncIterable<s
   return keys === undefined ? invalidFile('it is empty') : { keys, count };
 };
 
-const importNode = async (room: RestRoom, secret: string, file: FormFile) => {
+const importNode = async (room: RestRoom, secret: string, file: AsyncIterable<Uint8Array>) => {
   const transferId = crypto.randomUUID();
   let brought: Brought | Refusal;
   try {
-    brought = await bring(room, transferId, openFile(secret, file.pieces));
+    brought = await bring(room, transferId, openFile(secret, file));
   } catch (error) {
-    if (!(error instanceof FileRefused) && !(error instanceof SyntaxError)) throw error;
-    brought = invalidFile(error.message);
+    if (error instanceof BodyRefused) brought = error.refusal;
+    else if (error instanceof FileRefused || error instanceof SyntaxError) brought = invalidFile(error.message);
+    else throw error;
   }
   if (isRefusal(brought)) {
     await askDb(room, { type: 'forget', transferId });
@@ -135,7 +137,7 @@ export const virtualNodeTransferRoutes = [
     ours: true,
     tag,
     summary: 'Makes a virtual node of the file of its export, in maintenance; its CPI must be here, and the root key the same',
-    body: formBody({ passphrase: 'text', file: 'file' }, 'transferBytesMax'),
+    body: formBody({ passphrase: 'text', file: 'stream' }, 'transferBytesMax'),
     reply: importResponse,
     handle: ({ room, body }) => importNode(room, body.passphrase, body.file),
   }),

@@ -19,6 +19,7 @@ const binary = { type: 'string', format: 'binary' };
 const fieldSchemas: Readonly<Record<FormField, Schema>> = {
   text: { type: 'string', nullable: false },
   file: { ...binary, nullable: false },
+  stream: { ...binary, nullable: false },
   files: { uniqueItems: false, type: 'array', nullable: false, items: binary },
 };
 

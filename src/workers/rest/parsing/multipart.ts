@@ -11,6 +11,8 @@ export type FormPart = { readonly name: string; readonly pieces: Uint8Array[]; l
 export type MultipartBounds = { readonly partsMax: number; readonly headBytesMax: number };
 
 export type MultipartReader = {
+  /** Those that have begun, the last of them perhaps not ended. Who takes pieces out of them has them. */
+  readonly parts: readonly FormPart[];
   /** Takes the next bytes; a reason when they cannot belong to a form. */
   push(bytes: Uint8Array): string | undefined;
   /** The parts in order, once the body has ended; a reason when it ended too early. */
@@ -124,6 +126,7 @@ export const createMultipartReader = (boundary: string, bounds: MultipartBounds)
   const step = (bytes: Uint8Array): number | string | undefined => (state === 'head' ? readHead(bytes) : readContent(bytes));
 
   return {
+    parts,
     push: (more) => {
       let bytes: Uint8Array = rest.length === 0 ? more : concat(rest, more);
       rest = new Uint8Array(0);

@@ -7,7 +7,7 @@ import type { Parameters } from '../parameter.ts';
 import { refuse } from '../refusal.ts';
 import type { FormBody, FormFields, FormFile, JsonBody } from '../routing/routing.ts';
 import { parseStrictJson } from './json.ts';
-import { boundaryOf, createMultipartReader, type FormPart } from './multipart.ts';
+import { boundaryOf, createMultipartReader, type FormPart, type MultipartReader } from './multipart.ts';
 
 export type Parsed<Value> = { readonly type: 'parsed'; readonly value: Value } | Refusal;
 const parsed = <Value>(value: Value): Parsed<Value> => ({ type: 'parsed', value });
@@ -72,29 +72,44 @@ const checkLength = (request: Request, bytesMax: number): number | undefined | R
 /** The client went away or its connection broke: nobody reads this answer, but the log does. */
 const brokenOff: Refusal = refuse('REST_BODY_MALFORMED', 'the body broke off');
 
-/** Gives the body to `take`, piece by piece, until it ends, refuses, or passes the bound. */
-const readStream = async (request: Request, bytesMax: number, take: (bytes: Uint8Array) => Refusal | undefined): Promise<Refusal | undefined> => {
-  if (request.body === null) return undefined;
-  const reader = request.body.getReader();
-  let length = 0;
-  for (;;) {
-    const read = await reader.read().catch(() => undefined);
-    if (read === undefined) return brokenOff;
-    if (read.done) return undefined;
-    length += read.value.length;
-    const refusal = length > bytesMax ? tooLarge(bytesMax) : take(read.value);
-    if (refusal === undefined) continue;
-    await reader.cancel().catch(() => {});
-    return refusal;
+/** Thrown by a file that is handed on as it comes. */
+export class BodyRefused extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.message);
+    this.refusal = refusal;
   }
-};
+}
+
+/** The body as it comes. Throws BodyRefused. */
+async function* piecesOf(request: Request, bytesMax: number): AsyncGenerator<Uint8Array> {
+  if (request.body === null) return;
+  const reader = request.body.getReader();
+  try {
+    for (let length = 0; ; ) {
+      const read = await reader.read().catch(() => undefined);
+      if (read === undefined) throw new BodyRefused(brokenOff);
+      if (read.done) return;
+      length += read.value.length;
+      if (length > bytesMax) throw new BodyRefused(tooLarge(bytesMax));
+      yield read.value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 const readPieces = async (request: Request, bytesMax: number): Promise<Uint8Array | Refusal> => {
   const pieces: Uint8Array[] = [];
-  const refusal = await readStream(request, bytesMax, (piece) => void pieces.push(piece));
-  return refusal ?? concat(...pieces);
+  try {
+    for await (const piece of piecesOf(request, bytesMax)) pieces.push(piece);
+  } catch (error) {
+    if (error instanceof BodyRefused) return error.refusal;
+    throw error;
+  }
+  return concat(...pieces);
 };
 
 /** Text of a bounded body. Its length is known in the usual case, and then it is read in one piece. */
@@ -178,6 +193,52 @@ const fieldsOf = (declared: FormFields, parts: readonly FormPart[]): Parsed<Reco
   return parsed(values);
 };
 
+const malformedForm = (reason: string): Refusal => refuse('REST_BODY_MALFORMED', `the form cannot be read: ${reason}`);
+
+/** The rest of the form, which is this part's. Whoever reads no further lets the body run out, so that its sender hears the answer. */
+async function* contentOf(reader: MultipartReader, part: FormPart, pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    for (;;) {
+      yield* part.pieces.splice(0);
+      const next = await pieces.next();
+      if (next.done === true) break;
+      const reason = reader.push(next.value) ?? (reader.parts.at(-1) === part ? undefined : `the field ${part.name} is the last one`);
+      if (reason !== undefined) throw new BodyRefused(malformedForm(reason));
+    }
+    const ended = reader.end();
+    if (ended.type === 'malformed') throw new BodyRefused(malformedForm(ended.reason));
+  } finally {
+    for (let next = await pieces.next().catch(() => undefined); next !== undefined && next.done !== true; ) next = await pieces.next().catch(() => undefined);
+  }
+}
+
+type Form = { readonly body: FormBody<FormFields>; readonly reader: MultipartReader };
+
+/** Up to the field of that name; its content is the handler's to read. */
+const readUpTo = async (name: string, { body, reader }: Form, pieces: AsyncGenerator<Uint8Array>): Promise<Parsed<Record<string, unknown>>> => {
+  const { [name]: _, ...others } = body.fields;
+  for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
+    const reason = reader.push(next.value);
+    if (reason !== undefined) return malformedForm(reason);
+    const part = reader.parts.at(-1);
+    if (part?.name !== name) continue;
+    const before = fieldsOf(others, reader.parts.slice(0, -1));
+    if (before.type === 'parsed') return parsed({ ...before.value, [name]: contentOf(reader, part, pieces) });
+    return before;
+  }
+  const ended = reader.end();
+  return ended.type === 'malformed' ? malformedForm(ended.reason) : fieldsOf(body.fields, ended.parts);
+};
+
+const readWhole = async ({ body, reader }: Form, pieces: AsyncGenerator<Uint8Array>): Promise<Parsed<Record<string, unknown>>> => {
+  for await (const bytes of pieces) {
+    const reason = reader.push(bytes);
+    if (reason !== undefined) return malformedForm(reason);
+  }
+  const ended = reader.end();
+  return ended.type === 'malformed' ? malformedForm(ended.reason) : fieldsOf(body.fields, ended.parts);
+};
+
 export const readForm = async (body: FormBody<FormFields>, request: Request, limits: RestLimits): Promise<Parsed<Record<string, unknown>>> => {
   const type = contentTypeOf(request);
   if (!/^multipart\/form-data\s*;/i.test(type)) return wrongType(type, 'multipart/form-data');
@@ -186,13 +247,15 @@ export const readForm = async (body: FormBody<FormFields>, request: Request, lim
   const bytesMax = limits[body.bytesLimit];
   const length = checkLength(request, bytesMax);
   if (typeof length === 'object') return length;
-  const reader = createMultipartReader(boundary, { partsMax: limits.multipartPartsMax, headBytesMax: limits.multipartHeadBytesMax });
-  const malformed = (reason: string): Refusal => refuse('REST_BODY_MALFORMED', `the form cannot be read: ${reason}`);
-  const refusal = await readStream(request, bytesMax, (bytes) => {
-    const reason = reader.push(bytes);
-    return reason === undefined ? undefined : malformed(reason);
-  });
-  if (refusal !== undefined) return refusal;
-  const ended = reader.end();
-  return ended.type === 'malformed' ? malformed(ended.reason) : fieldsOf(body.fields, ended.parts);
+  const form: Form = { body, reader: createMultipartReader(boundary, { partsMax: limits.multipartPartsMax, headBytesMax: limits.multipartHeadBytesMax }) };
+  const pieces = piecesOf(request, bytesMax);
+  const streamed = Object.entries(body.fields).find(([, kind]) => kind === 'stream')?.[0];
+  try {
+    const read = await (streamed === undefined ? readWhole(form, pieces) : readUpTo(streamed, form, pieces));
+    if (read.type === 'refused') await pieces.return(undefined);
+    return read;
+  } catch (error) {
+    if (error instanceof BodyRefused) return error.refusal;
+    throw error;
+  }
 };

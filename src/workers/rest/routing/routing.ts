@@ -19,10 +19,11 @@ export type ApiVersion = (typeof apiVersions)[number];
 
 /** A file of a multipart body, in the pieces in which it came. */
 export type FormFile = { readonly pieces: readonly Uint8Array[]; readonly length: number };
-export type FormField = 'text' | 'file' | 'files';
+/** `stream`: a file that is handed on as it comes; the other fields stand before it. What goes wrong with the body meanwhile, it throws (`BodyRefused`). */
+export type FormField = 'text' | 'file' | 'files' | 'stream';
 export type FormFields = Readonly<Record<string, FormField>>;
 export type FormOf<Fields extends FormFields> = {
-  readonly [Name in keyof Fields]: Fields[Name] extends 'text' ? string : Fields[Name] extends 'file' ? FormFile : readonly FormFile[];
+  readonly [Name in keyof Fields]: Fields[Name] extends 'text' ? string : Fields[Name] extends 'file' ? FormFile : Fields[Name] extends 'stream' ? AsyncIterable<Uint8Array> : readonly FormFile[];
 };
 
 /** `name`: the parameter under which the contract lets the object be nested. */

@@ -10,7 +10,7 @@ type QueryGiven<Query extends Parameters> = { readonly [Name in RequiredNames<Qu
   readonly [Name in Exclude<keyof Query, RequiredNames<Query>>]?: QueryValue | undefined;
 };
 type PathGiven<Path extends Parameters> = { readonly [Name in keyof Path]: string };
-type FieldGiven<Field extends FormField> = Field extends 'text' ? string : Field extends 'file' ? Blob : readonly Blob[];
+type FieldGiven<Field extends FormField> = Field extends 'text' ? string : Field extends 'file' | 'stream' ? Blob : readonly Blob[];
 type FormGiven<Fields extends FormFields> = { readonly [Name in keyof Fields]: FieldGiven<Fields[Name]> };
 type BodyGiven<Body> = Body extends JsonBody<any, infer Input> ? { readonly json: Input } : Body extends FormBody<infer Fields> ? { readonly form: FormGiven<Fields> } : {};
 

@@ -85,12 +85,12 @@ export async function* sealFile(passphrase: string, pieces: AsyncIterable<string
 export class FileRefused extends Error {}
 
 /** Bytes of the file, so many at a time, out of the pieces in which they came. */
-const createReader = (pieces: Iterable<Uint8Array>) => {
-  const iterator = pieces[Symbol.iterator]();
+const createReader = (pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => {
+  const iterator = Symbol.asyncIterator in pieces ? pieces[Symbol.asyncIterator]() : pieces[Symbol.iterator]();
   let rest: Uint8Array = new Uint8Array();
-  const take = (length: number): Uint8Array | undefined => {
+  const take = async (length: number): Promise<Uint8Array | undefined> => {
     while (rest.length < length) {
-      const next = iterator.next();
+      const next = await iterator.next();
       if (next.done === true) return undefined;
       rest = rest.length === 0 ? next.value : concat(rest, next.value);
     }
@@ -98,7 +98,7 @@ const createReader = (pieces: Iterable<Uint8Array>) => {
     rest = rest.subarray(length);
     return taken;
   };
-  return { take, isAtEnd: (): boolean => take(1) === undefined };
+  return { take, isAtEnd: async (): Promise<boolean> => (await take(1)) === undefined, end: async () => void (await iterator.return?.()) };
 };
 
 const broken = (): FileRefused => new FileRefused('the file breaks off');
@@ -116,11 +116,11 @@ const parseJson = (bytes: Uint8Array): unknown => {
   }
 };
 
-const readHeader = (reader: ReturnType<typeof createReader>): { bytes: Uint8Array; header: Header } => {
-  const start = reader.take(magic.length);
+const readHeader = async (reader: ReturnType<typeof createReader>): Promise<{ bytes: Uint8Array; header: Header }> => {
+  const start = await reader.take(magic.length);
   if (start === undefined || magic.some((byte, at) => start[at] !== byte)) throw new FileRefused('the file is no export of a virtual node, or of another version');
-  const length = readNumber(reader.take(2));
-  const bytes = length > headerBytesMax ? undefined : reader.take(length);
+  const length = readNumber(await reader.take(2));
+  const bytes = length > headerBytesMax ? undefined : await reader.take(length);
   const header = headerShape.safeParse(bytes === undefined ? undefined : parseJson(bytes));
   if (bytes === undefined || !header.success) throw new FileRefused('the header of the file is damaged');
   return { bytes, header: header.data };
@@ -138,24 +138,26 @@ const openFrame = async (aead: Aead, header: Uint8Array, index: number, cipherte
   return undefined;
 };
 
-/** The pieces of the file. Throws FileRefused, at its first frame where the passphrase is wrong. */
-export async function* openFile(passphrase: string, file: Iterable<Uint8Array>): AsyncGenerator<string> {
+/** The pieces of the file. Throws FileRefused, at its first frame where the passphrase is wrong, and what the file throws. */
+export async function* openFile(passphrase: string, file: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<string> {
   const reader = createReader(file);
-  const { bytes: header, header: read } = readHeader(reader);
-  const aead = await deriveAead(passphrase, read);
+  let aead: Aead | undefined;
   try {
+    const { bytes: header, header: read } = await readHeader(reader);
+    aead = await deriveAead(passphrase, read);
     for (let index = 0; ; index++) {
-      const length = readNumber(reader.take(4));
+      const length = readNumber(await reader.take(4));
       if (length < aeadTagLength || length > frameBytesMax) throw new FileRefused('the file is damaged');
-      const ciphertext = reader.take(length);
+      const ciphertext = await reader.take(length);
       if (ciphertext === undefined) throw broken();
       const opened = await openFrame(aead, header, index, ciphertext);
       if (opened === undefined) throw new FileRefused(index === 0 ? 'the passphrase is wrong, or the file is damaged' : 'the file is damaged');
       yield decoder.decode(opened.plaintext);
       if (opened.isLast) break;
     }
-    if (!reader.isAtEnd()) throw new FileRefused('something stands behind the end of the file');
+    if (!(await reader.isAtEnd())) throw new FileRefused('something stands behind the end of the file');
   } finally {
-    aead.wipe();
+    aead?.wipe();
+    await reader.end();
   }
 }
