@@ -100,7 +100,9 @@ describe('the database', () => {
       process.kill(pid, 'SIGKILL');
     };
     expect(await runWhile('failover', count, kill)).toEqual({ COMPLETED: count });
-    expect(alice.logOf('flow') + bob.logOf('flow')).toMatch(/DATABASE_/);
+    // Somebody was at work with it: which room, chance decides.
+    const noticed = [alice, bob].flatMap((cluster) => databaseRooms.filter((room) => cluster.logOf(room).includes('DATABASE_')));
+    expect(noticed).not.toEqual([]);
     expect(pids()).toEqual(before);
     expect(ended).toBe(0);
     await expectOnce('failover', count);
