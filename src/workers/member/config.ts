@@ -44,6 +44,8 @@ export const syncMs = 48 * 3_600_000;
 export const membersMax = 10_000;
 /** Members of one cluster that are told of a new version: one suffices, a second is there if that one cannot hear. */
 export const toldPerCluster = 2;
+/** How often the next page of a list is asked for before the list is asked for anew: some 20 min. */
+export const resumesMax = 5;
 /** Entries kept while a list comes in pages: all of a network. */
 export const entriesStagedMax = membersMax;
 /** UTF-16 code units of the entries in one message of the manager: it is sealed whole and fits into a packet. */

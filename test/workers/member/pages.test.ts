@@ -6,6 +6,7 @@ import { memberToAllMember } from '../../../src/messages/member-to-all.member.ts
 import { memberToMemberListed } from '../../../src/messages/member-to-member.listed.ts';
 import { allToLinkManagerSend } from '../../../src/messages/all-to-link-manager.send.ts';
 import type { StoredItem } from '../../../src/shell/worker.ts';
+import { resumesMax } from '../../../src/workers/member/config.ts';
 import { stepList } from '../../../src/workers/member/list/list.ts';
 import { pageDue } from '../../../src/workers/member/list/pages.ts';
 import type { ListPage, ListState } from '../../../src/workers/member/list/state.ts';
@@ -63,10 +64,10 @@ const openList = async () => {
   };
   const items = new Map<number, ListPage>();
   const refused: string[] = [];
-  const step = async (event: Parameters<typeof stepList>[0]['events'][number]): Promise<readonly OutRecord[]> => {
+  const step = async (event: Parameters<typeof stepList>[0]['events'][number], at = now): Promise<readonly OutRecord[]> => {
     const due = event.type === 'wake' ? pageDue(state) : undefined;
     const asked: StoredItem<ListPage>[] | undefined = due === undefined ? undefined : [...items].filter(([position]) => position >= due).slice(0, 1).map(([position, value]) => ({ position, value }));
-    const stepped = await stepList({ before: state, events: [event], items: asked, networks, now, onRefused: (reason) => refused.push(reason) });
+    const stepped = await stepList({ before: state, events: [event], items: asked, networks, now: at, onRefused: (reason) => refused.push(reason) });
     state = JSON.parse(JSON.stringify(stepped.state)) as ListState;
     for (const position of stepped.itemsRemoved) expect(items.delete(position)).toBe(true);
     for (const { position, value } of stepped.itemsAdded) {
@@ -79,7 +80,7 @@ const openList = async () => {
     items, refused,
     state: () => state,
     hear: (payload: string) => step({ type: 'received', message: { type: 'message', messageId: 'l', groupId, source: mgm.x500Name, destination: bob.x500Name, payload } }),
-    wake: () => step({ type: 'wake', dueAt: now }),
+    wake: (at = now) => step({ type: 'wake', dueAt: at }, at),
   };
 };
 
@@ -119,6 +120,23 @@ describe('a list in pages', () => {
     const after = await list.hear(await payloadOf([newer, ...entries.slice(1)], [newer], { version: 2, since: 1 }));
     expect(namesIn(after)).toEqual([newer.x500Name]);
     expect(namesIn(await list.wake())).toEqual([entries[1]!.x500Name]);
+  });
+
+  test('goes on behind the pages that are here when one was lost, and begins anew when that leads nowhere', async () => {
+    const list = await openList();
+    const [first, second, third] = await pagesOf(entries);
+    const askedFor = (records: readonly OutRecord[]): unknown => records.flatMap(({ topic, value }) => (topic === allToLinkManagerSend.topic ? [JSON.parse((JSON.parse(value!) as { body: { payload: string } }).body.payload).after] : []));
+    await list.hear(first!);
+    expect(askedFor(await list.wake(list.state().syncAt))).toEqual([entries[1]!.x500Name]);
+    await list.hear(second!);
+    await list.hear(third!);
+    expect(list.state().version).toBe(1);
+    const other = await openList();
+    await other.hear(first!);
+    const asked: unknown[] = [];
+    for (let n = 0; n < resumesMax; n++) asked.push(askedFor(await other.wake(other.state().syncAt)));
+    expect(asked.at(-1)).toEqual([null]);
+    expect([other.state().staging, other.items.size]).toEqual([null, 0]);
   });
 
   test('is dropped, with its pages, for a newer one, for an entry that nobody signed, and where it does not lead to its root', async () => {

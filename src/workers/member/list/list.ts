@@ -18,7 +18,7 @@ import type { OutRecord } from '../../../messages/grammar/record.ts';
 import { deriveId } from '../../../identity/derive.ts';
 import { memberToAllMember } from '../../../messages/member-to-all.member.ts';
 import type { StoredItem } from '../../../shell/worker.ts';
-import { membersMax, syncMs } from '../config.ts';
+import { membersMax, resumesMax, syncMs } from '../config.ts';
 import type { GroupRequest, MemberEvent, Received } from '../event.ts';
 import type { Networks } from '../network.ts';
 import { clientSubjectRecord, groupParametersRecord, memberKey, memberRecord } from '../publication.ts';
@@ -110,6 +110,13 @@ const hearReceived = async (state: ListState | undefined, { groupId, source, des
   return read === undefined ? { state, effects: [], refusal: 'no list' } : hearList(state, read, destination, networks, now);
 };
 
+/** Where pages were lost it goes on behind those that are here, unless that leads nowhere. */
+const askAgain = (state: ListState, now: number): SteppedList => {
+  const { staging, version, syncs } = state;
+  if (staging !== null && syncs < resumesMax) return sync(state, { from: undefined, version: staging.since, after: staging.after, now });
+  return sync({ ...state, staging: null }, { from: undefined, version, after: null, now });
+};
+
 // ── The step ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type ListInput = {
@@ -131,7 +138,7 @@ const stepOne = (state: ListState | undefined, event: MemberEvent, { items, netw
       return hearReceived(state, event.message, networks, now);
     case 'wake':
       if (state?.taking !== undefined && state.taking !== null) return takePage(state, items, networks, now);
-      return state === undefined || now < state.syncAt ? { state, effects: [] } : sync({ ...state, staging: null }, { from: undefined, version: state.version, after: null, now });
+      return state === undefined || now < state.syncAt ? { state, effects: [] } : askAgain(state, now);
     default:
       return { state, effects: [] };
   }

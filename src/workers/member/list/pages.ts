@@ -34,7 +34,7 @@ export const hearPage = async (state: ListState, payload: ListPayload, hearing: 
     managerKeys: managerKeysIn(state, entries) ?? (goesOn ? (staging?.managerKeys ?? null) : null),
     pages: { from: goesOn ? staging!.pages.from : position, to: position + 1 },
   };
-  return { ...sync({ ...state, staging: kept, nextPage: position + 1 }, { from, version: since, after: next, now }), page: { position, value: { type: 'page', entries } } };
+  return { ...sync({ ...state, staging: kept, nextPage: position + 1, syncs: 0 }, { from, version: since, after: next, now }), page: { position, value: { type: 'page', entries } } };
 };
 
 /** The first page whose turn has come. */
