@@ -3,7 +3,7 @@ import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import type { TransactionSql } from '../../src/postgres/database.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
-import { answerStoreContract, parkingLotContract, stateStoreContract, type Counter } from '../shell/store-contract.ts';
+import { answerStoreContract, change, parkingLotContract, stateStoreContract, type Counter } from '../shell/store-contract.ts';
 import { startTestServer, type TestServer } from './server.ts';
 
 let server: TestServer;
@@ -15,6 +15,22 @@ afterAll(() => server.stop());
 const own = async () => ({ database: server.database, schema: await server.makeSchema() });
 
 stateStoreContract('postgres', async () => createPostgresStateStore(await own()));
+test('two replicas that save one key in turn lose none of its items, whatever each remembers of it', async () => {
+  const options = await own();
+  const replicas = [createPostgresStateStore(options), createPostgresStateStore(options)];
+  const item = (position: number) => ({ position, value: { position, text: 'x'.repeat(300) } });
+  // Twelve of them are longer than a row holds: some are in the table by then.
+  for (let version = 0; version < 12; version++) {
+    const removed = version % 5 === 4 ? [version - 3] : [];
+    const saving = change('one', version, { itemsAdded: [item(version)], itemsRemoved: removed });
+    expect(await replicas[version % 2]!.save([saving])).toEqual(new Set(['one']));
+    // The other remembers the version before; what it saves on that is refused, items and all.
+    if (version > 0) expect(await replicas[(version + 1) % 2]!.save([change('one', version, { itemsAdded: [item(99)], itemsRemoved: [0] })])).toEqual(new Set());
+  }
+  const left = Array.from({ length: 12 }, (_, position) => position).filter((position) => position !== 1 && position !== 6);
+  for (const replica of replicas) expect((await replica.loadItems(['one'])).get('one')).toEqual(left.map(item));
+});
+
 parkingLotContract('postgres', async () => createPostgresParkingLot(await own()));
 
 const openAnswers = async () => {
