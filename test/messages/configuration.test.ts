@@ -167,7 +167,8 @@ curl -u admin -X PUT "$REST/api/v5_2/config" -H 'Content-Type: application/json'
   such fields (\`CORDAGE_GATEWAY_TLS\`, \`CORDAGE_GATEWAY_REVOCATION\`, \`CORDAGE_LINK_KEY_AGREEMENT\`) are start values: in force until the field is set. Separate processes
   each have an environment; \`configWithDefaults\` shows that of the REST server.
 - **Live.** Every worker reads a field when it needs it: the next operation obeys, nothing restarts, no flow is lost. Where something begins with a value (a session's
-  key agreement, the time at which a flow that ended is forgotten), it keeps the one it began with.
+  key agreement, the time at which a flow that ended is forgotten), it keeps the one it began with. Root wrapping keys alone (\`corda.crypto\`, \`hsm\`) are read when a crypto
+  worker starts: restart them one by one.
 - **Versions.** A section that nobody has set has version 0. The request names the version that it replaces; another is answered 409.
 - **Checked.** A field that does not exist and a value out of bounds are 400 with their path. Fields that Corda has and Cordage has not are taken, kept in \`sourceConfig\`
   and left out of \`configWithDefaults\`; db's log says which, and the tables below say why.
