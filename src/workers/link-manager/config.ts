@@ -60,9 +60,8 @@ export const linkManagerLimits = {
   gapResendMs: 200,
   /** An acknowledgement waits this long for a message to ride with: longer than a flow takes to say the next thing. */
   ackDelayMs: 100,
-  /** Messages received, and characters of their payloads, after which an acknowledgement waits no longer: a quarter of a window. */
-  ackMessagesMax: 64,
-  ackChars: 500_000,
+  /** It waits no longer once this part of a window came: a quarter. Its peer's windows are like its own. */
+  ackWindowParts: 4,
   /** Wakings stand on this grid: the column of due times stays as it is from step to step, and its index is not written. */
   wakeGridMs: 50,
   /** Messages and characters of payload under way to one peer and not acknowledged. */

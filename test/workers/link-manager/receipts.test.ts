@@ -18,10 +18,14 @@ const receiptsOf = async (world: World, before?: number): Promise<Receipt[]> => 
   const id = `asked-${++asked}`;
   const earlier = world.alice.answers.length;
   world.hear('alice', { type: 'receipts-asked', request: { key: 'k', id, body, replyTo: { topic: 'all-to-rest.answer', key: 'rest' }, record } });
-  await world.run(1);
-  // Written by the answer wire.
-  const answer = world.alice.answers.slice(earlier) as { body: { requestId: string; outcome: { value: { receipts: Receipt[] } } } }[];
-  return answer.find(({ body: { requestId } }) => requestId === id)!.body.outcome.value.receipts;
+  for (;;) {
+    // A step that was lost is stepped again a moment later.
+    await world.run(1);
+    // Written by the answer wire.
+    const answers = world.alice.answers.slice(earlier) as { body: { requestId: string; outcome: { value: { receipts: Receipt[] } } } }[];
+    const answer = answers.find(({ body: { requestId } }) => requestId === id);
+    if (answer !== undefined) return answer.body.outcome.value.receipts;
+  }
 };
 
 describe('receipts', () => {

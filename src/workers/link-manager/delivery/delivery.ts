@@ -203,9 +203,9 @@ const owe = (inbound: Inbound, count: number, now: number, limits: LinkManagerLi
   ackAt: inbound.ackAt ?? now + limits.ackDelayMs,
 });
 
-/** Messages to acknowledge, long ones counted as so many as fill the same share of a window. */
-const dueFor = (messages: readonly WholeMessage[], { ackMessagesMax, ackChars }: LinkManagerLimits): number =>
-  Math.max(messages.length, Math.floor((messages.reduce((sum, { payload }) => sum + payload.length, 0) * ackMessagesMax) / ackChars));
+/** Messages to acknowledge, long ones counted as so many as take the same part of a window. */
+const dueFor = (messages: readonly WholeMessage[], { windowMessages, windowChars }: LinkManagerLimits): number =>
+  Math.max(messages.length, Math.floor((messages.reduce((sum, { payload }) => sum + payload.length, 0) * windowMessages) / windowChars));
 
 /** The messages of a packet that come next in order; with a part, those that it makes whole. Throws CanonicalError. */
 const nextOf = (inbound: Inbound, body: DataBody, partial: PartialMessage | undefined): Pick<Taken, 'messages' | 'partial'> => {
@@ -224,15 +224,15 @@ export const takeMessages = (inbound: Inbound, body: DataBody, partial: PartialM
   const last = body.messages.at(-1)?.seq;
   if (last === undefined) return { inbound: settled, messages: [], ...kept };
   // A repeat means that the peer has not seen our acknowledgement, a gap that it must go back: neither waits.
-  if (last <= delivered) return { inbound: owe(settled, limits.ackMessagesMax, now, limits), messages: [], ...kept };
-  if (body.after > delivered) return { inbound: { ...owe(settled, limits.ackMessagesMax, now, limits), gap: true }, messages: [], ...kept };
+  if (last <= delivered) return { inbound: owe(settled, limits.windowMessages, now, limits), messages: [], ...kept };
+  if (body.after > delivered) return { inbound: { ...owe(settled, limits.windowMessages, now, limits), gap: true }, messages: [], ...kept };
   const { messages, partial: begun } = nextOf(settled, body, partial);
   if (begun !== undefined) return { inbound: settled, messages, partial: begun };
   return { inbound: { ...owe(settled, dueFor(messages, limits), now, limits), delivered: last, gap: false }, messages };
 };
 
 export const mustAcknowledge = (inbound: Inbound, now: number, limits: LinkManagerLimits): boolean =>
-  inbound.ackAt !== null && (inbound.owed >= limits.ackMessagesMax || now >= inbound.ackAt);
+  inbound.ackAt !== null && (inbound.owed * limits.ackWindowParts >= limits.windowMessages || now >= inbound.ackAt);
 
 /** The acknowledgement rides on a packet that leaves now. */
 export const acknowledged = (inbound: Inbound): Inbound => ({ ...inbound, owed: 0, ackAt: null, gap: false });
