@@ -43,6 +43,8 @@ type Side = {
   readonly answers: unknown[];
   /** Every packet that left. */
   readonly packets: string[];
+  /** Which certificate each was to be sent with. */
+  readonly certificates: (string | undefined)[];
 };
 
 export type World = {
@@ -73,7 +75,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
   const sideOf = (party: Party, keyAgreement: KeyAgreement): Side => ({
     party,
     cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), keyAgreement }),
-    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], answers: [], loadedMax: 0, packets: [],
+    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], answers: [], loadedMax: 0, packets: [], certificates: [],
   });
   const sides = { alice: sideOf(alice, keyAgreements[0]), bob: sideOf(bob, keyAgreements[1]) };
   const peerOf = (side: Side): Side => (side === sides.alice ? sides.bob : sides.alice);
@@ -94,6 +96,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
     if (effect.topic === linkManagerToGatewayLinkOut.topic) {
       const decoded = decode(linkManagerToGatewayLinkOut, inRecordOf(effect));
       if (decoded.type !== 'message') throw new Error('a malformed packet left');
+      side.certificates.push(decoded.delivery.body.certificate);
       carry(side, decoded.delivery.body.packet);
     } else if (effect.topic === allToCryptoSign.topic) {
       at(now + 1, async () => enqueue(side, { type: 'answer', ...(await side.cluster.answerSign(effect)) }));
