@@ -203,6 +203,9 @@ export const requiredBy = (kind: ProcessKind): readonly (keyof Settings)[] => {
   }
 };
 
+/** Kinds with a door that others find by way of a balancer. */
+const drains = (kind: ProcessKind): boolean => kind === 'rest' || kind === 'gateway';
+
 export type SettingsResult = { readonly type: 'settings'; readonly settings: Settings } | { readonly type: 'invalid'; readonly reasons: readonly string[] };
 
 export const readSettings = (kind: ProcessKind, environment: Readonly<Record<string, string | undefined>>): SettingsResult => {
@@ -211,6 +214,6 @@ export const readSettings = (kind: ProcessKind, environment: Readonly<Record<str
   const missing = requiredBy(kind).filter((name) => parsed.data[name] === undefined);
   if (missing.length > 0) return { type: 'invalid', reasons: missing.map((name) => `${name}: must be set for ${kind}`) };
   const { CORDAGE_DRAIN_MS: drainMs, CORDAGE_STOP_TIMEOUT_MS: stopMs } = parsed.data;
-  if (drainMs >= stopMs) return { type: 'invalid', reasons: [`CORDAGE_DRAIN_MS: must be less than CORDAGE_STOP_TIMEOUT_MS (${stopMs}), of which it is a part`] };
+  if (drains(kind) && drainMs >= stopMs) return { type: 'invalid', reasons: [`CORDAGE_DRAIN_MS: must be less than CORDAGE_STOP_TIMEOUT_MS (${stopMs}), of which it is a part`] };
   return { type: 'settings', settings: parsed.data };
 };
