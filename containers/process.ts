@@ -91,8 +91,7 @@ export const runProcess = async (): Promise<void> => {
   if (parent !== undefined) setInterval(() => isAlive(parent) || void leave('the process that started this one is gone', 0), parentWatchMs).unref();
   try {
     await startKind(kind, settings, { clock: systemClock, log, metrics: createMetrics() }, closing);
-    // Not in the combined form: there a collection would stop all rooms at once.
-    if (kind !== 'combined') giveBackMemory();
+    giveBackMemory();
   } catch (error) {
     log.error(`${kind}.start-failed`, { error, stack: error instanceof Error ? error.stack : undefined });
     await leave('it could not start', 1);
