@@ -63,10 +63,10 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   if (server !== undefined) closing.add(() => server.close());
   const pusher = await pushToEdge(broker, settings, powers);
   if (pusher !== undefined) closing.add(() => pusher.close());
-  return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, busUrl: server?.url };
+  return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, direct: new Map(), busUrl: server?.url };
 };
 
-/** Rooms that others ask at their own start come first: the gateway needs crypto, rest needs db's users. */
+/** Rooms that others ask at their own start come first: the gateway needs crypto, rest needs db's users, flow asks db directly. */
 const order: readonly (readonly Room[])[] = [['db', 'crypto'], ['flow', 'member', 'link-manager', 'gateway', 'rest']];
 
 export const startCombined = async (settings: Settings, powers: BrokerPowers, closing: Closing): Promise<void> => {

@@ -5,6 +5,7 @@ import type { Wire } from '../src/messages/grammar/wire.ts';
 import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
 import type { Database } from '../src/postgres/database.ts';
+import type { DirectAnswers } from '../src/shell/direct.ts';
 import { openView, type OpenView } from '../src/shell/open-view.ts';
 import { patiently } from './patience.ts';
 import type { Settings } from './settings.ts';
@@ -36,6 +37,8 @@ export type Platform = {
   readonly views: Views;
   /** Absent for rest and gateway in processes of their own: they touch no database. */
   readonly database: Database | undefined;
+  /** By topic, what rooms of this process answer each other without the bus: each adds its own when it runs. */
+  readonly direct: Map<string, DirectAnswers>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;

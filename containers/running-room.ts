@@ -18,6 +18,7 @@ export const startRoom = async (room: Room, platform: Platform): Promise<Running
   const log = platform.log.with({ room });
   const { serve, leave, ...opened } = await openRoom(room, { ...platform, log });
   const running = runWorker({ ...opened, bus, instance, clock, log, metrics });
+  for (const [topic, answers] of running.direct) platform.direct.set(topic, answers);
   const server = await serve?.();
   return {
     room,

@@ -12,7 +12,7 @@ import type { Platform } from '../platform.ts';
 import { machineStores } from './stores.ts';
 
 export const openFlow = async (platform: Platform): Promise<OpenRoom> => {
-  const { views, clock, log, metrics } = platform;
+  const { views, direct, clock, log, metrics } = platform;
   const guestCount = platform.settings.CORDAGE_FLOW_SANDBOXES;
   const sandbox = createFlowSandbox({ startGuest, processorCount: processorCount(), clock, log, metrics, ...(guestCount === undefined ? {} : { limits: { guestCount } }) });
   const [virtualNodes, cpis, cpks, members, groupParameters, config] = await Promise.all([
@@ -23,5 +23,5 @@ export const openFlow = async (platform: Platform): Promise<OpenRoom> => {
     views.open(memberToAllGroupParameters),
     openConfig(platform),
   ]);
-  return { worker: createFlowWorker({ views: { virtualNodes, cpis, cpks, members, groupParameters }, sandbox, config, log, metrics }), ...machineStores(platform, 'flow') };
+  return { worker: createFlowWorker({ views: { virtualNodes, cpis, cpks, members, groupParameters }, sandbox, config, direct, log, metrics }), ...machineStores(platform, 'flow') };
 };

@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { createAdaptorServer, type WebSocketServerLike } from '@hono/node-server';
+import { endOfTurn } from './turn.ts';
 
 export type TlsKey = { readonly certificateChainPem: string; /** PKCS#8. */ readonly privateKeyPem: string };
 
@@ -175,6 +176,16 @@ const boundBody = (fetch: ListenOptions['fetch'], bytesMax: number): Fetch => as
   return fetch(request, env);
 };
 
+/**
+ * Responses that are ready in one turn are written one after the other at its end: a client of many connections is woken once for all of them and
+ * asks its next questions together. Waking it for each took a quarter of the processor time of a short call, here and in the client.
+ */
+const answerTogether = (fetch: Fetch): Fetch => async (request, env) => {
+  const response = await fetch(request, env);
+  await endOfTurn();
+  return response;
+};
+
 // ── The server ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const createServer = (options: ListenOptions, limits: HttpServerLimits, certificates: Certificates | undefined): PlainServer | TlsServer => {
@@ -185,7 +196,7 @@ const createServer = (options: ListenOptions, limits: HttpServerLimits, certific
     keepAliveTimeout: limits.idleMsMax,
     noDelay: true,
   };
-  const shared = { fetch: boundBody(options.fetch, bodyBytesMax), ...(websocket === undefined ? {} : { websocket }) };
+  const shared = { fetch: answerTogether(boundBody(options.fetch, bodyBytesMax)), ...(websocket === undefined ? {} : { websocket }) };
   const server =
     certificates === undefined
       ? createAdaptorServer({ ...shared, createServer: createPlainServer, serverOptions })

@@ -63,7 +63,7 @@ export const flowToDbEntity = wire({
   retention: 'log',
   version: 1,
   body: z.object({ shortHash, operation: entityOperation }),
-  /** `find` answers the entities that exist, in no promised order; `remove` those that were removed; the rest as written. */
+  /** `find` answers the entities that exist, in no promised order; `remove` those that were removed; `persist` and `merge` none. */
   reply: z.object({
     items,
     after: z.string().optional(),

@@ -26,13 +26,14 @@ const cleanIntervalMs = 60_000;
 const conflictTriesMax = 5;
 const answersPerInsertMax = 512;
 
-type Row = { request_id: string; outcome: string; effects: string };
+type Row = { request_id: string; outcome: string; effects: string | null; digest: string | null };
 
-const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
+const answerOf = ({ request_id, outcome, effects, digest }: Row): StoredAnswer => ({
   requestId: request_id,
   // Written below from values of these types.
   outcome: JSON.parse(outcome) as Outcome,
-  effects: JSON.parse(effects) as OutRecord[],
+  effects: effects === null ? [] : (JSON.parse(effects) as OutRecord[]),
+  ...(digest === null ? {} : { digest }),
 });
 
 /**
@@ -41,17 +42,18 @@ const answerOf = ({ request_id, outcome, effects }: Row): StoredAnswer => ({
  */
 const answersIn = (sql: TransactionSql, table: string, onFault: (error: unknown) => void): StoredAnswers => {
   const insert = (answers: readonly StoredAnswer[]): void => {
-    const text = `insert into ${table} (request_id, outcome, effects)
-      select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)})`;
+    const text = `insert into ${table} (request_id, outcome, effects, digest)
+      select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)}, $4::text[])`;
     const ids = textArray(answers.map(({ requestId }) => requestId));
     const outcomes = jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome)));
-    const effects = jsonColumn(answers.map(({ effects: owed }) => JSON.stringify(owed)));
-    sql.unsafe(text, [ids, outcomes, effects], { prepare: true }).execute().catch(onFault);
+    const effects = jsonColumn(answers.map(({ effects: owed }) => (owed.length === 0 ? 'null' : JSON.stringify(owed))));
+    const digests = textArray(answers.map(({ digest = null }) => digest));
+    sql.unsafe(text, [ids, outcomes, effects, digests], { prepare: true }).execute().catch(onFault);
   };
   return {
     find: async (requestIds) => {
       if (requestIds.length === 0) return [];
-      const text = `select request_id, outcome, effects from ${table} where request_id = any($1::text[])`;
+      const text = `select request_id, outcome, effects, digest from ${table} where request_id = any($1::text[])`;
       const rows = await sql.unsafe<Row[]>(text, [textArray(requestIds)], { prepare: true });
       return rows.map(answerOf);
     },

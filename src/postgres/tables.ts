@@ -64,7 +64,8 @@ export const answerTablesSql = (schema: string): string => {
 create table ${name}.answer (
   request_id text collate "C" primary key,
   outcome text not null,
-  effects text not null,
+  effects text,
+  digest text collate "C",
   created_at timestamptz not null default now()
 );
 alter table ${name}.answer alter outcome set storage external, alter effects set storage external;

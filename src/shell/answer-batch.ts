@@ -9,7 +9,7 @@
  */
 import type { Bus, Consumer } from '../bus/bus.ts';
 import type { Clock } from '../host/clock.ts';
-import { answerTo, type Delivery, type Outcome } from '../messages/grammar/envelope.ts';
+import { answerTo, type Delivery } from '../messages/grammar/envelope.ts';
 import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
 import type { Room } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
@@ -17,16 +17,16 @@ import type { Metrics } from '../observability/metrics.ts';
 import { createLanes, type Lanes } from './apart.ts';
 import { createCommitter } from './batch/committer.ts';
 import { createIntake, type Intake } from './batch/intake.ts';
-import { createShellMetrics, type ShellMetrics } from './batch/metrics.ts';
+import { createShellMetrics } from './batch/metrics.ts';
 import { createOffsets } from './batch/offsets.ts';
 import { createOutbox, type Outbox } from './batch/outbox.ts';
 import { createParking, type Reasoned } from './batch/parking.ts';
-import { withoutTombstones } from './batch/readers.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
 import type { Batch } from './machine-batch.ts';
 import { isOperational, messageOf, type Probe } from './operational.ts';
-import type { AnswerStore, ParkingLot, StateStore, StoredAnswer, StoredAnswers } from './store.ts';
-import type { Answered, Answering } from './worker.ts';
+import type { AnswerStore, ParkingLot, StateStore } from './store.ts';
+import type { Answering } from './worker.ts';
+import { ProbeCrash, storesAnswers, workOut, type Told as ToldOf, type WorkedOut, type WorkOut } from './work-out.ts';
 
 export type AnswerBatchOptions = {
   readonly room: Room;
@@ -46,83 +46,14 @@ export type AnswerBatchOptions = {
 };
 
 type Request = Delivery<unknown>;
-type Told = { readonly request: Request; readonly outcome: Outcome };
-type Worked = { readonly told: readonly Told[]; readonly effects: readonly OutRecord[]; readonly faults: readonly Reasoned<InRecord>[] };
-
-/** Answers of several wires may share a table: the same request id on two wires is two requests. */
-const storedIdOf = ({ record, id }: Request): string => `${record.topic}/${id}`;
+type Told = ToldOf<Request>;
+type Worked = WorkedOut<Request> & { readonly faults: readonly Reasoned<InRecord>[] };
 
 const internalCodeOf = (room: Room): string => `${room.toUpperCase().replaceAll('-', '_')}_INTERNAL`;
 
-const nothingStored: StoredAnswers = { find: async () => [], add: async () => {} };
+type Work = WorkOut & { readonly log: Log };
 
-const storesAnswers = ({ storesAnswers: stores = true }: Answering<any, any, any>): boolean => stores;
-
-/** Runs the work where this wire's answers live. */
-const transact = <Result>(options: AnswerBatchOptions, work: (tx: unknown, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
-  const { answering, answers, states } = options;
-  if (answers === undefined) {
-    return work(states === undefined ? undefined : { states: withoutTombstones(states) }, nothingStored);
-  }
-  return answers.transact((tx, stored) => work(tx, storesAnswers(answering) ? stored : nothingStored));
-};
-
-const uniqueById = (requests: readonly Request[]): ReadonlyMap<string, Request> => {
-  const unique = new Map<string, Request>();
-  for (const request of requests) {
-    const id = storedIdOf(request);
-    if (!unique.has(id)) unique.set(id, request);
-  }
-  return unique;
-};
-
-/** What a probe throws is the end of the process, not a request's fault. */
-class ProbeCrash extends Error {}
-
-const crashing = async (probe: () => void | Promise<void>): Promise<void> => {
-  try {
-    await probe();
-  } catch (cause) {
-    throw new ProbeCrash('crashed by a probe', { cause });
-  }
-};
-
-type Work = { readonly options: AnswerBatchOptions; readonly metrics: ShellMetrics; /** Whether stored answers are looked for at the first try. */ readonly looks: boolean };
-
-/**
- * All answers by stored id: those found and those worked out now. Repeats are rare: an independent wire looks for their answers only
- * when the store would not take one twice, and all is worked out again.
- */
-const workOut = ({ options, metrics, looks }: Work, unique: ReadonlyMap<string, Request>): Promise<ReadonlyMap<string, StoredAnswer>> => {
-  let tries = 0;
-  return transact(options, async (tx, stored) => {
-    const { answering, clock, probe } = options;
-    const found = looks || tries++ > 0 ? await stored.find([...unique.keys()]) : [];
-    const answers = new Map(found.map((one) => [one.requestId, one]));
-    metrics.count('repeat', answering.wire.topic, found.length);
-    const fresh = [...unique].filter(([id]) => !answers.has(id));
-    if (fresh.length === 0) return answers;
-    const answered: readonly Answered<unknown>[] = await answering.answer(fresh.map(([, request]) => request), tx, clock.now());
-    if (answered.length !== fresh.length) throw new Error(`${answering.wire.topic}: ${answered.length} answers for ${fresh.length} requests`);
-    const added = fresh.map(([requestId], i): StoredAnswer => ({ requestId, outcome: answered[i]!.outcome, effects: answered[i]!.effects ?? [] }));
-    await stored.add(added);
-    for (const one of added) answers.set(one.requestId, one);
-    await crashing(() => probe?.('stepped'));
-    return answers;
-  });
-};
-
-const answerTogether = async (work: Work, requests: readonly Request[]): Promise<Worked> => {
-  const unique = uniqueById(requests);
-  const answers = await work.metrics.timed('step', () => workOut(work, unique));
-  return {
-    told: requests.map((request) => ({ request, outcome: answers.get(storedIdOf(request))!.outcome })),
-    effects: [...answers.values()].flatMap(({ effects }) => effects),
-    faults: [],
-  };
-};
-
-const refuse = ({ room }: AnswerBatchOptions, request: Request, error: unknown): Worked => ({
+const refuse = ({ room }: Work, request: Request, error: unknown): Worked => ({
   told: [{ request, outcome: { type: 'refused', code: internalCodeOf(room), message: 'the request met a fault; it is parked and its reason logged' } }],
   effects: [],
   faults: [{ record: request.record, reason: messageOf(error) }],
@@ -130,15 +61,14 @@ const refuse = ({ room }: AnswerBatchOptions, request: Request, error: unknown):
 
 /** If the batch throws, its halves are tried apart, so that one request's fault is its own (W5); first it is made sure that it is no repeat's. */
 const answerRequests = async (work: Work, requests: readonly Request[]): Promise<Worked> => {
-  const { options } = work;
   try {
-    return await answerTogether(work, requests);
+    return { ...(await workOut(work, requests)), faults: [] };
   } catch (error) {
     if (error instanceof ProbeCrash) throw error.cause;
     if (isOperational(error)) throw error;
     if (!work.looks) return answerRequests({ ...work, looks: true }, requests);
-    options.log.error('answer-threw', { topic: options.answering.wire.topic, requests: requests.length, error });
-    if (requests.length === 1) return refuse(options, requests[0]!, error);
+    work.log.error('answer-threw', { topic: work.answering.wire.topic, requests: requests.length, error });
+    if (requests.length === 1) return refuse(work, requests[0]!, error);
   }
   const middle = requests.length >> 1;
   const left = await answerRequests(work, requests.slice(0, middle));
@@ -200,7 +130,8 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
     metrics.count('expired', topic, count);
     log.info('requests-expired', { topic, count });
   };
-  const work: Work = { options, metrics, looks: answering.isIndependent !== true };
+  const { answers, states } = options;
+  const work: Work = { room, answering, answers, states, clock, metrics, probe, log, looks: answering.isIndependent !== true };
   const answerBy = async (by: Work, requests: readonly Request[]): Promise<void> => {
     const { told, effects, faults } = await answerRequests(by, requests);
     await probe?.('saved');
@@ -208,7 +139,7 @@ export const createAnswerBatch = (options: AnswerBatchOptions): Batch => {
     // Effects first: who has its answer can see them.
     outbox.add([...effects, ...answerRecords(told)], () => intake.done(requests));
   };
-  const lanes = openLanes(options, { answerBy: (answers, requests) => answerBy({ ...work, options: { ...options, answers } }, requests), outbox, intake, commit: committer.commit, limits });
+  const lanes = openLanes(options, { answerBy: (store, requests) => answerBy({ ...work, answers: store }, requests), outbox, intake, commit: committer.commit, limits });
   const answerTaken = async (taken: readonly Request[]): Promise<void> => {
     let here = taken;
     try {

@@ -6,7 +6,7 @@
  *           └─▶ lane of its store ──▶ answered by that store ──▶ on the bus ──▶ done
  *                        └─ the store is away: answered `away`, which is kept nowhere, so whoever asks again is answered then
  */
-import type { Delivery, Refusal } from '../messages/grammar/envelope.ts';
+import type { Carried, Delivery, Refusal } from '../messages/grammar/envelope.ts';
 import type { Log } from '../observability/log.ts';
 import { isOperational } from './operational.ts';
 import type { AnswerStore } from './store.ts';
@@ -15,7 +15,7 @@ type Stores = readonly (AnswerStore<any> | undefined)[] | undefined;
 
 export type Apart<Body> = {
   /** In the order of the requests; `undefined` for one, or for all together, that is worked out in the room's own store. A lane's store is always the same object. */
-  readonly storesOf: (requests: readonly Delivery<Body>[]) => Stores | Promise<Stores>;
+  readonly storesOf: (requests: readonly Carried<Body>[]) => Stores | Promise<Stores>;
   /** Must be transient: whether the work was done may be unknown, and asking again tells. */
   readonly away: () => Refusal;
 };

@@ -20,6 +20,8 @@ export const shellConfigDefault = {
    * sent. More would only make batches smaller.
    */
   answerBatchesAtOnceMax: 2,
+  /** How long a direct answer of another room is waited for: whoever waits holds its batch. Then the bus brings it. */
+  directMsMax: second,
   /** Requests that wait for one store that is kept apart: those of some seconds. */
   apartWaitingMax: 1_000,
   /** How long one poll waits for a first record. Also how late a failed commit is tried again when nothing comes. */

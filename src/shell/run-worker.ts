@@ -11,6 +11,7 @@ import { healthOf, startLoop, type Health, type Loop } from './batch/loop.ts';
 import { redrivenRecord } from './batch/parking.ts';
 import { createAnswerBatch } from './answer-batch.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
+import { createDirectAnswers, type DirectWays } from './direct.ts';
 import { createMachineBatch, machineTopics, type Batch } from './machine-batch.ts';
 import type { Probe } from './operational.ts';
 import { createPumpBatch } from './pump-batch.ts';
@@ -41,6 +42,8 @@ export type RunWorkerOptions = {
 };
 
 export type RunningWorker = {
+  /** By topic, the requests that other rooms of this process may ask of this one without the bus. */
+  readonly direct: DirectWays;
   /** The worst of its loops: DOWN passes by itself, ERROR needs somebody. */
   health(): Health;
   /** Finishes what is in work, commits, leaves the groups, closes the worker. */
@@ -134,6 +137,13 @@ const startAnswers = (context: Context): Part[] => {
   );
 };
 
+const openDirectWays = ({ worker, answers, clock, log, metrics, bounds: limits }: Context): DirectWays => {
+  const { room } = worker;
+  if (answers === undefined) return new Map();
+  const open = (worker.answers ?? []).filter(({ isIndependent = false, storesAnswers = true }) => isIndependent && storesAnswers);
+  return new Map(open.map((answering) => [answering.wire.topic, createDirectAnswers({ room, answering, answers, clock, log: log.with({ room }), metrics, limits })]));
+};
+
 const startPumps = (context: Context): Part[] =>
   (context.worker.pumps ?? []).map((pump) =>
     openLoop(context, `${context.worker.room}/${pump.wire.topic}`, [pump.wire.topic], (commit) => createPumpBatch({ ...shared(context), pump, commit })),
@@ -158,6 +168,7 @@ export const runWorker = (options: RunWorkerOptions): RunningWorker => {
     await worker.close?.();
   };
   return {
+    direct: openDirectWays(context),
     health: () => worstOf(worker.room, parts.map((part) => part.health())),
     stop: () => (stopped ??= stop()),
     parked: () => parking.list(context.bounds.parkedListMax),

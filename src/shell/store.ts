@@ -88,7 +88,13 @@ export type AnswerStore<Tx> = {
   transact<Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result>;
 };
 
-export type StoredAnswer = { readonly requestId: string; readonly outcome: Outcome; readonly effects: readonly OutRecord[] };
+export type StoredAnswer = {
+  readonly requestId: string;
+  readonly outcome: Outcome;
+  readonly effects: readonly OutRecord[];
+  /** Of the request, where a repeat must say the same. */
+  readonly digest?: string;
+};
 
 export type StoredAnswers = {
   find(requestIds: readonly string[]): Promise<readonly StoredAnswer[]>;

@@ -13,7 +13,7 @@
  * - **W5** one key's error or version conflict retries that key, not the batch;
  * - **W6** no clock, chance, environment or I/O inside a step: they are arguments.
  */
-import type { Delivery, Outcome } from '../messages/grammar/envelope.ts';
+import type { Carried, Delivery, Outcome } from '../messages/grammar/envelope.ts';
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Room, Wire } from '../messages/grammar/wire.ts';
 import type { Apart } from './apart.ts';
@@ -122,12 +122,13 @@ export type Answering<Body, Reply, Tx> = {
   readonly storesAnswers?: boolean;
   /**
    * True where requests of different keys share neither order nor effects, and where working a request out twice costs little and leaves
-   * nothing once its transaction is rolled back. Batches then overlap, and a repeat is found out by storing its answer.
+   * nothing once its transaction is rolled back. Batches then overlap, and a repeat is found out by storing its answer; a room of the same
+   * process may ask directly (`direct.ts`). A repeat must say the same as the request that was answered.
    */
   readonly isIndependent?: boolean;
   /** Requests that are worked out, and whose answers are kept, elsewhere than in the room's own store. */
   readonly apart?: Apart<Body>;
-  readonly answer: (requests: readonly Delivery<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
+  readonly answer: (requests: readonly Carried<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
 };
 
 export type Answered<Reply> = {

@@ -62,7 +62,7 @@ const answerQuery = async (member: string, query: object): Promise<Queried> => {
   const identity = { x500Name: member, groupId: groupIdA, shortHash: nodes.get(member)! };
   const made = queryRequest({ flowId: 'flow', op: 0, identity: identity as never }, cpi.cpks[0]!.hash, { query });
   if (made.type !== 'request') throw new Error(made.message);
-  const [answered] = await answerBatch(onQuery, transact, read(flowToDbQuery, made.record));
+  const [answered] = await answerBatch(onQuery, transact, read(flowToDbQuery, made.message.record));
   const outcome = outcomeOf('db.run', answered!.outcome);
   if (outcome.type === 'answer') return JSON.parse(outcome.json) as Queried;
   return outcome as { code: string; message: string };

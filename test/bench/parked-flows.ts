@@ -14,7 +14,7 @@ import { readTail } from '../../src/postgres/tails.ts';
 import { until } from '../../src/rest-client/waits.ts';
 import type { StoredItem } from '../../src/shell/worker.ts';
 import type { FlowHead } from '../../src/workers/flow/engine/head.ts';
-import { digestOf } from '../../src/workers/flow/sandbox/ask.ts';
+import { digestOf } from '../../src/messages/grammar/digest.ts';
 import type { Asked } from '../../src/workers/flow/sandbox/sandbox.ts';
 import { benchSeconds, runFor, type Run } from './load.ts';
 import { ms, printTable } from './machine.ts';

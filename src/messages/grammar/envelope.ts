@@ -36,6 +36,9 @@ export type Message<Body> = {
   readonly partition?: number;
 };
 
+/** A message with the record that carries it. */
+export type Carried<Body> = Message<Body> & { readonly record: OutRecord };
+
 export type Delivery<Body> = Message<Body> & { readonly record: InRecord };
 
 /** Writes a message of this wire as a record. The body is trusted to have the wire's type: we made it. */

@@ -1,5 +1,5 @@
 /** crypto-to-crypto.rotate: one step of a rotation (R1–R4 in on-rotation.ts). */
-import type { Delivery } from '../../messages/grammar/envelope.ts';
+import type { Carried } from '../../messages/grammar/envelope.ts';
 import { cryptoToCryptoRotate } from '../../messages/crypto-to-crypto.rotate.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { Log } from '../../observability/log.ts';
@@ -78,7 +78,7 @@ const rotateTenant = async (making: KeyMaking, tx: CryptoTx, { tenant, parts }: 
 
 // ── Steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const step = async (options: OnRotateOptions, tx: CryptoTx, { body }: Delivery<Body>, now: number): Promise<Answered<Reply>> => {
+const step = async (options: OnRotateOptions, tx: CryptoTx, { body }: Carried<Body>, now: number): Promise<Answered<Reply>> => {
   const done = { outcome: { type: 'done' as const, value: {} } };
   const rotation = await tx.rotation.find(body.tenant);
   // A step of a rotation that has ended, or that another took the place of.

@@ -10,7 +10,7 @@
  */
 import { deriveId } from '../../identity/derive.ts';
 import { cryptoToCryptoRotate } from '../../messages/crypto-to-crypto.rotate.ts';
-import { encode, type Delivery, type Refusal } from '../../messages/grammar/envelope.ts';
+import { encode, type Carried, type Refusal } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import { restToCryptoRotation } from '../../messages/rest-to-crypto.rotation.ts';
@@ -70,7 +70,7 @@ const tenantParts = async ({ roots, chance }: KeyMaking, tx: CryptoTx, tenant: s
   return Promise.all(next.map(async (ref) => ({ name: ref.alias, total: (await tx.rotation.keysBefore(ref, 1)).count, rotated: 0 })));
 };
 
-const start = async (making: KeyMaking, tx: CryptoTx, { body: { tenant }, id }: Delivery<Body>, now: number): Promise<Answered<Reply>> => {
+const start = async (making: KeyMaking, tx: CryptoTx, { body: { tenant }, id }: Carried<Body>, now: number): Promise<Answered<Reply>> => {
   const last = await tx.rotation.find(tenant);
   const underWay = refused('CRYPTO_ROTATION_UNDER_WAY', `a rotation of ${tenant} is under way: GET /wrappingkey/rotation/${tenant} tells how far it is`);
   if (last !== undefined && last.finishedAt === undefined) return { outcome: underWay };

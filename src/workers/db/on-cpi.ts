@@ -7,7 +7,7 @@
  */
 import { fromBase64url } from '../../cipher/bytes.ts';
 import { CipherError } from '../../cipher/cipher-error.ts';
-import type { Delivery, Outcome, Refusal } from '../../messages/grammar/envelope.ts';
+import type { Carried, Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import { restToDbCpi } from '../../messages/rest-to-db.cpi.ts';
@@ -104,7 +104,7 @@ const status = async (tx: DbTx, uploadId: string): Promise<Outcome<Reply>> => {
   return upload === undefined ? { type: 'refused', code: 'DB_UPLOAD_UNKNOWN', message: `No such requestId=${uploadId}` } : statusOf(upload.end);
 };
 
-const answerOne = async (tx: DbTx, { body }: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+const answerOne = async (tx: DbTx, { body }: Carried<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
   switch (body.type) {
     case 'chunk':
       return addChunk(tx, body, log, now);

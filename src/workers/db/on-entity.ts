@@ -21,16 +21,19 @@ const check = (flowId: string, { shortHash, operation }: Body, known: ReadonlySe
   if (!known.has(shortHash)) return refused('DB_VIRTUAL_NODE_NOT_FOUND', `there is no virtual node ${shortHash} on this cluster`);
   const checked = checkEntityOperation(operation);
   if (checked.type === 'invalid') return refused('DB_ENTITY_INVALID', `${operation.type} of ${operation.entity}: ${checked.reason}`);
-  // What is written is answered as written, and must be able to be found one day.
+  // What is written must be able to be found one day.
   if ('items' in checked.operation && !fitsReply(checked.operation.items)) return tooLarge(operation.entity);
   return { type: 'call', call: { flowId, shortHash, operation: checked.operation } };
 };
+
+/** Who asked knows what it wrote; the stored answer need not hold it once more. */
+const writes = ({ operation: { type } }: EntityCall): boolean => type === 'persist' || type === 'merge';
 
 const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply> => {
   const { entity } = call.operation;
   switch (result.type) {
     case 'done':
-      return { outcome: { type: 'done', value: result.reply } };
+      return { outcome: { type: 'done', value: writes(call) ? { items: [] } : result.reply } };
     case 'exists':
       return { outcome: refused('DB_ENTITY_EXISTS', `${entity} ${JSON.stringify(result.id)} is there already; nothing of this request was written`) };
     case 'too-large':

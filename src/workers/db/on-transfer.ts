@@ -10,7 +10,7 @@ import { deriveId } from '../../identity/derive.ts';
 import { holdingIdentityOf } from '../../identity/holding-identity.ts';
 import { parseX500 } from '../../identity/x500.ts';
 import { virtualNode, type VirtualNode } from '../../messages/db-to-all.virtual-node.ts';
-import type { Delivery, Outcome, Refusal } from '../../messages/grammar/envelope.ts';
+import type { Carried, Outcome, Refusal } from '../../messages/grammar/envelope.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import { certificateUsage } from '../../messages/rest-to-db.certificate.ts';
@@ -200,7 +200,7 @@ const read = async (tx: DbTx, { transferId, index }: Of<'read'>): Promise<Outcom
   return text === undefined ? refused('DB_TRANSFER_UNKNOWN', 'the pieces of this transfer are gone; begin it again') : { type: 'done', value: { text } };
 };
 
-const answerOne = async (tx: DbTx, { body }: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+const answerOne = async (tx: DbTx, { body }: Carried<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
   switch (body.type) {
     case 'export':
       return { outcome: await exportNode(tx, body, now) };

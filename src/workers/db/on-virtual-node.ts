@@ -3,7 +3,7 @@
  *
  * Each operation knows its own repeat and says the same again, with the same effects. So no answers are kept.
  */
-import type { Delivery, Outcome } from '../../messages/grammar/envelope.ts';
+import type { Carried, Outcome } from '../../messages/grammar/envelope.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
 import { restToDbVirtualNode } from '../../messages/rest-to-db.virtual-node.ts';
 import type { Log } from '../../observability/log.ts';
@@ -34,7 +34,7 @@ const get = async (tx: DbTx, shortHash: string): Promise<Outcome<Reply>> => {
 
 const connectionKey = async (tx: DbTx): Promise<Outcome<Reply>> => ({ type: 'done', value: { connectionKey: await tx.virtualNodes.connectionKey() } });
 
-const performOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+const performOne = async (tx: DbTx, { body, id: messageId }: Carried<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
   const request = { messageId, log, now };
   switch (body.type) {
     case 'create':
@@ -65,7 +65,7 @@ const performOne = async (tx: DbTx, { body, id: messageId }: Delivery<Body>, log
 };
 
 /** What a vault in a database of its own cannot do is its operation's refusal; nothing was written here by then. */
-const answerOne = async (tx: DbTx, delivery: Delivery<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
+const answerOne = async (tx: DbTx, delivery: Carried<Body>, log: Log, now: number): Promise<Answered<Reply>> => {
   try {
     return await performOne(tx, delivery, log, now);
   } catch (error) {

@@ -45,6 +45,10 @@ export type FlowLimits = {
   readonly operationsMax: number;
   /** Rounds of one step in which a flow may go on without waiting: a flow beyond it would hold its whole batch. */
   readonly roundsMax: number;
+  /** Of those rounds, how many may wait for direct answers of other rooms: each holds the batch for a transaction. */
+  readonly directRoundsMax: number;
+  /** A batch waits for direct answers while at least one of so many of its flows needs them: few do not hold up many. */
+  readonly directShareMax: number;
   /** UTF-16 code units of one operation's parameters: nothing longer fits in a record of the bus. */
   readonly operationCharsMax: number;
   /** UTF-16 code units of the parameters of what is sent in a session: a value of the most allowed length, each quote escaped. */
@@ -118,6 +122,8 @@ export const flowLimitsDefault: FlowLimits = {
   operationsPendingMax: 1_000,
   operationsMax: 100_000,
   roundsMax: 5_000,
+  directRoundsMax: 8,
+  directShareMax: 4,
   operationCharsMax: 1_100_000,
   messageCharsMax: 8_100_000,
   stepCharsMax: 10_000_000,

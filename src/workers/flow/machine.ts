@@ -9,6 +9,8 @@ import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { FlowLimits } from './config.ts';
+import type { DirectWays } from '../../shell/direct.ts';
+import { isRepeatable, timeOf } from './engine/direct.ts';
 import { flushDraft, note, openDraft } from './engine/draft.ts';
 import type { Draft } from './engine/draft.ts';
 import { obey } from './engine/command.ts';
@@ -40,12 +42,14 @@ export type FlowMachine = Machine<FlowHead, JournalItem, FlowEvent>;
 export type FlowMachineOptions = {
   readonly facts: ViewedFacts;
   readonly sandbox: Sandbox;
+  /** Rooms of this process that may be asked without the bus. */
+  readonly direct: DirectWays;
   readonly limits: FlowLimits;
   readonly log: Log;
   readonly metrics: Metrics;
 };
 
-export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
+export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
   const memory = createMemory(sandbox, limits.flowsLiveMax);
   const report = createReport(log, metrics);
   return {
@@ -67,7 +71,7 @@ export const createFlowMachine = ({ facts, sandbox, limits, log, metrics }: Flow
       try {
         drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
         for (const draft of drafts) overrule(draft, facts);
-        await runRounds(drafts, { sandbox, facts, roundsMax: current.roundsMax });
+        await runRounds(drafts, { sandbox, facts, direct, limits: current });
         for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
       } catch (error) {
         // The sandbox may be ahead of the store now.
@@ -89,12 +93,12 @@ const isRedrive = ({ type }: FlowEvent): boolean => type === 'redrive';
 const asksAgain = ({ pending }: FlowHead, events: readonly FlowEvent[]): boolean =>
   events.some((event) => event.type === 'wake' && pending.some((one) => isDue(one, event.dueAt)));
 
-const draftOf = ({ key, head, items }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
+const draftOf = ({ key, head, items, events }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
   // Items come for a flow that memory does not hold, or not at this point.
   if (items !== undefined) memory.forget([key]);
   const own = itemsOf(head, items);
   const messages = own === undefined ? memory.messagesOf(key) : messagesOf(own);
-  return openDraft({ key, now, limits, head, items: own, messages });
+  return openDraft({ key, now, at: timeOf(head, events, now), limits, isRepeatable: isRepeatable(head, events), head, items: own, messages });
 };
 
 /** The journal as it was at this head: another replica may have gone on since the head was read, and then this step is void. */

@@ -5,7 +5,7 @@
  */
 import { dbToFlowEviction } from '../../messages/db-to-flow.eviction.ts';
 import { flowToFlowEviction } from '../../messages/flow-to-flow.eviction.ts';
-import { encode, type Delivery } from '../../messages/grammar/envelope.ts';
+import { encode, type Carried } from '../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { BodyOf, ReplyOf } from '../../messages/grammar/wire.ts';
 import type { StateStore } from '../../shell/store.ts';
@@ -22,7 +22,7 @@ export const onFlowEviction: Hearing<BodyOf<typeof flowToFlowEviction>, FlowEven
 
 const told = (flowId: string, shortHash: string, askedBy: string): OutRecord => encode(flowToFlowEviction, { key: flowId, id: `${askedBy}/${flowId}`, body: { shortHash } });
 
-const evict = async ({ body: { type, shortHash: scope }, id }: Delivery<Body>, states: StateStore, countMax: number): Promise<Answered<Reply>> => {
+const evict = async ({ body: { type, shortHash: scope }, id }: Carried<Body>, states: StateStore, countMax: number): Promise<Answered<Reply>> => {
   const running = await states.list({ scope, status: 'RUNNING', countMax });
   if (type === 'count') return { outcome: { type: 'done', value: { running: running.length, ended: 0 } } };
   const all = await states.list({ scope, countMax });

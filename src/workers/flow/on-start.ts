@@ -16,7 +16,7 @@ type StartBody = StartEvent['body'];
 
 export const onStart: Hearing<StartBody, FlowEvent> = {
   wire: restToFlowStart,
-  toEvent: ({ key, id, replyTo, body }) => ({ type: 'start', key, id, body, ...(replyTo === undefined ? {} : { replyTo }) }),
+  toEvent: ({ key, id, replyTo, body, record }) => ({ type: 'start', key, id, at: record.timestamp, body, ...(replyTo === undefined ? {} : { replyTo }) }),
 };
 
 export const takeStart = (draft: Draft, event: StartEvent, facts: Facts): void => {

@@ -12,6 +12,7 @@ import type { StartGuest } from '../../host/guests.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import { liveLimits, type Config } from '../../shell/live-config.ts';
+import type { DirectWays } from '../../shell/direct.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { flowLimitsDefault, guestCountFor } from './config.ts';
 import type { FlowLimits } from './config.ts';
@@ -37,6 +38,8 @@ export type FlowWorkerDeps = {
   readonly limits?: Partial<FlowLimits>;
   /** Decides some of the limits; without it all stay as they are. */
   readonly config?: Config;
+  /** Rooms of this process that may be asked without the bus. */
+  readonly direct?: DirectWays;
 };
 
 /** `corda.flow`, and how long `corda.rest` says that an ended flow is kept. */
@@ -54,13 +57,13 @@ const configured = (config: Config, limits: FlowLimits): FlowLimits => {
   });
 };
 
-export const createFlowWorker = ({ views, sandbox, log, metrics, config, limits: given }: FlowWorkerDeps): Worker => {
+export const createFlowWorker = ({ views, sandbox, log, metrics, config, direct, limits: given }: FlowWorkerDeps): Worker => {
   const fixed = { ...flowLimitsDefault, ...given };
   const limits = config === undefined ? fixed : configured(config, fixed);
   const facts = createFacts(views, limits);
   return {
     room: 'flow',
-    machine: createFlowMachine({ facts, sandbox, limits, log, metrics }),
+    machine: createFlowMachine({ facts, sandbox, direct: direct ?? new Map(), limits, log, metrics }),
     answers: [createOnQuery({ charsMax: limits.queryCharsMax, cpks: views.cpks }), createOnEviction({ countMax: limits.evictedAtOnceMax })],
     close: () => sandbox.close(),
   };

@@ -97,7 +97,7 @@ describe('our own keys', () => {
   const myKeys = async (params: unknown): Promise<unknown> => {
     const made = keysRequest(asker, params);
     if (made.type !== 'request') return made.code;
-    const decoded = decode(allToCryptoKey, { ...made.record, partition: 0, offset: 0, timestamp: 0 });
+    const decoded = decode(allToCryptoKey, { ...made.message.record, partition: 0, offset: 0, timestamp: 0 });
     if (decoded.type !== 'message') throw new Error(JSON.stringify(decoded));
     const [outcome] = await room.ask(allToCryptoKey, [decoded.delivery.body]);
     const answer = read(outcomeOf('crypto.myKeys', outcome!));

@@ -19,7 +19,8 @@ import { VaultFault } from './vault-fault.ts';
 export const ownTablesSql = `create table cordage_answer (
   request_id text collate "C" primary key,
   outcome text not null,
-  effects text not null,
+  effects text,
+  digest text collate "C",
   created_at timestamptz not null default now()
 );
 alter table cordage_answer alter outcome set storage external, alter effects set storage external;

@@ -7,6 +7,7 @@ import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { FlowLimits } from '../config.ts';
 import type { FiberStart, LogLine } from '../sandbox/sandbox.ts';
+import type { Request } from './external.ts';
 import { flowStatusOf, withSession } from './head.ts';
 import type { FlowHead, Pending } from './head.ts';
 import type { JournalItem, Stored, TurnOutcome } from './journal.ts';
@@ -16,8 +17,12 @@ import { sessionRecord } from './session-record.ts';
 export type Draft = {
   readonly key: string;
   readonly now: number;
+  /** The time that the code is told. */
+  readonly at: number;
   readonly limits: FlowLimits;
   readonly before: FlowHead | undefined;
+  /** See direct.ts: whether this step, made again, would come to ask the same. */
+  isRepeatable: boolean;
   head: FlowHead | undefined;
   /** The journal as it was; absent when the fiber is held, empty where the flow has continued as another run. */
   items: readonly Stored[] | undefined;
@@ -37,6 +42,8 @@ export type Draft = {
   removed: readonly number[];
   /** Sessions that took a message in this step. */
   readonly heard: Set<string>;
+  /** Requests that this round has made of other rooms. */
+  asked: AskedOf[];
   readonly effects: OutRecord[];
   outbox: Posted[];
   readonly notes: Note[];
@@ -52,12 +59,13 @@ export type Ready = {
   readonly read?: readonly ReadValue[];
 };
 export type ReadValue = { readonly sessionId: string; readonly unread: readonly Unread[] };
+export type AskedOf = { readonly op: number; readonly request: Request };
 export type Verification = { readonly op: number; readonly params: unknown };
 export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing };
 /** Something worth a line in the log, and a count. */
 export type Note = { readonly level: 'debug' | 'info' | 'warn'; readonly event: string; readonly fields?: Readonly<Record<string, unknown>> };
 
-export type DraftOf = Pick<Draft, 'key' | 'now' | 'limits' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
+export type DraftOf = Pick<Draft, 'key' | 'now' | 'at' | 'limits' | 'isRepeatable' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
 
 export const openDraft = (of: DraftOf): Draft => ({
   ...of,
@@ -69,6 +77,7 @@ export const openDraft = (of: DraftOf): Draft => ({
   added: [],
   removed: [],
   heard: new Set(),
+  asked: [],
   effects: [],
   outbox: [],
   notes: [],

@@ -8,6 +8,8 @@ export type StartEvent = {
   readonly type: 'start';
   readonly key: string;
   readonly id: string;
+  /** Milliseconds since the epoch: when it came to the bus. */
+  readonly at: number;
   readonly replyTo?: ReturnAddress;
   readonly body: z.infer<typeof restToFlowStart.body>;
 };

@@ -10,13 +10,18 @@ import { entityOperation, flowToDbEntity } from '../../../messages/flow-to-db.en
 import { flowToDbQuery, queryTree } from '../../../messages/flow-to-db.query.ts';
 import { base64url } from '../../../messages/grammar/shapes.ts';
 import { encode, recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
-import type { Outcome } from '../../../messages/grammar/envelope.ts';
-import type { OutRecord } from '../../../messages/grammar/record.ts';
+import type { Carried, Message, Outcome } from '../../../messages/grammar/envelope.ts';
+import type { Wire } from '../../../messages/grammar/wire.ts';
 import type { FlowIdentity } from './head.ts';
 import type { TurnOutcome } from './journal.ts';
 
 export type EntityKind = Exclude<Extract<OperationKind, `db.${string}`>, 'db.run'>;
-export type Request = { readonly type: 'request'; readonly record: OutRecord };
+export type Request = {
+  readonly type: 'request';
+  readonly message: Carried<unknown>;
+  /** Whether its work is bounded by its size, so that it may be waited for. */
+  readonly isShort: boolean;
+};
 export type Refused = Extract<TurnOutcome, { type: 'refused' }>;
 
 export const refused = (code: string, message: string): Refused => ({ type: 'refused', code, message });
@@ -33,10 +38,12 @@ export type Asker = { readonly flowId: string; readonly op: number; readonly ide
 
 const envelopeOf = ({ flowId, op }: Asker) => ({ id: requestIdOf(flowId, op), replyTo: { topic: allToFlowAnswer.topic, key: flowId } });
 
-const bounded = (record: OutRecord): Request | Refused =>
-  record.value.length <= recordValueCharsMax
-    ? { type: 'request', record }
+const bounded = <Body>(wire: Wire<Body, any>, message: Message<Body>, isShort = false): Request | Refused => {
+  const record = encode(wire, message);
+  return record.value.length <= recordValueCharsMax
+    ? { type: 'request', message: { ...message, record }, isShort }
     : refused('OPERATION_INVALID', `the request is ${record.value.length} characters long; at most ${recordValueCharsMax} are allowed: ask for less at once`);
+};
 
 // ── Entities ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -44,8 +51,11 @@ export const entityRequest = (asker: Asker, kind: EntityKind, params: object): R
   const operation = entityOperation.safeParse({ ...params, type: kind.slice('db.'.length) });
   if (!operation.success) return refused('OPERATION_INVALID', `${kind}: ${z.prettifyError(operation.error)}`);
   const body = { shortHash: asker.identity.shortHash, operation: operation.data };
-  return bounded(encode(flowToDbEntity, { key: asker.flowId, ...envelopeOf(asker), body }));
+  return bounded(flowToDbEntity, { key: asker.flowId, ...envelopeOf(asker), body }, shortKinds.has(kind));
 };
+
+/** Those that look for rows by other than their ids may take long. */
+const shortKinds: ReadonlySet<EntityKind> = new Set(['db.persist', 'db.merge', 'db.remove', 'db.find']);
 
 const entityReply = z.object({ items: z.array(z.object({ id: z.string(), json: z.string() })), after: z.string().optional(), count: z.number().optional() });
 
@@ -67,7 +77,7 @@ export const queryRequest = (asker: Asker, cpkHash: string, params: unknown): Re
   const parsed = queryParams.safeParse(params);
   if (!parsed.success) return refused('OPERATION_INVALID', `db.run: ${z.prettifyError(parsed.error)}`);
   const body = { shortHash: asker.identity.shortHash, cpkHash, query: parsed.data.query };
-  return bounded(encode(flowToDbQuery, { key: asker.flowId, ...envelopeOf(asker), body }));
+  return bounded(flowToDbQuery, { key: asker.flowId, ...envelopeOf(asker), body });
 };
 
 // ── Signatures and keys ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -77,7 +87,7 @@ export const signParams = z.object({ data: z.string(), keyId: z.string().optiona
 export const signRequest = (asker: Asker, params: { data: string; keyId: string; spec?: string | undefined }): Request | Refused => {
   const body = allToCryptoSign.body.safeParse({ tenant: asker.identity.shortHash, ...params });
   if (!body.success) return refused('OPERATION_INVALID', `crypto.sign: ${z.prettifyError(body.error)}`);
-  return bounded(encode(allToCryptoSign, { key: asker.identity.shortHash, ...envelopeOf(asker), body: body.data }));
+  return bounded(allToCryptoSign, { key: asker.identity.shortHash, ...envelopeOf(asker), body: body.data });
 };
 
 const keysParams = z.object({ category: hsmCategory.optional(), publicKeys: z.array(base64url.max(2_000)).max(keyIdsMax).optional() });
@@ -89,7 +99,7 @@ export const keysRequest = (asker: Asker, params: unknown): Request | Refused =>
   const { category, publicKeys } = parsed.data;
   const ids = publicKeys?.map((key) => keyIdOf(bytesOf(key)));
   const body = { type: 'find' as const, tenant: asker.identity.shortHash, ...(ids === undefined ? {} : { ids }), ...(category === undefined ? {} : { category }) };
-  return bounded(encode(allToCryptoKey, { key: asker.identity.shortHash, ...envelopeOf(asker), body }));
+  return bounded(allToCryptoKey, { key: asker.identity.shortHash, ...envelopeOf(asker), body });
 };
 
 /** What is not base64url is nobody's key. */

@@ -13,6 +13,7 @@ import type { OperationKind } from '../../../flow-sdk/operations.ts';
 import { keyIdOf } from '../../../cipher/signature.ts';
 import { fromBase64url } from '../../../cipher/bytes.ts';
 import type { Ask, Recalled } from '../sandbox/sandbox.ts';
+import { repeatableKinds } from './direct.ts';
 import { addPending, complete } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { entityRequest, keysRequest, queryRequest, refused, signParams, signRequest } from './external.ts';
@@ -43,6 +44,7 @@ type Operation<Kind extends OperationKind = OperationKind> = { readonly op: numb
 
 const perform = (draft: Draft, head: FlowHead, operation: Operation, facts: Facts): void => {
   const { op, kind, params } = operation;
+  if (!repeatableKinds.has(kind)) draft.isRepeatable = false;
   switch (kind) {
     case 'session.send':
     case 'session.sendAll':

@@ -27,7 +27,7 @@ import { breakFlow } from './lifecycle.ts';
 /** Asks another room, or refuses what cannot be asked. */
 export const request = (draft: Draft, head: FlowHead, op: number, kind: OperationKind, made: Request | TurnOutcome): void => {
   if (made.type !== 'request') return complete(draft, head, op, made);
-  draft.effects.push(made.record);
+  draft.asked.push({ op, request: made });
   const { now, limits } = draft;
   addPending(draft, head, { op, type: 'external', kind, askedAt: now, againAt: onGrid(now + limits.requestRepeatMs, limits.requestGridMs), tries: 0 });
 };
@@ -93,7 +93,7 @@ export const askAgain = (draft: Draft, recalled: readonly Recalled[], make: (one
     if (made.type !== 'request') complete(draft, draft.head!, one.op, made);
     else {
       note(draft, 'info', 'flow-operation-asked-again', { flowId: draft.key, op: one.op, kind: one.kind });
-      draft.effects.push(made.record);
+      draft.effects.push(made.message.record);
       // Doubles with the age of the request, up to the end of its window.
       const delayMs = Math.max(limits.requestRepeatMs, now - pending.askedAt);
       const againAt = Math.min(now + delayMs, Math.max(pending.askedAt + limits.requestWindowMs, now));

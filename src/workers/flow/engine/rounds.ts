@@ -2,7 +2,7 @@
  * The rounds of a step: as long as flows can go on, their turns are run together in the sandbox and what they asked for is
  * taken up.
  *
- *     events ──▶ ready completions ──▶ sandbox ──▶ asks ──┬─▶ ready again: next round
+ *     events ──▶ ready completions ──▶ sandbox ──▶ asks ──┬─▶ ready again, or answered directly: next round
  *                                                         └─▶ pending: the flow waits
  */
 import * as z from 'zod';
@@ -12,6 +12,8 @@ import type { SignatureSpec } from '../../../cipher/signature.ts';
 import { signatureSpec } from '../../../messages/all-to-crypto.sign.ts';
 import { askedOf } from '../sandbox/ask.ts';
 import type { Completion, FaultCode, Fresh, Sandbox, Turn, TurnResult, TurnStep, Where } from '../sandbox/sandbox.ts';
+import type { DirectWays } from '../../../shell/direct.ts';
+import { noWays, sendAsked } from './direct.ts';
 import { append, note, putSession } from './draft.ts';
 import type { Draft, Ready, Verification } from './draft.ts';
 import { refused } from './external.ts';
@@ -27,14 +29,17 @@ import { askAgain, recallDue } from './request.ts';
 import { failSession, silenceAt, unread } from './session.ts';
 import { completeWaiting } from './session-operation.ts';
 
-export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly roundsMax: number };
+export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly direct: DirectWays; readonly limits: RoundLimits };
+export type RoundLimits = { readonly roundsMax: number; readonly directRoundsMax: number; readonly directShareMax: number };
 
 /** Runs every draft until its flow waits or has ended. */
-export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, roundsMax }: RoundsOptions): Promise<void> => {
+export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, direct, limits }: RoundsOptions): Promise<void> => {
   for (const draft of drafts) {
     failSilentSessions(draft);
     recallDue(draft);
   }
+  const { roundsMax, directRoundsMax, directShareMax } = limits;
+  let directRounds = 0;
   for (let round = 0; ; round++) {
     const moving: { draft: Draft; turn: Turn }[] = [];
     for (const draft of drafts) {
@@ -53,6 +58,8 @@ export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, roun
     const results = await sandbox.run(moving.map(({ turn }) => turn));
     moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
     await Promise.all(moving.map(({ draft }) => runVerifications(draft)));
+    const isPatient = directRounds < directRoundsMax && moving.length * directShareMax >= drafts.length;
+    if (await sendAsked(moving.map(({ draft }) => draft), isPatient ? direct : noWays)) directRounds++;
   }
 };
 
@@ -91,7 +98,7 @@ const turnOf = (draft: Draft, head: FlowHead, sandbox: Sandbox, facts: Facts): T
     breakFlow(draft, journalCorrupt, { holds: true });
     return undefined;
   }
-  const base = { flowId: head.flowId, compartment: compartmentOf(head), at: draft.now, completions };
+  const base = { flowId: head.flowId, compartment: compartmentOf(head), at: draft.at, completions };
   if (isHeld) return base;
   const fresh = freshOf(draft, head, facts);
   return fresh === undefined ? undefined : { ...base, fresh };
@@ -173,13 +180,13 @@ const takeFault = (draft: Draft, code: FaultCode, message: string): void => {
 const takeBeginning = (draft: Draft, step: TurnStep, facts: Facts): void => {
   const start = draft.starting!;
   draft.starting = undefined;
-  append(draft, draft.head!, { type: 'start', v: 1, at: draft.now, flags: behaviourFlags, start, asked: step.asks.map(askedOf) });
+  append(draft, draft.head!, { type: 'start', v: 1, at: draft.at, flags: behaviourFlags, start, asked: step.asks.map(askedOf) });
   takeAsks(draft, step, facts);
 };
 
 const takeTurn = (draft: Draft, { op, outcome }: Ready, step: TurnStep, facts: Facts): void => {
   for (const position of positionsOf(outcome)) draft.messages.delete(position);
-  append(draft, draft.head!, { type: 'turn', at: draft.now, op, outcome, asked: step.asks.map(askedOf) });
+  append(draft, draft.head!, { type: 'turn', at: draft.at, op, outcome, asked: step.asks.map(askedOf) });
   takeAsks(draft, step, facts);
 };
 

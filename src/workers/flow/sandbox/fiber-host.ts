@@ -3,7 +3,7 @@
  */
 import type { AnswerOf, ContextHost, OperationKind } from '../../../flow-sdk/operations.ts';
 import { deriveId, sessionIdOf } from '../../../identity/derive.ts';
-import { digestOf } from './ask.ts';
+import { digestOf } from '../../../messages/grammar/digest.ts';
 import type { FiberFault, FiberLimits, FiberOptions, Trace } from './fiber.ts';
 import { digest, specsOfKey } from './pure-host.ts';
 import type { Ask, AskKind, FaultCode, Finished, Fresh, LogLine } from './sandbox.ts';

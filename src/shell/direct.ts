@@ -1,0 +1,80 @@
+/**
+ * Requests from one room to another of the same process, answered at once and not by way of the bus.
+ *
+ *     ask ──▶ worked out together, in one transaction with their stored answers ──▶ outcomes
+ *      └─ what fails, takes too long or belongs to a store apart: no outcome ──▶ asked on the bus
+ *
+ * It is the bus alone that is left out: wire, handler, transaction and stored answer are the same. So a request may go both ways, at the
+ * same time even: it is worked out once, and told the same twice (W3). Who asks so before its own state is written must ask the same when
+ * its input comes again (W1).
+ */
+import type { Clock } from '../host/clock.ts';
+import type { Carried, Outcome } from '../messages/grammar/envelope.ts';
+import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { Room } from '../messages/grammar/wire.ts';
+import { createShellMetrics } from './batch/metrics.ts';
+import type { ShellLimits } from './config.ts';
+import { messageOf } from './operational.ts';
+import type { AnswerStore } from './store.ts';
+import { workOut, type WorkOut } from './work-out.ts';
+import type { Answering } from './worker.ts';
+
+export type DirectAnswers = {
+  /** In the order of the requests; `undefined` for one that is to be asked on the bus. Does not throw. */
+  ask(requests: readonly Carried<unknown>[]): Promise<readonly (Outcome | undefined)[]>;
+};
+
+/** The direct ways of one process: a topic's, where a room of it offers one. */
+export type DirectWays = ReadonlyMap<string, DirectAnswers>;
+
+export type DirectOptions = {
+  readonly room: Room;
+  readonly answering: Answering<any, any, any>;
+  readonly answers: AnswerStore<any>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits: ShellLimits;
+};
+
+/** Those that this room's own store answers; the others would wait for a store that may be slow or away. */
+const ownAmong = async ({ apart }: Answering<any, any, any>, requests: readonly Carried<unknown>[]): Promise<readonly Carried<unknown>[]> => {
+  const stores = await apart?.storesOf(requests);
+  return stores === undefined ? requests : requests.filter((_, at) => stores[at] === undefined);
+};
+
+const outcomesBy = async (work: WorkOut, requests: readonly Carried<unknown>[]): Promise<ReadonlyMap<Carried<unknown>, Outcome>> => {
+  const own = await ownAmong(work.answering, requests);
+  if (own.length === 0) return new Map();
+  const { told, effects } = await workOut(work, own);
+  // What is owed beside an answer leaves by way of the bus, with the answer.
+  return effects.length > 0 ? new Map() : new Map(told.map(({ request, outcome }) => [request, outcome]));
+};
+
+export const createDirectAnswers = ({ room, answering, answers, clock, log, metrics: given, limits }: DirectOptions): DirectAnswers => {
+  const { topic } = answering.wire;
+  const metrics = createShellMetrics(given, room, `${topic} direct`);
+  const work: WorkOut = { room, answering, answers, clock, metrics, looks: false };
+  const inTime = async <Result>(asking: Promise<Result>): Promise<Result | undefined> => {
+    const { promise: over, resolve } = Promise.withResolvers<undefined>();
+    const cancel = clock.after(limits.directMsMax, () => resolve(undefined));
+    try {
+      return await Promise.race([asking, over]);
+    } finally {
+      cancel();
+    }
+  };
+  return {
+    ask: async (requests) => {
+      try {
+        const outcomes = await inTime(outcomesBy(work, requests));
+        if (outcomes === undefined) log.warn('direct-answers-late', { topic, requests: requests.length });
+        return requests.map((request) => outcomes?.get(request));
+      } catch (error) {
+        log.warn('direct-answers-failed', { topic, requests: requests.length, reason: messageOf(error) });
+        return requests.map(() => undefined);
+      }
+    },
+  };
+};
