@@ -17,6 +17,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<void> 
   membership: () => import('./membership.ts'),
   'parked-flows': () => import('./parked-flows.ts'),
   rest: () => import('./rest.ts'),
+  sandbox: () => import('./sandbox.ts'),
   'separate-processes': () => import('./separate-processes.ts'),
   start: () => import('./start.ts'),
   'two-party': () => import('./two-party.ts'),
