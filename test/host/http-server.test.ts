@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -116,6 +117,27 @@ describe('the HTTP server', () => {
     const answer = fetch(listener.url);
     await isUnderWay;
     await Promise.all([listener.close(), expect(answer).rejects.toThrow()]);
+  });
+
+  test('answers together what is ready in one turn', async () => {
+    const ready = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const outgoings: ServerResponse[] = [];
+    const { url } = await serve({
+      fetch: async (_request, env) => {
+        // `listen` promises this shape of `env`.
+        if (outgoings.push((env as { outgoing: ServerResponse }).outgoing) === 2) begun.resolve();
+        await ready.promise;
+        return new Response('ok');
+      },
+    });
+    const answers = [fetch(url), fetch(url)];
+    await begun.promise;
+    ready.resolve();
+    // As long as this turn lasts, however many continuations run in it.
+    for (let i = 0; i < 1_000; i++) await Promise.resolve();
+    expect(outgoings.map(({ writableEnded }) => writableEnded)).toEqual([false, false]);
+    for (const answer of answers) expect(await (await answer).text()).toBe('ok');
   });
 
   test('outlives nonsense on its port', async () => {
