@@ -67,7 +67,7 @@ export type GuestPowers = {
   readonly data: unknown;
   readonly post: (message: unknown) => void;
   readonly receive: (hear: (message: unknown) => void) => void;
-  /** Calls back in the next macrotask: when every promise that can move now has moved. */
+  /** Calls back when every promise that can move now has moved, and all that they set in motion. */
   readonly macrotask: (callback: () => void) => void;
   /** Says that another piece of work begins, each within the bounds of one. */
   readonly mark: (work: GuestWork) => void;
