@@ -51,9 +51,9 @@ describe('a batch', () => {
     let now = 0;
     const forgotten: string[] = [];
     const room = {
-      run: async ([turn]: readonly Turn[]): Promise<TurnResult[]> => {
-        now += Number(turn!.flowId);
-        return [{ type: 'ran', steps: [], finished: { type: 'result', result: 'x'.repeat(answerChars) } }];
+      run: async (turn: Turn): Promise<TurnResult> => {
+        now += Number(turn.flowId);
+        return { type: 'ran', steps: [], finished: { type: 'result', result: 'x'.repeat(answerChars) } };
       },
       forget: (flowIds: readonly string[]) => void forgotten.push(...flowIds),
       unload: () => {},

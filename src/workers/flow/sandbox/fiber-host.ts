@@ -1,7 +1,7 @@
 /**
  * The host of a fiber's context: what flow code may ask for becomes asks of the step, numbered and bounded.
  */
-import type { AnswerOf, ContextHost, OperationKind } from '../../../flow-sdk/operations.ts';
+import type { AnswerOf, ContextHost, FiberCounters, HostScope, OperationKind } from '../../../flow-sdk/operations.ts';
 import { deriveId, sessionIdOf } from '../../../identity/derive.ts';
 import { digestOf } from '../../../messages/grammar/digest.ts';
 import type { FiberFault, FiberLimits, FiberOptions, Trace } from './fiber.ts';
@@ -16,7 +16,8 @@ export type FiberState = {
   readonly whereOf: FiberOptions['whereOf'];
   readonly trace: Trace | undefined;
   readonly pending: Map<number, Settle>;
-  readonly givenUp: Set<number>;
+  /** Made when the first is given up: few flows do that. */
+  givenUp: Set<number> | undefined;
   /** Number of this run's first operation. */
   readonly operationsBefore: number;
   running: boolean;
@@ -43,7 +44,7 @@ export const initialState = (flowId: string, { start }: Fresh, { limits, whereOf
     whereOf,
     trace,
     pending: new Map(),
-    givenUp: new Set(),
+    givenUp: undefined,
     operationsBefore: counters?.operations ?? 0,
     running: false,
     at: 0,
@@ -70,17 +71,46 @@ export const breakOff = (state: FiberState, code: FaultCode, message: string): v
 type Scope = { readonly outer: Scope | undefined; readonly pending: Set<number>; refusal: Refusal | undefined };
 type Refusal = { readonly code: string; readonly message: string };
 
-export const hostOf = (state: FiberState, { me, flags, start }: Fresh, scope?: Scope): ContextHost => ({
-  me: Object.freeze({ ...me }),
-  flowId: state.flowId,
-  context: start.context,
-  has: (flag) => flags.includes(flag),
-  operation: (kind, params) => perform(state, kind, params, scope),
-  openScope: () => {
-    const inner: Scope = { outer: scope, pending: new Set(), refusal: undefined };
-    return { host: hostOf(state, { me, flags, start } as Fresh, inner), cancel: (refusal) => giveUp(state, inner, refusal) };
-  },
-  openSession: (params) => {
+/** What of its beginning a flow may ask for as long as it lives. The rest of it, a journal perhaps, is not kept. */
+type Given = Pick<ContextHost, 'me' | 'context'> & { readonly flags: readonly string[] };
+
+export const givenOf = ({ me, flags, start }: Fresh): Given => ({ me: Object.freeze({ ...me }), flags, context: start.context });
+
+/** Flow code never meets it: the context asks it by functions of its own. A class because one is made for every flow. */
+export class FiberHost implements ContextHost {
+  readonly flowId: string;
+  readonly context: ContextHost['context'];
+  readonly me: ContextHost['me'];
+  readonly #state: FiberState;
+  readonly #flags: readonly string[];
+  readonly #scope: Scope | undefined;
+
+  constructor(state: FiberState, { me, flags, context }: Given, scope?: Scope) {
+    this.flowId = state.flowId;
+    this.context = context;
+    this.me = me;
+    this.#state = state;
+    this.#flags = flags;
+    this.#scope = scope;
+  }
+
+  has(flag: string): boolean {
+    return this.#flags.includes(flag);
+  }
+
+  operation<Kind extends OperationKind>(kind: Kind, params: unknown): Promise<AnswerOf<Kind>> {
+    return perform(this.#state, kind, params, this.#scope);
+  }
+
+  openScope(): HostScope {
+    const state = this.#state;
+    const inner: Scope = { outer: this.#scope, pending: new Set(), refusal: undefined };
+    const given = { me: this.me, flags: this.#flags, context: this.context };
+    return { host: new FiberHost(state, given, inner), cancel: (refusal) => giveUp(state, inner, refusal) };
+  }
+
+  openSession(params: Parameters<ContextHost['openSession']>[0]): { readonly sessionId: string } {
+    const state = this.#state;
     if (state.sessions >= state.limits.sessionsMax) {
       breakOff(state, 'FLOW_OPERATIONS_EXCEEDED', `a flow may open ${state.limits.sessionsMax} sessions`);
       throw new Error('too many sessions');
@@ -89,15 +119,37 @@ export const hostOf = (state: FiberState, { me, flags, start }: Fresh, scope?: S
     ask(state, 'session.open', { sessionId, ...params });
     state.sessions += 1;
     return { sessionId };
-  },
-  counters: () => ({ operations: state.operations + 1, sessions: state.sessions, uuids: state.uuids, chance: state.chance }),
-  now: () => state.at,
-  random: () => drawNext(state),
-  uuid: () => deriveId('uuid', state.flowId, String(state.uuids++)),
-  digest,
-  specsOf: specsOfKey,
-  log: (level, message, fields) => writeLog(state, level, message, fields),
-});
+  }
+
+  counters(): FiberCounters {
+    const { operations, sessions, uuids, chance } = this.#state;
+    return { operations: operations + 1, sessions, uuids, chance };
+  }
+
+  now(): number {
+    return this.#state.at;
+  }
+
+  random(): number {
+    return drawNext(this.#state);
+  }
+
+  uuid(): string {
+    return deriveId('uuid', this.#state.flowId, String(this.#state.uuids++));
+  }
+
+  digest(...[algorithm, data]: Parameters<ContextHost['digest']>): string {
+    return digest(algorithm, data);
+  }
+
+  specsOf(publicKey: string): readonly string[] {
+    return specsOfKey(publicKey);
+  }
+
+  log(level: LogLine['level'], message: string, fields?: unknown): void {
+    writeLog(this.#state, level, message, fields);
+  }
+}
 
 /** Refuses what is pending in a scope, and tells the engine that nobody waits for it any more. */
 const giveUp = (state: FiberState, scope: Scope, refusal: Refusal): void => {
@@ -108,7 +160,7 @@ const giveUp = (state: FiberState, scope: Scope, refusal: Refusal): void => {
   for (const op of ops) {
     const settlers = state.pending.get(op)!;
     state.pending.delete(op);
-    state.givenUp.add(op);
+    (state.givenUp ??= new Set()).add(op);
     settlers.reject(refusal);
   }
 };

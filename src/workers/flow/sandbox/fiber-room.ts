@@ -4,8 +4,8 @@
  */
 import type { Flow } from '../../../flow-sdk/flow.ts';
 import { describeParting, isNumbered, partingOf } from './ask.ts';
-import { createFiber } from './fiber.ts';
-import type { Fiber, FiberLimits, Trace } from './fiber.ts';
+import { Fiber } from './fiber.ts';
+import type { FiberLimits, Trace } from './fiber.ts';
 import type { Ask, Completion, Fresh, Recalled, ReplayStep, Turn, TurnResult, TurnStep, Where } from './sandbox.ts';
 
 export type FiberPowers = {
@@ -13,15 +13,15 @@ export type FiberPowers = {
   readonly macrotask: (callback: () => void) => void;
   /** Evaluates a bundle for a compartment and returns its `cordageApp`. Throws when the code cannot be run. */
   readonly evaluate: (compartment: string, code: string) => unknown;
-  /** Told before each turn which one it is (its place in the list) and before each of its steps. */
-  readonly progress?: (turn: number) => void;
+  /** Told before each turn and before each of its steps. */
+  readonly progress?: () => void;
   /** Where in its bundle an error was made, as far as the runtime knows. */
   readonly whereOf?: (error: unknown) => Where;
 };
 
 export type FiberRoom = {
-  /** One call at a time. */
-  run(turns: readonly Turn[]): Promise<TurnResult[]>;
+  /** One turn at a time. */
+  run(turn: Turn): Promise<TurnResult>;
   forget(flowIds: readonly string[]): void;
   /** Drops the app of a compartment; its fibers must have been forgotten before. */
   unload(compartment: string): void;
@@ -51,34 +51,26 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
     if (flow === undefined) {
       return { type: 'fault', code: 'FLOW_CLASS_NOT_FOUND', message: `the code of the CPK holds no flow ${fresh.flowClassName}, although its manifest does` };
     }
-    const again = (trace?: Trace): Fiber => createFiber(turn.flowId, flow, fresh, { limits, whereOf: powers.whereOf, trace });
+    const again = (trace?: Trace): Fiber => new Fiber(turn.flowId, flow, fresh, { limits, whereOf: powers.whereOf, trace });
     return { fiber: again(), again };
   };
 
-  const runTurn = async (turn: Turn, place: number): Promise<TurnResult> => {
-    const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh);
-    if ('type' in begun) return begun;
-    const { fiber } = begun;
-    fibers.set(turn.flowId, fiber);
-    const move: Move = async (moved, start) => {
-      powers.progress?.(place);
-      start(moved);
-      await rested();
-      return moved.rest();
-    };
-    const result = await ('again' in begun ? rebuild(begun, turn, turn.fresh!, move) : deliver(fiber, turn, [], move));
-    if (result.type !== 'ran' || result.finished !== undefined) fibers.delete(turn.flowId);
-    return result;
+  const move: Move = async (fiber, start) => {
+    powers.progress?.();
+    start(fiber);
+    await rested();
+    return fiber.rest();
   };
 
   return {
-    run: async (turns) => {
-      const results: TurnResult[] = [];
-      for (const [place, turn] of turns.entries()) {
-        powers.progress?.(place);
-        results.push(await runTurn(turn, place));
-      }
-      return results;
+    run: async (turn) => {
+      powers.progress?.();
+      const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh);
+      if ('type' in begun) return begun;
+      fibers.set(turn.flowId, begun.fiber);
+      const result = await ('again' in begun ? rebuild(begun, turn, turn.fresh!, move) : deliver(begun.fiber, turn, [], move));
+      if (result.type !== 'ran' || result.finished !== undefined) fibers.delete(turn.flowId);
+      return result;
     },
     forget: (flowIds) => {
       for (const flowId of flowIds) fibers.delete(flowId);

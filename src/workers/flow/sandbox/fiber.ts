@@ -15,7 +15,7 @@ import { runFlow } from '../../../flow-sdk/context.ts';
 import type { FlowStart } from '../../../flow-sdk/context.ts';
 import type { Flow } from '../../../flow-sdk/flow.ts';
 import type { ContextHost } from '../../../flow-sdk/operations.ts';
-import { breakOff, hostOf, initialState } from './fiber-host.ts';
+import { breakOff, FiberHost, givenOf, initialState } from './fiber-host.ts';
 import type { FiberState as State } from './fiber-host.ts';
 import type { Completion, FaultCode, FiberStart, Finished, Fresh, TurnStep, Where } from './sandbox.ts';
 
@@ -43,53 +43,60 @@ export type FiberOptions = {
 
 export type FiberFault = { readonly code: FaultCode; readonly message: string };
 
-export type Fiber = {
-  begin(at: number): void;
-  deliver(completion: Completion, at: number): void;
-  /** False for an operation that the code has given up: what completes it must not be delivered. */
-  wants(op: number): boolean;
-  /** Called when everything that the last `begin` or `deliver` set in motion has come to rest: what came of it. */
-  rest(): TurnStep;
-  /** Number of the next operation. */
-  readonly operationCount: number;
-  readonly finished: Finished | undefined;
-  readonly fault: FiberFault | undefined;
-};
+/** Begins once. A class because one is made for every flow: its functions are everybody's. */
+export class Fiber {
+  readonly #state: State;
+  #beginning: { readonly flow: Flow; readonly fresh: Fresh } | undefined;
 
-export const createFiber = (flowId: string, flow: Flow, fresh: Fresh, options: FiberOptions): Fiber => {
-  const state = initialState(flowId, fresh, options);
-  const host = hostOf(state, fresh);
-  return {
-    begin: (at) => {
-      state.running = true;
-      state.at = at;
-      void run(state, flow, host, fresh.start);
-    },
-    deliver: (completion, at) => {
-      state.running = true;
-      state.at = Math.max(at, state.at);
-      settle(state, completion);
-    },
-    wants: (op) => !state.givenUp.has(op),
-    rest: () => {
-      state.running = false;
-      const step = { asks: state.asks, logs: state.logs };
-      state.asks = [];
-      state.askChars = 0;
-      state.logs = [];
-      return step;
-    },
-    get operationCount() {
-      return state.operations;
-    },
-    get finished() {
-      return state.finished;
-    },
-    get fault() {
-      return state.fault;
-    },
-  };
-};
+  constructor(flowId: string, flow: Flow, fresh: Fresh, options: FiberOptions) {
+    this.#state = initialState(flowId, fresh, options);
+    this.#beginning = { flow, fresh };
+  }
+
+  begin(at: number): void {
+    const { flow, fresh } = this.#beginning!;
+    this.#beginning = undefined;
+    this.#state.running = true;
+    this.#state.at = at;
+    void run(this.#state, flow, new FiberHost(this.#state, givenOf(fresh)), fresh.start);
+  }
+
+  deliver(completion: Completion, at: number): void {
+    const state = this.#state;
+    state.running = true;
+    state.at = Math.max(at, state.at);
+    settle(state, completion);
+  }
+
+  /** False for an operation that the code has given up: what completes it must not be delivered. */
+  wants(op: number): boolean {
+    return this.#state.givenUp?.has(op) !== true;
+  }
+
+  /** Called when everything that the last `begin` or `deliver` set in motion has come to rest: what came of it. */
+  rest(): TurnStep {
+    const state = this.#state;
+    state.running = false;
+    const step = { asks: state.asks, logs: state.logs };
+    state.asks = [];
+    state.askChars = 0;
+    state.logs = [];
+    return step;
+  }
+
+  /** Number of the next operation. */
+  get operationCount(): number {
+    return this.#state.operations;
+  }
+
+  get finished(): Finished | undefined {
+    return this.#state.finished;
+  }
+
+  get fault(): FiberFault | undefined {
+    return this.#state.fault;
+  }
+}
 
 // ── The beginning and the end ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@
 import { createFiberRoom } from './fiber-room.ts';
 import type { FiberPowers } from './fiber-room.ts';
 import type { FiberLimits } from './fiber.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { Sandbox, TurnResult } from './sandbox.ts';
 
 export type InlineSandboxOptions = {
   readonly limits: FiberLimits;
@@ -24,12 +24,13 @@ export const createInlineSandbox = (options: InlineSandboxOptions): Sandbox => {
   return {
     run: (turns) => {
       const results = last.then(async () => {
-        const ran = await room.run(turns);
-        turns.forEach(({ flowId }, i) => {
-          const result = ran[i]!;
-          if (result.type === 'ran' && result.finished === undefined) flows.add(flowId);
-          else flows.delete(flowId);
-        });
+        const ran: TurnResult[] = [];
+        for (const turn of turns) {
+          const result = await room.run(turn);
+          if (result.type === 'ran' && result.finished === undefined) flows.add(turn.flowId);
+          else flows.delete(turn.flowId);
+          ran.push(result);
+        }
         return ran;
       });
       last = results.catch(() => {});

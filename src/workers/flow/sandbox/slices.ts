@@ -58,9 +58,9 @@ export const runSlices = async (turns: readonly Turn[], powers: SlicePowers, lim
       continue;
     }
     onTurn(place);
-    const [result] = await room.run([turn]);
-    results.push(result!);
-    chars += charsOf(result!);
+    const result = await room.run(turn);
+    results.push(result);
+    chars += charsOf(result);
     spent.set(turn.compartment, before + lap());
   }
   return { results, spent: Object.fromEntries([...spent].filter(([, ms]) => ms >= spentMsMin)) };
