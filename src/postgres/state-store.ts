@@ -79,9 +79,15 @@ const fits = (texts: Texts): boolean =>
   (texts.changes.length <= changesPerSaveMax && texts.added.length <= rowsMax && texts.removed.length <= rowsMax && charsOf(texts) <= charsPerSaveMax);
 
 /** Which parts a statement has; the others would cost a little each time. */
-type Shape = { readonly adds: boolean; readonly cuts: boolean; readonly empties: boolean };
+type Shape = { readonly creates: boolean; readonly updates: boolean; readonly adds: boolean; readonly cuts: boolean; readonly empties: boolean };
 
-const shapeOf = ({ added, removed, empties }: Texts): Shape => ({ adds: added.length > 0, cuts: removed.length > 0, empties });
+const shapeOf = ({ changes, added, removed, empties }: Texts): Shape => ({
+  creates: changes.some(({ versionBefore }) => versionBefore === 0),
+  updates: changes.some(({ versionBefore }) => versionBefore > 0),
+  adds: added.length > 0,
+  cuts: removed.length > 0,
+  empties,
+});
 
 const parametersOf = ({ changes, heads, handled, owed, placed, added, removed }: Texts): Parameter[] => {
   const parameters: Parameter[] = [
@@ -107,27 +113,35 @@ const parametersOf = ({ changes, heads, handled, owed, placed, added, removed }:
 /** Not a plain `in`, which would become a nested loop over both lists; this is looked up in a hash table. */
 const isAmong = (key: string, keys: string): string => `coalesce(${key} in (select key from ${keys}), false)`;
 
-/** The parameters stand in the order of `parametersOf`. */
-const saveText = (schema: string, { adds, cuts, empties }: Shape): string => {
+// Columns with an index keep their values where they can: then only the row is written, and no index.
+const updatePart = (schema: string): string => `updated as (
+  update ${schema}.state as s
+  set version = s.version + 1, head = c.head, handled = c.handled, owed = c.owed, due_at = c.due_at, scope = c.scope, status = c.status,
+    tail = case when c.appends then s.tail else '' end || coalesce(c.tail, ''), items_apart = c.items_apart,
+    born_at = case when s.removed_at is null or c.head is null then s.born_at else clock_timestamp() end,
+    removed_at = case when c.head is null then clock_timestamp() end
+  from change as c where c.version_before > 0 and s.key = c.key and s.version = c.version_before
+  returning s.key, s.head is null as removed)`;
+
+const createPart = (schema: string): string => `inserted as (
+  insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status, born_at, removed_at, tail, items_apart)
+  select key, 1, head, handled, owed, due_at, scope, status, clock_timestamp(), case when head is null then clock_timestamp() end, coalesce(tail, ''), items_apart
+  from change where version_before = 0
+  on conflict (key) do nothing
+  returning key, head is null as removed)`;
+
+/**
+ * The parameters stand in the order of `parametersOf`. Most saves either create or update: a statement with one of both reads its rows once,
+ * and does not copy them for the other.
+ */
+const saveText = (schema: string, { creates, updates, adds, cuts, empties }: Shape): string => {
+  const saved = [...(updates ? ['updated'] : []), ...(creates ? ['inserted'] : [])];
   const parts = [
     `change (key, version_before, head, handled, owed, due_at, scope, status, tail, appends, items_apart) as (
       select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[], ${jsonArraySql(9)}, $10::boolean[], $11::boolean[]))`,
-    // Columns with an index keep their values where they can: then only the row is written, and no index.
-    `updated as (
-      update ${schema}.state as s
-      set version = s.version + 1, head = c.head, handled = c.handled, owed = c.owed, due_at = c.due_at, scope = c.scope, status = c.status,
-        tail = case when c.appends then s.tail else '' end || coalesce(c.tail, ''), items_apart = c.items_apart,
-        born_at = case when s.removed_at is null or c.head is null then s.born_at else clock_timestamp() end,
-        removed_at = case when c.head is null then clock_timestamp() end
-      from change as c where c.version_before > 0 and s.key = c.key and s.version = c.version_before
-      returning s.key, s.head is null as removed)`,
-    `inserted as (
-      insert into ${schema}.state (key, version, head, handled, owed, due_at, scope, status, born_at, removed_at, tail, items_apart)
-      select key, 1, head, handled, owed, due_at, scope, status, clock_timestamp(), case when head is null then clock_timestamp() end, coalesce(tail, ''), items_apart
-      from change where version_before = 0
-      on conflict (key) do nothing
-      returning key, head is null as removed)`,
-    `saved as (select key, removed from updated union all select key, removed from inserted)`,
+    ...(updates ? [updatePart(schema)] : []),
+    ...(creates ? [createPart(schema)] : []),
+    `saved as (${saved.map((part) => `select key, removed from ${part}`).join(' union all ')})`,
   ];
   if (adds) {
     parts.push(
@@ -163,7 +177,7 @@ const createSaver = (query: Query, schema: string, tails: Tails): ((changes: rea
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
   const textFor = (shape: Shape): string => {
-    const id = `${shape.adds}/${shape.cuts}/${shape.empties}`;
+    const id = Object.values(shape).join('/');
     let text = texts.get(id);
     if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
     return text;
