@@ -55,23 +55,48 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
     return { fiber: again(), again };
   };
 
-  const move: Move = async (fiber, start) => {
+  const move: Move = (fiber, at, completion) => {
     powers.progress?.();
-    start(fiber);
-    await rested();
-    return fiber.rest();
+    if (completion === undefined) fiber.begin(at);
+    else fiber.deliver(completion, at);
+    return rested();
+  };
+
+  /** One function for all that a turn is: what awaits another function of ours costs as much as a turn of a short flow. */
+  const run = async (turn: Turn): Promise<TurnResult> => {
+    powers.progress?.();
+    const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh);
+    if ('type' in begun) return begun;
+    const { fiber } = begun;
+    fibers.set(turn.flowId, fiber);
+    const steps: TurnStep[] = [];
+    let recalled: readonly Recalled[] = [];
+    if (turn.fresh !== undefined && turn.fresh.journal.length > 0) {
+      const rebuilt = await rebuild(begun, turn.fresh, move);
+      if ('type' in rebuilt) {
+        fibers.delete(turn.flowId);
+        return rebuilt;
+      }
+      recalled = rebuilt.recalled;
+    } else if (turn.fresh !== undefined) {
+      await move(fiber, turn.at, undefined);
+      steps.push(fiber.rest());
+    }
+    for (const completion of turn.completions) {
+      if (fiber.fault !== undefined || fiber.finished !== undefined) break;
+      if (!fiber.wants(completion.op)) {
+        steps.push({ asks: [], logs: [], dropped: true });
+        continue;
+      }
+      await move(fiber, turn.at, completion);
+      steps.push(fiber.rest());
+    }
+    if (fiber.fault !== undefined || fiber.finished !== undefined) fibers.delete(turn.flowId);
+    return resultOf(fiber, steps, recalled);
   };
 
   return {
-    run: async (turn) => {
-      powers.progress?.();
-      const begun = turn.fresh === undefined ? held(fibers, turn.flowId) : begin(turn, turn.fresh);
-      if ('type' in begun) return begun;
-      fibers.set(turn.flowId, begun.fiber);
-      const result = await ('again' in begun ? rebuild(begun, turn, turn.fresh!, move) : deliver(begun.fiber, turn, [], move));
-      if (result.type !== 'ran' || result.finished !== undefined) fibers.delete(turn.flowId);
-      return result;
-    },
+    run,
     forget: (flowIds) => {
       for (const flowId of flowIds) fibers.delete(flowId);
     },
@@ -79,7 +104,7 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
   };
 };
 
-const held = (fibers: ReadonlyMap<string, Fiber>, flowId: string): { fiber: Fiber } | TurnResult => {
+const held = (fibers: ReadonlyMap<string, Fiber>, flowId: string): Begun | TurnResult => {
   const fiber = fibers.get(flowId);
   return fiber === undefined ? { type: 'lost', reason: 'the flow is not in memory' } : { fiber };
 };
@@ -111,42 +136,31 @@ const isFlow = (value: unknown): value is Flow => {
   return cordageFlow === 1 && typeof declaration?.name === 'string' && typeof run === 'function';
 };
 
-/** A new fiber, and how to make another of the same flow. */
-type Begun = { readonly fiber: Fiber; readonly again: (trace: Trace) => Fiber };
+/** A fiber, and how to make another of the same flow where it was made for this turn. */
+type Begun = { readonly fiber: Fiber; readonly again?: (trace: Trace) => Fiber };
 
-type Move = (fiber: Fiber, start: (fiber: Fiber) => void) => Promise<TurnStep>;
+/** Begins a fiber, or delivers a completion; done when everything that this set in motion has come to rest. */
+type Move = (fiber: Fiber, at: number, completion: Completion | undefined) => Promise<void>;
 
-/** Delivers the turn's completions one by one, and stops where the fiber ends. */
-const deliver = async (fiber: Fiber, turn: Turn, before: readonly TurnStep[], move: Move): Promise<TurnResult> => {
-  const steps = [...before];
-  for (const completion of turn.completions) {
-    if (fiber.fault !== undefined || fiber.finished !== undefined) break;
-    if (!fiber.wants(completion.op)) {
-      steps.push({ asks: [], logs: [], dropped: true });
-      continue;
-    }
-    steps.push(await move(fiber, () => fiber.deliver(completion, turn.at)));
-  }
-  if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
-  return { type: 'ran', steps, ...(fiber.finished === undefined ? {} : { finished: fiber.finished }) };
+const resultOf = (fiber: Fiber, steps: readonly TurnStep[], recalled: readonly Recalled[]): TurnResult => {
+  const { fault, finished } = fiber;
+  if (fault !== undefined) return { type: 'fault', ...fault };
+  return { type: 'ran', steps, ...(finished === undefined ? {} : { finished }), ...(recalled.length === 0 ? {} : { recalled }) };
 };
 
-/** Begins a fiber, runs it over its journal, and goes on from there. */
-const rebuild = async ({ fiber, again }: Begun, turn: Turn, fresh: Fresh, move: Move): Promise<TurnResult> => {
-  if (fresh.journal.length === 0) {
-    const step = await move(fiber, () => fiber.begin(turn.at));
-    return await deliver(fiber, turn, [step], move);
-  }
+/** Runs a fiber over its journal. */
+const rebuild = async ({ fiber, again }: Begun, fresh: Fresh, move: Move): Promise<{ readonly recalled: readonly Recalled[] } | TurnResult> => {
   const recalled: Recalled[] = [];
   let askCount = 0;
   for (const [place, step] of fresh.journal.entries()) {
     const firstOp = fiber.operationCount;
-    const { asks } = await move(fiber, replayed(step));
+    await move(fiber, step.at, step.completion);
+    const { asks } = fiber.rest();
     if (fiber.fault !== undefined) return { type: 'fault', ...fiber.fault };
     const parting = partingOf(step.asked, asks);
     if (parting !== undefined) {
       const message = describeParting(step.asked, asks, parting, firstOp);
-      const where = asks[parting] === undefined ? endOf(fiber) : await retrace(again, fresh.journal.slice(0, place + 1), askCount + parting, move);
+      const where = asks[parting] === undefined ? endOf(fiber) : await retrace(again!, fresh.journal.slice(0, place + 1), askCount + parting, move);
       return { type: 'diverged', message, ...(where === undefined ? {} : { where }) };
     }
     const early = earlyEnd(fiber, fresh.journal[place + 1]?.completion);
@@ -154,23 +168,20 @@ const rebuild = async ({ fiber, again }: Begun, turn: Turn, fresh: Fresh, move: 
     if (fresh.recall !== undefined) recalled.push(...recalledOf(asks, firstOp, fresh.recall));
     askCount += asks.length;
   }
-  const result = await deliver(fiber, turn, [], move);
-  return result.type === 'ran' && recalled.length > 0 ? { ...result, recalled } : result;
+  return { recalled };
 };
-
-const replayed =
-  ({ at, completion }: ReplayStep) =>
-  (fiber: Fiber): void =>
-    completion === undefined ? fiber.begin(at) : fiber.deliver(completion, at);
 
 /** Where a flow that ended by an error had it. */
 const endOf = ({ finished }: Fiber): Where | undefined => (finished?.type === 'error' ? finished.where : undefined);
 
 /** Runs the flow once more up to one of its asks, to see where it stands: nobody keeps that for asks that are right. */
-const retrace = async (again: Begun['again'], journal: readonly ReplayStep[], ask: number, move: Move): Promise<Where | undefined> => {
+const retrace = async (again: NonNullable<Begun['again']>, journal: readonly ReplayStep[], ask: number, move: Move): Promise<Where | undefined> => {
   const trace: Trace = { ask, where: undefined };
   const fiber = again(trace);
-  for (const step of journal) await move(fiber, replayed(step));
+  for (const { at, completion } of journal) {
+    await move(fiber, at, completion);
+    fiber.rest();
+  }
   return trace.where;
 };
 
