@@ -46,7 +46,6 @@ const idColumns = (calls: readonly Placed<Remove | Find>[]) => ({
 });
 
 const itemColumns = (calls: readonly Placed<Persist | Merge>[]) => ({
-  calls: calls.flatMap(({ position, operation }) => operation.items.map(() => position)),
   entities: calls.flatMap(({ operation }) => operation.items.map(() => operation.entity)),
   ids: calls.flatMap(({ operation }) => operation.items.map(({ id }) => id)),
   values: jsonColumn(calls.flatMap(({ operation }) => operation.items.map(({ json }) => json))),
@@ -57,41 +56,31 @@ const jsonArray = (sql: Sql, column: string) => sql`string_to_array(${column}::t
 
 // ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * A call whose ids are free is written whole; a call that meets a taken id is left out whole. `raced` tells an id that
- * another transaction took between our look and our write: what this call wrote beside it is taken back.
- */
+const rowOf = (entity: string, id: string): string => `${entity}/${id}`;
+
+/** A call whose ids are free is written whole; of a call that met a taken id, what was written beside it is taken back. */
 const persist = async (sql: Sql, calls: readonly Placed<Persist>[], now: Date, results: Results): Promise<void> => {
   const columns = itemColumns(calls);
-  const rows = await sql<{ call: number; id: string; raced: boolean }[]>`
-    with input as (
-      select * from unnest(${columns.calls}::int[], ${columns.entities}::text[], ${columns.ids}::text[], ${jsonArray(sql, columns.values)})
-        as given (call, entity, id, value)
-    ), taken as (
-      select input.call, min(input.id) as id from input join entity using (entity, id) group by input.call
-    ), written as (
-      insert into entity (entity, id, value, updated_at)
-      select input.entity, input.id, input.value::json, ${now} from input
-      where input.call not in (select call from taken) order by input.entity, input.id
-      on conflict do nothing returning entity, id
-    )
-    select call, id, false as raced from taken
-    union all
-    select input.call, input.id, true from input
-    where input.call not in (select call from taken)
-      and not exists (select from written where written.entity = input.entity and written.id = input.id)`;
+  const rows = await sql<{ entity: string; id: string }[]>`
+    insert into entity (entity, id, value, updated_at)
+    select entity, id, value::json, ${now}
+    from unnest(${columns.entities}::text[], ${columns.ids}::text[], ${jsonArray(sql, columns.values)}) as given (entity, id, value)
+    order by entity, id
+    on conflict do nothing returning entity, id`;
   for (const { position, operation } of calls) results[position] = { type: 'done', reply: { items: operation.items } };
-  for (const { call, id } of rows) results[call] = { type: 'exists', id };
-  const raced = rows.filter((row) => row.raced);
-  if (raced.length > 0) await takeBack(sql, calls, raced);
+  if (rows.length < columns.ids.length) await takeBack(sql, calls, new Set(rows.map(({ entity, id }) => rowOf(entity, id))), results);
 };
 
-const takeBack = async (sql: Sql, calls: readonly Placed<Persist>[], raced: readonly { call: number; id: string }[]): Promise<void> => {
-  const lost = new Set(raced.map(({ call, id }) => `${call}/${id}`));
-  const racedCalls = new Set(raced.map(({ call }) => call));
-  const ours = calls
-    .filter(({ position }) => racedCalls.has(position))
-    .flatMap(({ position, operation: { entity, items } }) => items.filter(({ id }) => !lost.has(`${position}/${id}`)).map(({ id }) => ({ entity, id })));
+const takeBack = async (sql: Sql, calls: readonly Placed<Persist>[], written: ReadonlySet<string>, results: Results): Promise<void> => {
+  const ours: { readonly entity: string; readonly id: string }[] = [];
+  for (const { position, operation } of calls) {
+    const { entity, items } = operation;
+    const taken = items.find(({ id }) => !written.has(rowOf(entity, id)));
+    if (taken === undefined) continue;
+    results[position] = { type: 'exists', id: taken.id };
+    for (const { id } of items) if (written.has(rowOf(entity, id))) ours.push({ entity, id });
+  }
+  if (ours.length === 0) return;
   await sql`
     delete from entity using unnest(${ours.map(({ entity }) => entity)}::text[], ${ours.map(({ id }) => id)}::text[]) as ours (entity, id)
     where entity.entity = ours.entity and entity.id = ours.id`;
