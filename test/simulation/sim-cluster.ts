@@ -6,6 +6,7 @@ import type { Clock } from '../../src/host/clock.ts';
 import { dbToAllCpi } from '../../src/messages/db-to-all.cpi.ts';
 import { dbToAllVirtualNode, type VirtualNode } from '../../src/messages/db-to-all.virtual-node.ts';
 import { dbToFlowCpk } from '../../src/messages/db-to-flow.cpk.ts';
+import { flowToDbEntity } from '../../src/messages/flow-to-db.entity.ts';
 import type { InRecord } from '../../src/messages/grammar/record.ts';
 import { memberToAllGroupParameters } from '../../src/messages/member-to-all.group-parameters.ts';
 import { memberToAllMember } from '../../src/messages/member-to-all.member.ts';
@@ -13,6 +14,7 @@ import { memberToLinkManagerHostedIdentity } from '../../src/messages/member-to-
 import { silentLog, type Log } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { shellLimits } from '../../src/shell/config.ts';
+import { createDirectAnswers, type DirectWays } from '../../src/shell/direct.ts';
 import { createMemoryAnswerStore, createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/memory-store.ts';
 import type { Probe } from '../../src/shell/operational.ts';
 import type { ParkingLot, StateStore } from '../../src/shell/store.ts';
@@ -58,6 +60,8 @@ export type SimClusterOptions = {
   readonly probe: (room: SimulatedRoom) => Probe;
   readonly log?: Log;
   readonly onAppend?: (record: InRecord) => void;
+  /** Whether the flow room asks the db room as one of its own process; a crash ends one of them all the same, which is worse. */
+  readonly asksDirectly?: boolean;
 };
 
 type Room = { readonly loops: readonly StepLoop[]; readonly end: () => void };
@@ -79,6 +83,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
     ['db', createMemoryAnswerStore<unknown>(vault.makeTx, vault.rollback)],
   ]);
   const limits = shellLimits({ recordsPerPollMax: 8 });
+  const direct: DirectWays = options.asksDirectly === false ? new Map() : new Map([[flowToDbEntity.topic, createDirectAnswers({ room: 'db', answering: createOnEntity(), answers: answers.get('db')!, clock, log, metrics, limits })]]);
 
   const makeWorker = (room: SimulatedRoom): Worker => {
     switch (room) {
@@ -90,7 +95,7 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
           members: createStepView(bus, memberToAllMember),
           groupParameters: createStepView(bus, memberToAllGroupParameters),
         };
-        return createFlowWorker({ views, sandbox: createTrustingSandbox(), log, metrics });
+        return createFlowWorker({ views, sandbox: createTrustingSandbox(), direct, log, metrics });
       }
       case 'link-manager': {
         const views = {

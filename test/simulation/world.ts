@@ -185,9 +185,10 @@ export const createWorld = async (seed: number, faults: Faults): Promise<World> 
   const probe = (room: SimulatedRoom) => () => {
     if (random.chance(chance.faults.crash)) throw new SimulatedCrash(room);
   };
+  const asksDirectly = (seed >> 1) % 2 === 0;
   const sides = [['CN=Alice, O=A, L=London, C=GB', 'https://alice.test'], ['CN=Bob, O=B, L=Paris, C=FR', 'https://bob.test']].map(([name, origin]) => {
     const skew = random.below(2 * faults.skewMsMax + 1) - faults.skewMsMax;
-    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, linkKey, probe, onAppend: (record) => void records.push({ origin: origin!, record }) }), identity: identityOf(name!), origin: origin! };
+    return { cluster: createSimCluster({ origin: origin!, clock: skewed(clock, skew), random, network, faults: live, rootKey, linkKey, probe, asksDirectly, onAppend: (record) => void records.push({ origin: origin!, record }) }), identity: identityOf(name!), origin: origin! };
   }) as unknown as readonly [Side, Side];
   const scheduler = createScheduler(clock, random, sides.map(({ cluster }) => cluster), network, chance);
   const keys: PublicKeyInfo[] = [];

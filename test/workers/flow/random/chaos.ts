@@ -13,7 +13,7 @@ export const batchPoints = ['polled', 'stepped', 'saved', 'published', 'committe
 /** Which operation kinds were asked for or completed by the step next to which a process died, for each point. */
 export type Coverage = Map<string, number>;
 
-export type Harm = Pick<WorldOptions, 'sandbox' | 'crashAt' | 'rebalances' | 'route' | 'late' | 'watch' | 'batchMax' | 'shell'>;
+export type Harm = Pick<WorldOptions, 'sandbox' | 'crashAt' | 'rebalances' | 'route' | 'late' | 'watch' | 'batchMax' | 'shell' | 'directDeclines'>;
 
 /** A flow that waits for its back-off waits no time, so that a run with faults keeps the times of one without. */
 const shell = { laterDelayMsMin: 0, laterDelayMsMax: 0 };
@@ -162,6 +162,8 @@ export const drawHarm = (random: Random, coverage: Coverage): Harm => {
   };
   const evicted = random.pick([0, level, 1]);
   const moves = random.pick([0, 0, level]);
+  const isDirect = random.chance(0.5);
+  const declined = random.pick([0, level]);
   return {
     shell,
     ...crashes(faultAt, coverage),
@@ -169,5 +171,6 @@ export const drawHarm = (random: Random, coverage: Coverage): Harm => {
     ...(random.chance(0.7) ? unruly(random, level) : {}),
     sandbox: () => forgetful(random, evicted * 0.5),
     batchMax: random.pick([1, 2, 5, 500]),
+    ...(isDirect ? { directDeclines: () => random.chance(declined) } : {}),
   };
 };

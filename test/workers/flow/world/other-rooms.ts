@@ -10,11 +10,12 @@ import type { EntityOperation } from '../../../../src/messages/flow-to-db.entity
 import { flowToDbQuery } from '../../../../src/messages/flow-to-db.query.ts';
 import { flowToRestStatus } from '../../../../src/messages/flow-to-rest.status.ts';
 import { answer, answerTo, decode, encode } from '../../../../src/messages/grammar/envelope.ts';
-import type { Delivery, Outcome } from '../../../../src/messages/grammar/envelope.ts';
+import type { Carried, Delivery, Outcome } from '../../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../../src/messages/grammar/record.ts';
 import type { FlowStatus } from '../../../../src/messages/grammar/shapes.ts';
-import type { Wire } from '../../../../src/messages/grammar/wire.ts';
+import type { BodyOf, Wire } from '../../../../src/messages/grammar/wire.ts';
 import { linkManagerToFlowReceive } from '../../../../src/messages/link-manager-to-flow.receive.ts';
+import type { DirectAnswers } from '../../../../src/shell/direct.ts';
 import { nameOf } from './identities.ts';
 import type { Room } from './world.ts';
 
@@ -29,9 +30,11 @@ export type Around = {
   readonly answers: { requestId: string; outcome: Outcome }[];
   readonly vaults: Vaults;
   readonly keys: ReadonlyMap<string, KeyPair>;
-  /** Answers already given, by request id. */
-  readonly done: Map<string, OutRecord>;
+  readonly done: Answered;
 };
+
+/** What was answered, by request id. */
+export type Answered = Map<string, { readonly request: string; readonly outcome: Outcome }>;
 
 const read = <Body>(wire: Wire<Body, any>, record: OutRecord): Delivery<Body> => {
   const decoded = decode(wire, { ...record, partition: 0, offset: 0, timestamp: 0 });
@@ -59,11 +62,7 @@ export const carry = async (around: Around, record: OutRecord): Promise<void> =>
     }
     case flowToDbEntity.topic: {
       const request = read(flowToDbEntity, record);
-      const again = done.get(request.id);
-      if (again !== undefined) return deliver(room, again);
-      const reply = answerTo(request, entityOutcome(around.vaults.get(request.body.shortHash)!, request.body.operation))!;
-      done.set(request.id, reply);
-      return deliver(room, reply);
+      return deliver(room, answerTo(request, answerEntity(around.vaults, done, request))!);
     }
     case allToCryptoSign.topic: {
       const request = read(allToCryptoSign, record);
@@ -82,6 +81,28 @@ export const carry = async (around: Around, record: OutRecord): Promise<void> =>
       throw new Error(`nobody hears ${record.topic}`);
   }
 };
+
+/** The db room, asked on the bus or directly: it answers once, and a repeat must say the same. */
+const answerEntity = (vaults: Vaults, done: Answered, { id, body, record }: Carried<BodyOf<typeof flowToDbEntity>>): Outcome => {
+  const before = done.get(id);
+  if (before !== undefined && before.request !== record.value) {
+    return { type: 'refused', code: 'DB_REQUEST_CHANGED', message: `it was ${before.request} and is now ${record.value}`, fault: 'fatal' };
+  }
+  if (before !== undefined) return before.outcome;
+  const outcome = entityOutcome(vaults.get(body.shortHash)!, body.operation);
+  done.set(id, { request: record.value, outcome });
+  return outcome;
+};
+
+export const entitiesDirectly = (vaults: Vaults, done: Answered, asked: OutRecord[], declines: () => boolean): DirectAnswers => ({
+  ask: async (requests) =>
+    requests.map(({ record }) => {
+      if (declines()) return undefined;
+      asked.push(record);
+      // What goes this way is what the wire says, though it crosses no bus.
+      return answerEntity(vaults, done, read(flowToDbEntity, record));
+    }),
+});
 
 /** In order of id, by equal fields. */
 const matching = (vault: Map<string, string>, { entity, where }: Extract<EntityOperation, { type: 'query' | 'count' }>) => {

@@ -9,6 +9,7 @@ import type { Clock } from '../../../../src/host/clock.ts';
 import { flowIdOf } from '../../../../src/identity/derive.ts';
 import type { CpiMetadata } from '../../../../src/messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../../src/messages/db-to-all.virtual-node.ts';
+import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
 import { flowToFlowWake } from '../../../../src/messages/flow-to-flow.wake.ts';
 import { encode } from '../../../../src/messages/grammar/envelope.ts';
 import type { Outcome } from '../../../../src/messages/grammar/envelope.ts';
@@ -25,14 +26,15 @@ import { createMachineBatch } from '../../../../src/shell/machine-batch.ts';
 import type { Batch } from '../../../../src/shell/machine-batch.ts';
 import { createMemoryParkingLot, createMemoryStateStore } from '../../../../src/shell/memory-store.ts';
 import type { BatchPoint } from '../../../../src/shell/operational.ts';
+import type { DirectWays } from '../../../../src/shell/direct.ts';
 import type { ParkingLot, StateStore } from '../../../../src/shell/store.ts';
 import type { View } from '../../../../src/shell/view.ts';
 import type { Machine } from '../../../../src/shell/worker.ts';
 import { createFlowWorker } from '../../../../src/workers/flow/worker.ts';
 import type { FlowLimits, FlowViews, Sandbox } from '../../../../src/workers/flow/worker.ts';
 import { groupId, identityOf, nameOf } from './identities.ts';
-import { carry } from './other-rooms.ts';
-import type { Vaults } from './other-rooms.ts';
+import { carry, entitiesDirectly } from './other-rooms.ts';
+import type { Answered, Vaults } from './other-rooms.ts';
 
 export type App = { readonly code: string; readonly flows: readonly FlowDeclaration[]; readonly hash?: string };
 
@@ -135,12 +137,14 @@ export type World = {
   readonly rooms: ReadonlyMap<string, Room>;
   readonly statuses: FlowStatus[];
   readonly answers: { readonly requestId: string; readonly outcome: Outcome }[];
-  /** Every record that a room published. */
+  /** Every record that a room published, or asked the db room directly. */
   readonly published: OutRecord[];
   readonly logged: Record<string, unknown>[];
   readonly metricsText: () => string;
   /** `entity/id` to JSON text, of one member. */
   vault(common: string): Map<string, string>;
+  /** What the db room has answered, by request id. */
+  readonly answered: Answered;
   start(common: string, flowClassName: string, input: unknown, clientRequestId: string, messageId?: string): void;
   /** Puts a record in a room's queue as the bus would. */
   deliver(common: string, record: OutRecord): void;
@@ -170,6 +174,8 @@ export type WorldOptions = {
   readonly watch?: (common: string, machine: Machine<any, any, any>) => Machine<any, any, any>;
   /** Whether a room's process dies at this point of a batch, or the batch is broken off there and goes on. */
   readonly crashAt?: (room: string, point: BatchPoint) => FaultAt;
+  /** Where the db room is asked directly: whether it leaves a request to the bus all the same. */
+  readonly directDeclines?: () => boolean;
   /** Whether another replica has the room's partitions from now on. */
   readonly rebalances?: (room: string) => boolean;
 };
@@ -189,7 +195,8 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
   const published: OutRecord[] = [];
   const logged: Record<string, unknown>[] = [];
   const vaults: Vaults = new Map(members.map((common) => [identityOf(common).shortHash, new Map()]));
-  const done = new Map<string, OutRecord>();
+  const done: Answered = new Map();
+  const direct: DirectWays = options.directDeclines === undefined ? new Map() : new Map([[flowToDbEntity.topic, entitiesDirectly(vaults, done, published, options.directDeclines)]]);
   const metrics = createMetrics();
   const log: Log = createLog({ level: logLevel, write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>), now: () => clock.time });
   const offsets = new Map<string, number>();
@@ -211,7 +218,7 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
     for (const record of records) await send(room, record);
   };
   for (const common of members) {
-    rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, limits, shell, watch, crashAt, publish }));
+    rooms.set(common, makeRoom(common, { views: viewsOf([common], roll, app), clock, log, metrics, sandbox, direct, limits, shell, watch, crashAt, publish }));
   }
 
   /** One batch; a process that dies in it is replaced by one that knows nothing. */
@@ -252,6 +259,7 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
     published,
     logged,
     metricsText: () => metrics.text(),
+    answered: done,
     vault: (common) => vaults.get(identityOf(common).shortHash)!,
     start: (common, flowClassName, input, clientRequestId, messageId = `start-${clientRequestId}`) => {
       const holdingIdentity = identityOf(common);
@@ -286,6 +294,7 @@ type RoomParts = {
   readonly log: Log;
   readonly metrics: ReturnType<typeof createMetrics>;
   readonly sandbox: (common: string) => Sandbox;
+  readonly direct: DirectWays;
   readonly limits: Partial<FlowLimits> | undefined;
   readonly shell: Partial<ShellLimits> | undefined;
   readonly watch: (common: string, machine: Machine<any, any, any>) => Machine<any, any, any>;
@@ -293,13 +302,13 @@ type RoomParts = {
   readonly publish: (room: Room, records: readonly OutRecord[]) => Promise<void>;
 };
 
-const makeRoom = (common: string, { views, clock, log, metrics, sandbox, limits, shell, watch, crashAt, publish }: RoomParts): Room => {
+const makeRoom = (common: string, { views, clock, log, metrics, sandbox, direct, limits, shell, watch, crashAt, publish }: RoomParts): Room => {
   const states = createMemoryStateStore({ now: () => clock.time });
   const parking = createMemoryParkingLot();
   const assemble = (): Batch =>
     createMachineBatch({
       room: 'flow',
-      machine: watch(common, createFlowWorker({ views, sandbox: sandbox(common), log, metrics, ...(limits === undefined ? {} : { limits }) }).machine!),
+      machine: watch(common, createFlowWorker({ views, sandbox: sandbox(common), direct, log, metrics, ...(limits === undefined ? {} : { limits }) }).machine!),
       states,
       parking,
       publish: async (records) => {
