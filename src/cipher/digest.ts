@@ -5,10 +5,10 @@ import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 as nobleSha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { sha3_256, sha3_384, sha3_512 } from '@noble/hashes/sha3.js';
 import { nodeCrypto } from '../host/node-crypto.ts';
-import { sha256 } from '../host/sha256.ts';
+import { sha256, sha256Hex } from '../host/sha256.ts';
 import type { Bytes } from './bytes.ts';
 
-export { sha256 };
+export { sha256, sha256Hex };
 
 export const hmacSha256 = (key: Uint8Array, data: Uint8Array): Bytes =>
   nodeCrypto === undefined ? hmac(nobleSha256, key, data) : Uint8Array.from(nodeCrypto.createHmac('sha256', key).update(data).digest());

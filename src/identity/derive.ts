@@ -1,20 +1,20 @@
 /** Ids are derived from what they name, never drawn, so that a repeat makes the same id (W3). */
-import { bytesToHex } from '@noble/hashes/utils.js';
-import { sha256 } from '../host/sha256.ts';
+import { hexToBytes } from '@noble/hashes/utils.js';
+import { sha256Hex } from '../host/sha256.ts';
 
-const encoder = new TextEncoder();
-
-/** Parts are length-prefixed, so that no two lists of parts hash alike. */
-const digest = (label: string, parts: readonly string[]): Uint8Array =>
-  sha256(encoder.encode([label, ...parts].map((part) => `${part.length}:${part}`).join('')));
+/** As hex. Parts are length-prefixed, so that no two lists of parts hash alike. */
+const digest = (label: string, parts: readonly string[]): string => {
+  let text = `${label.length}:${label}`;
+  for (const part of parts) text += `${part.length}:${part}`;
+  return sha256Hex(text);
+};
 
 /** A UUID (RFC 9562, version 8) derived from a label and parts. */
 export const deriveId = (label: string, ...parts: readonly string[]): string => {
-  const bytes = digest(label, parts).slice(0, 16);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = bytesToHex(bytes);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const hex = digest(label, parts);
+  // The version is a digit of its own, the variant the upper two bits of another.
+  const variant = '89ab'[Number.parseInt(hex[16]!, 16) & 3];
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 };
 
 /** A flow that REST starts: the same client request id at the same virtual node is the same flow. */
@@ -31,6 +31,6 @@ export const responderFlowIdOf = (groupId: string, responder: string, initiator:
 export const pairTagOf = (groupId: string, one: string, other: string): string => {
   const [first, second] = one < other ? [one, other] : [other, one];
   let binary = '';
-  for (const byte of digest('pair', [groupId, first, second])) binary += String.fromCharCode(byte);
+  for (const byte of hexToBytes(digest('pair', [groupId, first, second]))) binary += String.fromCharCode(byte);
   return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 };
