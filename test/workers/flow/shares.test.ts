@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Clock } from '../../../src/host/clock.ts';
 import { createShares } from '../../../src/workers/flow/sandbox/shares.ts';
-import { runSlices } from '../../../src/workers/flow/sandbox/slices.ts';
+import { createStopwatch, runSlices } from '../../../src/workers/flow/sandbox/slices.ts';
 import type { Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
 
 const open = () => {
@@ -59,7 +59,7 @@ describe('a batch', () => {
       unload: () => {},
     };
     const list = turns.map(([compartment, ms]): Turn => ({ flowId: String(ms), compartment, at: 1, completions: [] }));
-    const { results, spent } = await runSlices(list, { room, elapsed: () => now, used: () => now / 2, onTurn: () => {} }, { sliceMsMax: 100, sliceAloneMsMax: 1_000, answerCharsMax: 10 });
+    const { results, spent } = await runSlices(list, { room, stopwatch: createStopwatch({ elapsed: () => now, used: () => now / 2 }), onTurn: () => {} }, { sliceMsMax: 100, sliceAloneMsMax: 1_000, answerCharsMax: 10 });
     return { types: results.map(({ type }) => type).join(' '), spent, forgotten };
   };
 

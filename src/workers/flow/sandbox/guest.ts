@@ -11,7 +11,7 @@ import type { GuestMain } from '../../../host/guests.ts';
 import { createFiberRoom } from './fiber-room.ts';
 import type { FromGuest, GuestData, ToGuest } from './guest-messages.ts';
 import type { Where } from './sandbox.ts';
-import { runSlices } from './slices.ts';
+import { createStopwatch, runSlices } from './slices.ts';
 
 /** Hardens this realm for good. */
 const lockRealm = (): void => {
@@ -78,6 +78,7 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
     return evaluate(compartment, code);
   };
   const room = createFiberRoom({ macrotask, evaluate: evaluateOnce, progress: () => mark(work), whereOf }, limits);
+  const stopwatch = createStopwatch({ elapsed, used });
   const say = (message: FromGuest): void => post(message);
 
   const perform = async (message: ToGuest): Promise<void> => {
@@ -89,7 +90,7 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
     const { batch, turns } = message;
     for (const [compartment, code] of Object.entries(message.codes)) codes.set(compartment, code);
     const onTurn = (turn: number): void => void (work = { batch, turn });
-    const { results, spent } = await runSlices(turns, { room, elapsed, used, onTurn }, limits);
+    const { results, spent } = await runSlices(turns, { room, stopwatch, onTurn }, limits);
     rest();
     say({ type: 'ran', batch, results, spent, heapShare: heapShare() });
   };

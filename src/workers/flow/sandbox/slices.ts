@@ -15,8 +15,7 @@ export type SliceLimits = {
 
 export type SlicePowers = {
   readonly room: FiberRoom;
-  readonly elapsed: () => number;
-  readonly used: () => number;
+  readonly stopwatch: Stopwatch;
   /** Told before each step which turn it belongs to. */
   readonly onTurn: (place: number) => void;
 };
@@ -26,29 +25,45 @@ export type BatchRun = { readonly results: TurnResult[]; readonly spent: Record<
 /** Shorter use is nobody's concern. */
 const spentMsMin = 5;
 
-/** Measures pieces of work by the clock where they are short, and by the processor's time where it matters. */
-const stopwatch = ({ elapsed, used }: SlicePowers): (() => number) => {
+export type Stopwatch = {
+  /** What follows is measured. */
+  begin(): void;
+  /** Milliseconds since it began or since the last lap. */
+  lap(): number;
+};
+
+/**
+ * Measures pieces of work by the clock where they are short, and by the processor's time where it matters. The latter is dear to ask for, so it is asked again
+ * only when the short pieces since then could be mistaken for something.
+ */
+export const createStopwatch = ({ elapsed, used }: { readonly elapsed: () => number; readonly used: () => number }): Stopwatch => {
   let from = elapsed();
   let usedFrom = used();
-  return () => {
-    const to = elapsed();
-    const tookMs = to - from;
-    from = to;
-    if (tookMs < spentMsMin) return tookMs;
-    const usedTo = used();
-    const usedMs = usedTo - usedFrom;
-    usedFrom = usedTo;
-    return Math.min(tookMs, usedMs);
+  let shortMs = 0;
+  return {
+    begin: () => void (from = elapsed()),
+    lap: () => {
+      const to = elapsed();
+      const tookMs = to - from;
+      from = to;
+      shortMs += tookMs;
+      if (shortMs < spentMsMin) return tookMs;
+      const usedTo = used();
+      const usedMs = usedTo - usedFrom;
+      usedFrom = usedTo;
+      shortMs = 0;
+      return Math.min(tookMs, usedMs);
+    },
   };
 };
 
 export const runSlices = async (turns: readonly Turn[], powers: SlicePowers, limits: SliceLimits): Promise<BatchRun> => {
-  const { room, onTurn } = powers;
+  const { room, stopwatch, onTurn } = powers;
   const spent = new Map<string, number>();
   const isShared = turns.some(({ compartment }) => compartment !== turns[0]!.compartment);
   const sliceMs = isShared ? limits.sliceMsMax : limits.sliceAloneMsMax;
   const results: TurnResult[] = [];
-  const lap = stopwatch(powers);
+  stopwatch.begin();
   let chars = 0;
   for (const [place, turn] of turns.entries()) {
     const before = spent.get(turn.compartment) ?? 0;
@@ -61,7 +76,7 @@ export const runSlices = async (turns: readonly Turn[], powers: SlicePowers, lim
     const result = await room.run(turn);
     results.push(result);
     chars += charsOf(result);
-    spent.set(turn.compartment, before + lap());
+    spent.set(turn.compartment, before + stopwatch.lap());
   }
   return { results, spent: Object.fromEntries([...spent].filter(([, ms]) => ms >= spentMsMin)) };
 };
