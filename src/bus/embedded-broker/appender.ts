@@ -46,7 +46,9 @@ export class Appender {
     this.#options.log().assertOpen();
     const now = this.#options.clock.now();
     const appended = records.map((record, i) => makeRecord(record, owners[i]!, now));
-    await Promise.all(this.#split(appended, owners).map((batch) => this.#submit(batch)));
+    const batches = this.#split(appended, owners);
+    if (batches.length === 1) await this.#submit(batches[0]!);
+    else await Promise.all(batches.map((batch) => this.#submit(batch)));
     return appended;
   }
 

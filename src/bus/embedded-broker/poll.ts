@@ -22,7 +22,8 @@ export const pollReader = async (reader: Reader, poll: Poll, powers: { clock: Cl
   for (;;) {
     // Before taking: what is taken must reach somebody.
     if (poll.signal?.aborted === true || poll.ended?.() === true) return nothing;
-    const records = await takeRecords(reader, poll.budget, cold);
+    const taking = takeRecords(reader, poll.budget, cold);
+    const records = taking instanceof Promise ? await taking : taking;
     if (records.length > 0) return records;
     const left = deadline - clock.now();
     if (left <= 0) return nothing;
@@ -30,12 +31,16 @@ export const pollReader = async (reader: Reader, poll: Poll, powers: { clock: Cl
   }
 };
 
-/** What is there now, read back from the log where memory no longer holds it. */
-export const takeRecords = (reader: Reader, budget: Budget, cold: ColdFrames): Promise<readonly LogRecord[]> =>
-  reader.inTurn(async () => {
+/** What is there now, read back from the log where memory no longer holds it; a promise only where it is, or others take before. */
+export const takeRecords = (reader: Reader, budget: Budget, cold: ColdFrames): readonly LogRecord[] | Promise<readonly LogRecord[]> => {
+  const take = (): readonly LogRecord[] | Promise<readonly LogRecord[]> => {
     const first = reader.take(budget, cold.find);
     return first.cold === undefined ? first.records : takeCold(reader, budget, { cold, first });
-  });
+  };
+  if (!reader.isFree) return reader.inTurn(async () => take());
+  const taking = take();
+  return taking instanceof Promise ? reader.inTurn(() => taking) : taking;
+};
 
 const takeCold = async (reader: Reader, budget: Budget, { cold, first }: { cold: ColdFrames; first: Taken }): Promise<readonly LogRecord[]> => {
   const { records } = first;

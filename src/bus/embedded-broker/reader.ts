@@ -123,6 +123,11 @@ export class Reader {
     return coldest;
   }
 
+  /** True when nobody's turn is under way. */
+  get isFree(): boolean {
+    return this.#turn === undefined;
+  }
+
   /** Does one work after the other: records that were taken first are to be handed out first. */
   inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.#turn === undefined ? work() : this.#turn.then(work, work);
