@@ -1,7 +1,14 @@
 /** The flow objects of the contract. */
 import type { FlowStatus } from '../../messages/grammar/shapes.ts';
 
-export const isoTime = (timestampMs: number): string => new Date(timestampMs).toISOString();
+let lastMs = 0;
+let lastText = new Date(lastMs).toISOString();
+
+/** Many answers tell the same moment, and to write one takes long. */
+export const isoTime = (timestampMs: number): string => {
+  if (timestampMs !== lastMs) [lastMs, lastText] = [timestampMs, new Date(timestampMs).toISOString()];
+  return lastText;
+};
 
 /** A result is shown when the flow completed, an error when it failed or was killed, else neither. */
 export const statusBody = (status: FlowStatus) => ({

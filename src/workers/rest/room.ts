@@ -46,12 +46,7 @@ export type RestRoom = {
 };
 
 /** A key that has just been written may not be in the view yet: what is missed is looked for once more. */
-export const lookUp = async <Body>(view: View<Body>, key: string): Promise<Body | undefined> => {
-  const found = view.get(key);
-  if (found !== undefined) return found;
-  await view.refresh();
-  return view.get(key);
-};
+export const lookUp = <Body>(view: View<Body>, key: string): Body | undefined | Promise<Body | undefined> => view.get(key) ?? view.refresh().then(() => view.get(key));
 
 /** The virtual node, or the 404 of every operation on one that is not there. */
 export const findVirtualNode = async ({ views }: RestRoom, hash: string): Promise<VirtualNode | Refusal> =>

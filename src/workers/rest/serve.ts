@@ -6,9 +6,9 @@
  * Every way out of here is a response of the contract: what a handler throws is answered 503 when the bus or a room does
  * not answer, else 500 with a reference to the log, and no more.
  */
-import { Hono, type Context } from 'hono';
+import { Hono } from 'hono';
 import { BusError } from '../../bus/bus.ts';
-import type { AcceptWebSocket } from '../../host/web-socket.ts';
+import type { AcceptWebSocket, SocketListener } from '../../host/web-socket.ts';
 import type { Refusal } from '../../messages/grammar/envelope.ts';
 import type { Counter, Histogram, Metrics } from '../../observability/metrics.ts';
 import { isOperational } from '../../shell/operational.ts';
@@ -41,8 +41,9 @@ export type Serve = (request: Request, env?: unknown) => Promise<Response>;
 
 /** One request on its way. What is not known yet is `undefined`. */
 type Exchange = {
-  readonly context: Context;
   readonly request: Request;
+  /** The host's own, beside the request. */
+  readonly env: unknown;
   readonly path: string;
   readonly search: string;
   readonly accept: string | null;
@@ -108,6 +109,11 @@ const thrownRefusal = (cause: unknown): Refusal | undefined => {
   return isOperational(cause) ? refuse('REST_UNAVAILABLE', 'The cluster cannot do this now; try again later') : undefined;
 };
 
+/** WebSockets are taken by way of Hono, which each runtime has an adapter for; no other request needs its context. */
+const upgradeBy = (acceptWebSocket: AcceptWebSocket, { request, env }: Exchange, listener: SocketListener): Response | Promise<Response> =>
+  // A host gives an object or nothing.
+  new Hono().all('*', (context) => acceptWebSocket(context, listener)).fetch(request, env as object | undefined);
+
 class Server {
   readonly #options: ServeOptions;
   readonly #table: ReturnType<typeof createRouteTable>;
@@ -125,11 +131,10 @@ class Server {
     this.#faults = metrics.counter('cordage_rest_faults_total', 'Requests answered 500.');
   }
 
-  async serve(context: Context): Promise<Response> {
+  async serve(request: Request, env: unknown): Promise<Response> {
     const { clock, log } = this.#options.room;
-    const request = context.req.raw;
     const startedAt = clock.now();
-    const exchange: Exchange = { context, request, ...splitUrl(request.url), accept: request.headers.get('accept'), id: requestIdOf(request), label: 'unknown' };
+    const exchange: Exchange = { request, env, ...splitUrl(request.url), accept: request.headers.get('accept'), id: requestIdOf(request), label: 'unknown' };
     const response = await this.#respond(exchange).catch((cause: unknown) => this.#answerThrown(exchange, cause));
     const { status } = response;
     const seconds = (clock.now() - startedAt) / 1000;
@@ -148,7 +153,7 @@ class Server {
     if (!path.toLowerCase().startsWith('/api/')) return this.#refused(exchange, refuse('REST_ROUTE_UNKNOWN', 'There is nothing here; the API is under /api/v5_2'));
     if (isDocumentation(path)) return this.#document(exchange);
     const socket = request.headers.get('upgrade')?.toLowerCase() === 'websocket' ? socketPattern.exec(path) : null;
-    const caller = await authenticate(request.headers.get('authorization'), addressOf(request, exchange.context.env));
+    const caller = await authenticate(request.headers.get('authorization'), addressOf(request, exchange.env));
     if (caller.type === 'refused') return this.#refused(exchange, caller);
     exchange.login = caller.login;
     const standing = passwordStandingOf(caller, room);
@@ -289,13 +294,11 @@ class Server {
     if (passwordStandingOf(caller, room).type === 'expired') return this.#refused(exchange, passwordExpired);
     if (!(await room.authority.permits(caller.user, socketOf(exchange.path, hash)))) return this.#refused(exchange, forbidden);
     if (acceptWebSocket === undefined) return this.#refused(exchange, refuse('REST_UNSUPPORTED', 'This server has no WebSocket; read the events at /api/v5_2/flow/{hash}/{id}/events'));
-    return acceptWebSocket(exchange.context, createSocketFeed(room, hash, clientRequestId));
+    return upgradeBy(acceptWebSocket, exchange, createSocketFeed(room, hash, clientRequestId));
   }
 }
 
 export const createServe = (options: ServeOptions): Serve => {
   const server = new Server(options);
-  const app = new Hono();
-  app.all('*', (context) => server.serve(context));
-  return async (request, env) => app.fetch(request, env as object | undefined);
+  return (request, env) => server.serve(request, env);
 };

@@ -6,8 +6,8 @@
  * a wrong password answer alike and take the same time.
  */
 import { createBoundedCache } from '../../../cipher/bounded-cache.ts';
-import { concat, randomBytes, toBase64url, utf8 } from '../../../cipher/bytes.ts';
-import { sha256 } from '../../../cipher/digest.ts';
+import { randomBytes, toHex } from '../../../cipher/bytes.ts';
+import { sha256Hex } from '../../../cipher/digest.ts';
 import type { Clock } from '../../../host/clock.ts';
 import { passwordCost, type User } from '../../../messages/db-to-rest.user.ts';
 import type { Refusal } from '../../../messages/grammar/envelope.ts';
@@ -26,7 +26,8 @@ export type { VerifyPassword } from './password.ts';
 export { deriveKeyPortably, verifyPasswordPortably, type DeriveKey } from './password.ts';
 
 export type Caller = { readonly type: 'caller'; readonly login: string; readonly user: User; readonly by: 'password' | 'token' };
-export type Authenticate = (authorization: string | null, address: string) => Promise<Caller | Refusal>;
+/** A promise only where something must be waited for. */
+export type Authenticate = (authorization: string | null, address: string) => Caller | Refusal | Promise<Caller | Refusal>;
 
 type AuthOptions = {
   readonly users: View<User>;
@@ -84,7 +85,7 @@ export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics,
   const checking = new Map<string, Promise<Caller | Refusal>>();
   const failed = createFailedLogins(clock, limits);
   const gate = createGate({ atOnceMax: limits.passwordChecksAtOnceMax, waitingMax: limits.passwordChecksWaitingMax });
-  const pepper = randomBytes(32);
+  const pepper = toHex(randomBytes(32));
   const failures = metrics.counter('cordage_rest_failed_logins_total', 'Calls refused for wrong credentials or too many of them.');
 
   /** Login names are stored in lower case and compared without regard to it (Corda). */
@@ -136,12 +137,12 @@ export const createAuth = ({ users, verifyPassword, tokens, clock, log, metrics,
     return wrong;
   };
 
-  return async (authorization, address) => {
+  return (authorization, address) => {
     if (authorization === null || authorization === '') return missing;
     const [, token] = authorization.length <= tokenCharsMax && tokens.areTaken() ? (bearer.exec(authorization) ?? []) : [];
     if (token !== undefined) return checkToken(token, address);
     if (authorization.length > limits.authorizationCharsMax) return wrong;
-    const digest = toBase64url(sha256(concat(pepper, utf8(authorization))));
+    const digest = sha256Hex(pepper + authorization);
     const known = remembered(digest);
     if (known !== undefined) return known;
     const credentials = parseBasic(authorization, limits.authorizationCharsMax);

@@ -15,7 +15,8 @@ import type { Operation } from './operation.ts';
 import { compilePattern, type Compiled } from '../../../pattern/pattern.ts';
 
 export type Authority = {
-  permits(user: User, operation: Operation): Promise<boolean>;
+  /** A promise only where a role must be looked for. */
+  permits(user: User, operation: Operation): boolean | Promise<boolean>;
   /** The user's permissions in the order in which Corda lists them. */
   permissionsOf(user: User): Promise<readonly Permission[]>;
 };
@@ -61,21 +62,12 @@ export const createAuthority = ({ roles, log }: { readonly roles: View<Role>; re
     rulesOfRole.set(role, rules);
     return rules;
   };
-  /** `undefined` when one of them is not known here. */
-  const rolesOf = async (user: User): Promise<readonly Role[] | undefined> => {
-    const find = (): (Role | undefined)[] => user.roles.map(({ id }) => roles.get(id));
-    let found = find();
-    if (found.includes(undefined)) {
-      await roles.refresh();
-      found = find();
-    }
-    return found.includes(undefined) ? undefined : found.filter((role) => role !== undefined);
-  };
-  const standingOf = async (user: User): Promise<Standing | undefined> => {
-    const current = await rolesOf(user);
-    if (current === undefined) return undefined;
+  /** `undefined` when one of its roles is not known here. */
+  const standingOf = (user: User): Standing | undefined => {
     const known = standings.get(user);
-    if (known !== undefined && known.roles.every((role, i) => role === current[i])) return known;
+    if (known !== undefined && user.roles.every(({ id }, i) => roles.get(id) === known.roles[i])) return known;
+    const current = user.roles.map(({ id }) => roles.get(id)).filter((role) => role !== undefined);
+    if (current.length < user.roles.length) return undefined;
     const standing: Standing = { roles: current, rules: current.flatMap(rulesOf), decisions: createBoundedCache(decisionsKeptMax) };
     standings.set(user, standing);
     return standing;
@@ -89,22 +81,25 @@ export const createAuthority = ({ roles, log }: { readonly roles: View<Role>; re
       return false;
     }
   };
+  const permitsBy = (standing: Standing | undefined, user: User, operation: Operation): boolean => {
+    if (standing === undefined) {
+      log.warn('rest.role.unknown', { login: user.login, roles: user.roles.map(({ id }) => id) });
+      return false;
+    }
+    const key = `${operation.virtualNode ?? ''} ${operation.texts.at(-1) ?? ''}`;
+    const known = standing.decisions.get(key);
+    if (known !== undefined) return known;
+    const decision = decideDearly(standing, user, operation);
+    standing.decisions.set(key, decision);
+    return decision;
+  };
   return {
-    permits: async (user, operation) => {
-      const standing = await standingOf(user);
-      if (standing === undefined) {
-        log.warn('rest.role.unknown', { login: user.login, roles: user.roles.map(({ id }) => id) });
-        return false;
-      }
-      const key = `${operation.virtualNode ?? ''} ${operation.texts.at(-1) ?? ''}`;
-      const known = standing.decisions.get(key);
-      if (known !== undefined) return known;
-      const decision = decideDearly(standing, user, operation);
-      standing.decisions.set(key, decision);
-      return decision;
+    permits: (user, operation) => {
+      const standing = standingOf(user);
+      return standing === undefined ? roles.refresh().then(() => permitsBy(standingOf(user), user, operation)) : permitsBy(standing, user, operation);
     },
     permissionsOf: async (user) => {
-      const standing = await standingOf(user);
+      const standing = standingOf(user) ?? (await roles.refresh().then(() => standingOf(user)));
       const byId = new Map((standing?.rules ?? []).map(({ permission }) => [permission.id, permission]));
       return [...byId.values()].sort(inOrder);
     },
