@@ -6,7 +6,8 @@
  * - **S3** a flow never goes back: a repeat or an older status is not noted (at-least-once delivery). A flow that was driven
  *   again, or whose id is used anew after its retention, begins anew, at a later `since`;
  * - **S4** `lost()` forgets every flow that may still change, the failed ones too, and tells all listeners to ask again;
- * - **S5** whoever listens to a flow before it is known hears START_REQUESTED first. No record says that: that a flow runs says it.
+ * - **S5** whoever listens to a flow hears of each status on its way, although the wire says only how a step left it: what was asked for
+ *   was START_REQUESTED before it ran, and what has ended was RUNNING before.
  */
 import type { FlowStatus, FlowStatusName } from '../../messages/grammar/shapes.ts';
 import type { RestLimits } from './config.ts';
@@ -46,8 +47,14 @@ const mayFollow = (before: FlowStatus, status: FlowStatus): boolean => {
   return is > was || (is === was && rankOf(status.flowStatus) > rankOf(before.flowStatus));
 };
 
-/** What a flow was before it ran (S5). */
-const requested = (status: FlowStatus): FlowStatus => ({ ...status, flowStatus: 'START_REQUESTED', flowResult: null, flowError: null, timestamp: status.since ?? status.timestamp });
+/** What a flow was on its way to this status, from the one before (S5). */
+const wayTo = (status: FlowStatus, before: FlowStatus | undefined): FlowStatus[] => {
+  const begun = { ...status, flowResult: null, flowError: null, timestamp: status.since ?? status.timestamp };
+  const way: FlowStatus[] = [status];
+  if (rankOf(status.flowStatus) > 1 && before?.flowStatus !== 'RUNNING') way.unshift({ ...begun, flowStatus: 'RUNNING' });
+  if (rankOf(status.flowStatus) > 0 && before === undefined) way.unshift({ ...begun, flowStatus: 'START_REQUESTED' });
+  return way;
+};
 
 const idOf = (shortHash: string, clientRequestId: string): string => `${shortHash}/${clientRequestId}`;
 const charsOf = ({ flowResult, flowError }: FlowStatus): number => (flowResult?.length ?? 0) + (flowError?.message.length ?? 0);
@@ -128,8 +135,8 @@ export const createFlowStatuses = (limits: RestLimits): FlowStatuses => {
       kept.set(id, status);
       const hearing = listeners.get(id);
       if (hearing === undefined) return;
-      const news = before === undefined && rankOf(status.flowStatus) > 0 ? [requested(status), status] : [status];
-      for (const listener of hearing) for (const one of news) listener(one);
+      const way = wayTo(status, before);
+      for (const listener of hearing) for (const one of way) listener(one);
     },
     followed: () => {
       isTracking = true;

@@ -31,10 +31,18 @@ const resultOf = async (flowClassName: string, input?: unknown): Promise<unknown
 };
 
 describe('a flow that REST starts', () => {
-  test('gives each status once, in order, and its result', async () => {
+  test('that ends in its first step gives its end once, and its result', async () => {
     const status = await world.run('Alice', 'test.Echo', { a: [1, 'x', null] });
-    expect(world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['RUNNING', 'COMPLETED']);
+    expect(world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['COMPLETED']);
     expect(status).toMatchObject({ flowResult: '{"a":[1,"x",null]}', flowError: null, clientRequestId: 'run-0' });
+  });
+
+  test('that waits is said to run, and gives each status once, in order', async () => {
+    world.start('Alice', 'test.Sleep', 1_000, 'sleeper');
+    await world.settle();
+    expect(world.statusOf('Alice', 'sleeper')?.flowStatus).toBe('RUNNING');
+    await world.advance(1_000);
+    expect(world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['RUNNING', 'COMPLETED']);
   });
 
   test('has a string as its result as it is, and null for nothing', async () => {

@@ -37,7 +37,7 @@ describe('a start', () => {
     world.start('Alice', 'test.Echo', 2, 'one', 'm2');
     await world.settle();
     expect(lastAnswer()).toMatchObject({ type: 'done', value: { type: 'duplicate' } });
-    expect(world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['RUNNING', 'COMPLETED']);
+    expect(world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['COMPLETED']);
   });
 
   test('of two that come together, one is accepted', async () => {

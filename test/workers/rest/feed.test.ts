@@ -63,6 +63,20 @@ const begin = async (id: string): Promise<void> => {
 };
 
 describe('the WebSocket feed', () => {
+  test('tells three statuses of a flow that ended in its first step, of which the flow room says the last', async () => {
+    const id = nextId();
+    const heard = connect(rest.port, `/api/v5_2/flow/${aliceHash}/${id}`);
+    await once(heard.socket, 'open');
+    await begin(id);
+    await rest.rooms.flows.move(aliceHash, id, 'COMPLETED', { flowResult: 'at once' });
+    expect(await heard.closed).toEqual({ code: 1000, reason: 'Flow COMPLETED' });
+    expect(heard.messages.map(({ flowStatus, flowResult }) => [flowStatus, flowResult])).toEqual([
+      ['START_REQUESTED', null],
+      ['RUNNING', null],
+      ['COMPLETED', 'at once'],
+    ]);
+  });
+
   test.each(['v1', 'v5_1', 'v5_2'])('under %s, opened before the start, tells three statuses and closes with the state', async (version) => {
     const id = nextId();
     const heard = connect(rest.port, `/api/${version}/flow/${aliceHash}/${id}`);

@@ -125,9 +125,10 @@ export const putSession = (draft: Draft, head: FlowHead, session: Session, outgo
 
 // ── Statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Tells REST how a flow that it started fares; each status once by its id. */
-export const tellStatus = (draft: Draft, head: FlowHead): void => {
-  if (head.kind !== 'rest') return;
+/** Tells REST how a flow that it started fares when the step ends, where that is news: once a run and status, by its id. */
+const tellStatus = (draft: Draft, head: FlowHead): void => {
+  const { before } = draft;
+  if (head.kind !== 'rest' || (before?.status === head.status && before.since === head.since)) return;
   const body = flowStatusOf(head);
   draft.effects.push(encode(flowToRestStatus, { key: head.flowId, id: `${head.flowId}/${head.since}/${body.flowStatus}`, body }));
 };
@@ -139,7 +140,9 @@ export const flushDraft = (draft: Draft): void => {
   if (draft.head === undefined) return;
   for (const id of draft.heard) storeUnread(draft, id);
   post(draft);
-  if (draft.head !== draft.before) draft.head = { ...draft.head, updatedAt: draft.now };
+  if (draft.head === draft.before) return;
+  draft.head = { ...draft.head, updatedAt: draft.now };
+  tellStatus(draft, draft.head);
 };
 
 /** Makes records of what sessions say. The init has gone with the first of them, and with it the properties of the session. */

@@ -9,7 +9,7 @@
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import { recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
 import type { FiberStart, Finished } from '../sandbox/sandbox.ts';
-import { note, post, putSession, tellStatus } from './draft.ts';
+import { note, post, putSession } from './draft.ts';
 import type { Draft } from './draft.ts';
 import type { FlowError, FlowHead, PinnedCode, Resume } from './head.ts';
 import { closeSession, failSession } from './session.ts';
@@ -45,7 +45,6 @@ export const beginFlow = (draft: Draft, { node, cpkHash, start, ...known }: Begi
   draft.head = head;
   draft.starting = start;
   note(draft, 'debug', 'flow-started', { flowId: head.flowId, kind: head.kind, flowClassName: head.flowClassName });
-  tellStatus(draft, head);
   return head;
 };
 
@@ -102,7 +101,6 @@ const endFlow = (draft: Draft, ending: FlowHead): void => {
   const ended: FlowHead = { ...head, pending: [], updatedAt: draft.now, sessions: head.sessions.map((session) => ({ ...session, unread: [], early: [] })) };
   draft.head = ended;
   stopRunning(draft);
-  tellStatus(draft, ended);
 };
 
 const stopRunning = (draft: Draft): void => {
@@ -148,7 +146,6 @@ export const breakFlow = (draft: Draft, error: FlowError, { holds }: { readonly 
   const broken: FlowHead = { ...head, status: 'FAILED', error, resume, updatedAt: draft.now };
   draft.head = broken;
   stopRunning(draft);
-  tellStatus(draft, broken);
 };
 
 /** A flow that was held for too long: its counterparties are told, and it stays as it is. */
@@ -179,5 +176,4 @@ export const resumeFlow = (draft: Draft, head: FlowHead, commandId: string): voi
   draft.ready = [...(resume?.ready ?? [])];
   draft.starting = resume?.starting ?? undefined;
   note(draft, 'info', 'flow-redriven', { flowId: draft.key });
-  tellStatus(draft, running);
 };

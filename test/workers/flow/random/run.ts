@@ -165,10 +165,12 @@ const askedIn = (world: World, faults: string[]): string[] => {
   return [...byId.values()].sort();
 };
 
+/** That a flow runs is not said where it ends in the same step, which it may or may not do, as its requests are answered directly or not. */
 const statusesIn = (world: World): Record<string, readonly string[]> => {
   const statuses: Record<string, string[]> = {};
   for (const { flowId, flowStatus } of world.statuses) {
     const own = (statuses[flowId!] ??= []);
+    if (flowStatus === 'RUNNING') continue;
     if (!own.includes(flowStatus)) own.push(flowStatus);
   }
   return statuses;

@@ -128,7 +128,7 @@ describe('a flow that ends', () => {
     stage.heard();
     await stage.says(0, 1, closes);
     await stage.says(0, 2, data('late'));
-    expect(stage.world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['RUNNING', 'COMPLETED']);
+    expect(stage.world.statuses.map(({ flowStatus }) => flowStatus)).toEqual(['COMPLETED']);
     expect(await stage.world.rooms.get('Alice')!.parking.list(10)).toEqual([]);
   });
 
