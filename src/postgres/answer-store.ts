@@ -8,7 +8,7 @@ import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
 import type { Database, TransactionSql } from './database.ts';
 import { DatabaseError, translateError } from './database-error.ts';
-import { jsonArraySql, jsonColumn, schemaName, textArray } from './statement.ts';
+import { jsonArraySql, jsonColumn, schemaName, textArray, type Parameter } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
   readonly database: Pick<Database, 'transact' | 'byKey' | 'log'>;
@@ -16,6 +16,15 @@ export type PostgresAnswerStoreOptions<Tx> = {
   /** Default: `answer`. */
   readonly table?: string;
   readonly makeTx: (sql: TransactionSql) => Tx;
+  readonly atOnce?: AtOnce;
+};
+
+/** A statement that does a whole work and stores its answers, or neither. It gives one row, whose column `done` says which. */
+export type AtOnce = {
+  /** Its last parameters are the answers': ids, outcomes, effects and digests. */
+  readonly text: string;
+  // Of what the room foresees; the shell hands it on unseen.
+  readonly parametersOf: (write: any) => readonly Parameter[];
 };
 
 /** A repeat comes seconds after a crash, or after an outage; nobody asks the same again after a week. */
@@ -36,6 +45,14 @@ const answerOf = ({ request_id, outcome, effects, digest }: Row): StoredAnswer =
   ...(digest === null ? {} : { digest }),
 });
 
+/** Columns of answers. */
+const columnsOf = (answers: readonly StoredAnswer[]): string[] => [
+  textArray(answers.map(({ requestId }) => requestId)),
+  jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome))),
+  jsonColumn(answers.map(({ effects: owed }) => (owed.length === 0 ? 'null' : JSON.stringify(owed)))),
+  textArray(answers.map(({ digest = null }) => digest)),
+];
+
 /**
  * Answers are sent and not waited for: they and the commit leave together. If one of them fails, so does the commit, and `onFault`
  * has heard why before that.
@@ -44,11 +61,7 @@ const answersIn = (sql: TransactionSql, table: string, onFault: (error: unknown)
   const insert = (answers: readonly StoredAnswer[]): void => {
     const text = `insert into ${table} (request_id, outcome, effects, digest)
       select * from unnest($1::text[], ${jsonArraySql(2)}, ${jsonArraySql(3)}, $4::text[])`;
-    const ids = textArray(answers.map(({ requestId }) => requestId));
-    const outcomes = jsonColumn(answers.map(({ outcome }) => JSON.stringify(outcome)));
-    const effects = jsonColumn(answers.map(({ effects: owed }) => (owed.length === 0 ? 'null' : JSON.stringify(owed))));
-    const digests = textArray(answers.map(({ digest = null }) => digest));
-    sql.unsafe(text, [ids, outcomes, effects, digests], { prepare: true }).execute().catch(onFault);
+    sql.unsafe(text, columnsOf(answers), { prepare: true }).execute().catch(onFault);
   };
   return {
     find: async (requestIds) => {
@@ -88,10 +101,25 @@ const isConflict = (error: unknown, primaryKey: string): boolean =>
     : // Another replica has stored the same answer since we looked: the next try finds it.
       typeof error === 'object' && error !== null && 'constraint_name' in error && error.constraint_name === primaryKey;
 
-export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableName = 'answer', makeTx }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
+/** Two that wait for each other, or an answer that comes in between: the ordinary way tells. */
+const isInTheWay = (error: unknown): boolean => error instanceof DatabaseError && error.code === 'DATABASE_CONFLICT';
+
+export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableName = 'answer', makeTx, atOnce }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
   const table = `${schemaName(schema)}.${schemaName(tableName)}`;
   const cleanNowAndThen = createCleaner(database, table);
+  const doAtOnce = async ({ text, parametersOf }: AtOnce, write: unknown, answers: readonly StoredAnswer[]): Promise<boolean> => {
+    cleanNowAndThen();
+    try {
+      // The column of its statement.
+      const [row] = (await database.byKey(text, [...parametersOf(write), ...columnsOf(answers)])) as readonly { readonly done: boolean }[];
+      return row!.done;
+    } catch (error) {
+      if (isInTheWay(error)) return false;
+      throw error;
+    }
+  };
   return {
+    ...(atOnce === undefined ? {} : { atOnce: (write, answers) => doAtOnce(atOnce, write, answers) }),
     transact: async (work) => {
       cleanNowAndThen();
       for (let tries = 1; ; tries++) {

@@ -86,6 +86,11 @@ export type AnswerStore<Tx> = {
    * under the same id: then `work` is run once more and may find it.
    */
   transact<Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result>;
+  /**
+   * Does what was foreseen and stores its answers in one statement, which is one transaction. False where something stands in the way, be it an
+   * answer that is stored already: then nothing was written.
+   */
+  readonly atOnce?: (write: unknown, answers: readonly StoredAnswer[]) => Promise<boolean>;
 };
 
 export type StoredAnswer = {

@@ -78,6 +78,16 @@ const storedOf = ({ answering }: WorkOut, requestId: string, { record }: Asked, 
   ...(answering.isIndependent === true ? { digest: digestOf(record.value) } : {}),
 });
 
+/** Where all of it is foreseen and its store can do it in one statement. A repeat is not looked for: it stands in the way of its answer. */
+const answersAtOnce = async (options: WorkOut, unique: ReadonlyMap<string, Asked>): Promise<ReadonlyMap<string, StoredAnswer> | undefined> => {
+  const { answering, answers, clock, looks } = options;
+  if (looks || answers?.atOnce === undefined) return undefined;
+  const foreseen = answering.foresee?.([...unique.values()], clock.now());
+  if (foreseen === undefined) return undefined;
+  const added = [...unique].map(([requestId, request], i) => storedOf(options, requestId, request, foreseen.answered[i]!));
+  return (await answers.atOnce(foreseen.write, added)) ? new Map(added.map((one) => [one.requestId, one])) : undefined;
+};
+
 /** All answers by stored id: those found and those worked out now. */
 const answersTo = (options: WorkOut, unique: ReadonlyMap<string, Asked>): Promise<ReadonlyMap<string, StoredAnswer>> => {
   let tries = 0;
@@ -110,7 +120,7 @@ const outcomeFor = (options: WorkOut, request: Asked, { outcome, digest }: Store
 
 export const workOut = async <Of extends Asked>(options: WorkOut, requests: readonly Of[]): Promise<WorkedOut<Of>> => {
   const unique = uniqueById(requests);
-  const answers = await options.metrics.timed('step', () => answersTo(options, unique));
+  const answers = await options.metrics.timed('step', async () => (await answersAtOnce(options, unique)) ?? answersTo(options, unique));
   return {
     told: requests.map((request) => ({ request, outcome: outcomeFor(options, request, answers.get(storedIdOf(request))!) })),
     effects: [...answers.values()].flatMap(({ effects }) => effects),

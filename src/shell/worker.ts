@@ -128,8 +128,16 @@ export type Answering<Body, Reply, Tx> = {
   readonly isIndependent?: boolean;
   /** Requests that are worked out, and whose answers are kept, elsewhere than in the room's own store. */
   readonly apart?: Apart<Body>;
+  /**
+   * Of an independent wire: what these requests write, and what each is answered unless something stands in the way. A store that can do it in
+   * one statement does so (`AnswerStore.atOnce`); otherwise, and where this is `undefined`, they are worked out.
+   */
+  readonly foresee?: (requests: readonly Carried<Body>[], now: number) => Foreseen<Reply> | undefined;
   readonly answer: (requests: readonly Carried<Body>[], tx: Tx, now: number) => Promise<readonly Answered<Reply>[]>;
 };
+
+/** `write` is the room's own: its shell hands it to the room's store. */
+export type Foreseen<Reply> = { readonly write: unknown; readonly answered: readonly Answered<Reply>[] };
 
 export type Answered<Reply> = {
   readonly outcome: Outcome<Reply>;

@@ -208,6 +208,14 @@ export type EntityResult =
   /** A query or count took longer than one may. */
   | { readonly type: 'timeout' };
 
+/** New entities of one vault. */
+export type EntityWrite = {
+  readonly shortHash: string;
+  readonly rows: readonly { readonly entity: string; readonly id: string; readonly json: string }[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+};
+
 export type EntityRepository = {
   /**
    * Performs the calls as if one after another, those of one flow in their order; results stand in the order of the calls.

@@ -1,11 +1,11 @@
 /** flow-to-db.entity: entities of a virtual node's vault, a whole batch of requests in a few statements. */
-import type { Refusal } from '../../messages/grammar/envelope.ts';
+import type { Carried, Refusal } from '../../messages/grammar/envelope.ts';
 import { flowToDbEntity } from '../../messages/flow-to-db.entity.ts';
 import type { BodyOf } from '../../messages/grammar/wire.ts';
 import { DatabaseError } from '../../postgres/database-error.ts';
-import type { Answered, Answering } from '../../shell/worker.ts';
-import { queryMsMax } from './config.ts';
-import type { EntityCall, EntityReply, EntityResult, VaultTx } from './db-tx.ts';
+import type { Answered, Answering, Foreseen } from '../../shell/worker.ts';
+import { queryMsMax, statementCharsMax } from './config.ts';
+import type { EntityCall, EntityReply, EntityResult, EntityWrite, VaultTx } from './db-tx.ts';
 import { checkEntityOperation } from './entity-check.ts';
 import { fitsReply } from './entity-reply.ts';
 
@@ -57,6 +57,7 @@ const createKnown = () => {
       if (asked.length > 0) for (const shortHash of await tx.virtualNodes.known(asked)) known.add(shortHash);
       return { nodes: known, isRemembered: asked.length < shortHashes.size };
     },
+    remembered: known as ReadonlySet<string>,
     forget: () => known.clear(),
   };
 };
@@ -66,9 +67,30 @@ const goneStates = new Set(['22023', '42704', '3F000', '42P01']);
 
 const isGone = (error: unknown): boolean => error instanceof Error && 'code' in error && goneStates.has(String(error.code));
 
+/** New entities of one vault that is known: all of it is one statement, unless an id is taken, or is there twice. */
+const foresee = (requests: readonly Carried<Body>[], known: ReadonlySet<string>, now: number): Foreseen<EntityReply> | undefined => {
+  const { shortHash } = requests[0]!.body;
+  const rows: EntityWrite['rows'][number][] = [];
+  let chars = 0;
+  for (const { key, body } of requests) {
+    if (body.shortHash !== shortHash || body.operation.type !== 'persist') return undefined;
+    const checked = check(key, body, known);
+    if (checked.type !== 'call' || checked.call.operation.type !== 'persist') return undefined;
+    const { entity, items } = checked.call.operation;
+    for (const { id, json } of items) {
+      rows.push({ entity, id, json });
+      chars += json.length;
+    }
+  }
+  if (chars > statementCharsMax) return undefined;
+  const write: EntityWrite = { shortHash, rows, now };
+  return { write, answered: requests.map(() => ({ outcome: { type: 'done', value: { items: [] } } })) };
+};
+
 export const createOnEntity = (known = createKnown()): Answering<Body, EntityReply, VaultTx> => ({
   wire: flowToDbEntity,
   isIndependent: true,
+  foresee: (requests, now) => foresee(requests, known.remembered, now),
   answer: async (requests, tx, now) => {
     const { nodes, isRemembered } = await known.find(tx, new Set(requests.map(({ body }) => body.shortHash)));
     const checked = requests.map(({ key, body }) => check(key, body, nodes));
