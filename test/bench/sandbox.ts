@@ -31,7 +31,7 @@ const cpuUs = (pid: number): number =>
 /** The turns of one flow each, one batch after the other; told how long each batch took. */
 const runFlows = async (sandbox: Sandbox, count: number, onBatch: (tookUs: number) => void, pause?: () => Promise<void>): Promise<void> => {
   const beginnings = Array.from({ length: count }, () => turnOf({ flowId: newFlowId(), compartment: 'bench', code, flowClassName, input: {} }));
-  const later = beginnings.map(({ fresh: _, ...held }) => held);
+  const later = beginnings.map(({ flowId, compartment, at }) => ({ flowId, compartment, at }));
   for (let op = -1; op < turnsPerFlow - 1; op++) {
     await pause?.();
     const turns = op < 0 ? beginnings : later.map((turn) => ({ ...turn, completions: [{ op, type: 'answer' as const, json: answer }] }));

@@ -1,7 +1,7 @@
 /** What the two sides of the sandbox say to each other. All of it is JSON. */
 import type { FiberLimits } from './fiber.ts';
+import type { PackedResult, PackedTurn } from './packing.ts';
 import type { SliceLimits } from './slices.ts';
-import type { Turn, TurnResult } from './sandbox.ts';
 
 export type GuestData = { readonly limits: FiberLimits & SliceLimits };
 
@@ -9,8 +9,10 @@ export type ToGuest =
   | {
       readonly type: 'run';
       readonly batch: number;
-      /** Fresh turns come with empty `code`; the code of a compartment is sent once. */
-      readonly turns: readonly Turn[];
+      /** Milliseconds since the epoch, from which the times of the turns count. */
+      readonly at: number;
+      readonly turns: readonly PackedTurn[];
+      /** The code of a compartment is sent once. */
       readonly codes: Readonly<Record<string, string>>;
     }
   | { readonly type: 'forget'; readonly flowIds: readonly string[] }
@@ -19,7 +21,7 @@ export type ToGuest =
 export type FromGuest = {
   readonly type: 'ran';
   readonly batch: number;
-  readonly results: readonly TurnResult[];
+  readonly results: readonly PackedResult[];
   /** Milliseconds that compartments used in this batch, where they are worth a word. */
   readonly spent: Readonly<Record<string, number>>;
   readonly heapShare: number;

@@ -10,6 +10,7 @@ import { CounterpartyDataError, FlowPlatformError } from '../../../flow-sdk/erro
 import type { GuestMain } from '../../../host/guests.ts';
 import { createFiberRoom } from './fiber-room.ts';
 import type { FromGuest, GuestData, ToGuest } from './guest-messages.ts';
+import { packResult, unpackTurn } from './packing.ts';
 import type { Where } from './sandbox.ts';
 import { createStopwatch, runSlices } from './slices.ts';
 
@@ -87,12 +88,13 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
       codes.delete(message.compartment);
       return room.unload(message.compartment);
     }
-    const { batch, turns } = message;
+    const { batch, at } = message;
+    const turns = message.turns.map((turn) => unpackTurn(turn, at));
     for (const [compartment, code] of Object.entries(message.codes)) codes.set(compartment, code);
     const onTurn = (turn: number): void => void (work = { batch, turn });
     const { results, spent } = await runSlices(turns, { room, stopwatch, onTurn }, limits);
     rest();
-    say({ type: 'ran', batch, results, spent, heapShare: heapShare() });
+    say({ type: 'ran', batch, results: results.map(packResult), spent, heapShare: heapShare() });
   };
 
   /** A fault of ours ends the guest, so that whoever waits for it learns of it. */

@@ -6,6 +6,7 @@
 import type { Guest, GuestExit } from '../../../host/guests.ts';
 import type { Log } from '../../../observability/log.ts';
 import type { FromGuest, ToGuest } from './guest-messages.ts';
+import { packTurn, unpackResults } from './packing.ts';
 import type { Turn, TurnResult } from './sandbox.ts';
 import type { Spares } from './spares.ts';
 
@@ -87,14 +88,13 @@ const run = (state: State, turns: readonly Turn[]): Promise<LaneRun> => {
     use(state.loaded, compartment, true);
   }
   const batch = state.batchNext++;
-  const message: ToGuest = { type: 'run', batch, turns: turns.map(withoutCode), codes };
+  const at = turns[0]?.at ?? 0;
+  const message: ToGuest = { type: 'run', batch, at, turns: turns.map((turn) => packTurn(turn, at)), codes };
   return new Promise((resolve) => {
     state.batches.set(batch, { turns, resolve });
     guest.post(message);
   });
 };
-
-const withoutCode = (turn: Turn): Turn => (turn.fresh === undefined ? turn : { ...turn, fresh: { ...turn.fresh, code: '' } });
 
 /** Moves an entry to the young end of a map kept in order of use. */
 const use = <Value>(map: Map<string, Value>, key: string, value: Value): void => {
@@ -106,9 +106,11 @@ const hear = (state: State, guest: Guest, message: FromGuest): void => {
   if (guest !== state.guest) return;
   const batch = state.batches.get(message.batch);
   if (batch === undefined) return;
+  const results = unpackResults(message.results, batch.turns.length);
+  if (results === undefined) return distrust(state, guest);
   state.batches.delete(message.batch);
   batch.turns.forEach((turn, i) => {
-    const result = message.results[i]!;
+    const result = results[i]!;
     if (result.type === 'ran' && result.finished === undefined) use(state.flows, turn.flowId, turn.compartment);
     else state.flows.delete(turn.flowId);
     // Code that cannot be run is not kept there; whoever comes next sends it again and is told the same.
@@ -116,7 +118,13 @@ const hear = (state: State, guest: Guest, message: FromGuest): void => {
   });
   state.options.spares.fill();
   makeRoom(state, message.heapShare, new Set(batch.turns.map(({ flowId }) => flowId)));
-  batch.resolve({ type: 'ran', results: message.results, spent: message.spent });
+  batch.resolve({ type: 'ran', results, spent: message.spent });
+};
+
+/** Code that got out of its compartment may say anything; nothing of what such a guest says is believed. */
+const distrust = (state: State, guest: Guest): void => {
+  end(state, guest, { type: 'crash', message: 'it said what no guest says' });
+  void guest.terminate();
 };
 
 // ── Room ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,140 @@
+/**
+ * Turns and what came of them, as they cross the border of a guest: lists without the names of their fields, since these take longer to read
+ * than what they name. What comes out is checked: where it is made, foreign code runs.
+ */
+import type { Ask, AskKind, Completion, FiberStart, Finished, Fresh, LogLine, Recalled, ReplayStep, Turn, TurnResult, TurnStep } from './sandbox.ts';
+
+type PackedCompletion = readonly [op: number, json: string] | readonly [op: number, code: string, message: string];
+type PackedFresh = readonly [
+  x500Name: string,
+  groupId: string,
+  shortHash: string,
+  flowClassName: string,
+  flags: readonly string[],
+  start: FiberStart,
+  journal: readonly ReplayStep[],
+  recall?: readonly number[],
+];
+
+/** `after`: milliseconds after the time of the batch. The code does not travel with a turn. */
+export type PackedTurn = readonly [flowId: string, compartment: string, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh];
+
+/** Its log lines, where there are any, and then kind, digest and parameters of each ask; nothing of a completion that was dropped. */
+type PackedStep = readonly [logs: readonly LogLine[] | 0, ...asks: string[]] | null;
+/** The text of a result stands alone. */
+type PackedFinished = readonly [result: string | null] | Extract<Finished, { type: 'error' }>;
+type PackedRan = readonly [steps: readonly PackedStep[], finished?: PackedFinished | null, recalled?: readonly Recalled[]];
+export type PackedResult = PackedRan | Exclude<TurnResult, { type: 'ran' }>;
+
+// ── To the guest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const packCompletion = (completion: Completion): PackedCompletion =>
+  completion.type === 'answer' ? [completion.op, completion.json] : [completion.op, completion.code, completion.message];
+
+const unpackCompletion = ([op, first, second]: PackedCompletion): Completion =>
+  second === undefined ? { op, type: 'answer', json: first } : { op, type: 'refused', code: first, message: second };
+
+const packFresh = ({ me, flowClassName, flags, start, journal, recall }: Fresh): PackedFresh => [
+  me.x500Name,
+  me.groupId,
+  me.shortHash,
+  flowClassName,
+  flags,
+  start,
+  journal,
+  ...(recall === undefined ? ([] as const) : ([recall] as const)),
+];
+
+const unpackFresh = ([x500Name, groupId, shortHash, flowClassName, flags, start, journal, recall]: PackedFresh): Fresh => {
+  const fresh = { code: '', me: { x500Name, groupId, shortHash }, flowClassName, flags, start, journal };
+  return recall === undefined ? fresh : { ...fresh, recall };
+};
+
+export const packTurn = ({ flowId, compartment, at, completions, fresh }: Turn, batchAt: number): PackedTurn => {
+  const packed = [flowId, compartment, at - batchAt, completions.map(packCompletion)] as const;
+  return fresh === undefined ? packed : [...packed, packFresh(fresh)];
+};
+
+/** Fresh turns have no code. */
+export const unpackTurn = ([flowId, compartment, after, packed, fresh]: PackedTurn, batchAt: number): Turn => {
+  const turn = { flowId, compartment, at: batchAt + after, completions: packed.map(unpackCompletion) };
+  return fresh === undefined ? turn : { ...turn, fresh: unpackFresh(fresh) };
+};
+
+// ── From the guest ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+const packStep = ({ asks, logs, dropped }: TurnStep): PackedStep => {
+  if (dropped === true) return null;
+  const packed: [logs: readonly LogLine[] | 0, ...asks: string[]] = [logs.length === 0 ? 0 : logs];
+  for (const { kind, digest, params } of asks) packed.push(kind, digest, params);
+  return packed;
+};
+
+export const packResult = (result: TurnResult): PackedResult => {
+  if (result.type !== 'ran') return result;
+  const { finished, recalled } = result;
+  const steps = result.steps.map(packStep);
+  if (finished === undefined && recalled === undefined) return [steps];
+  const end = finished?.type === 'result' ? ([finished.result] as const) : (finished ?? null);
+  return recalled === undefined ? [steps, end] : [steps, end, recalled];
+};
+
+/** What a guest said of its turns; `undefined` for what no guest of ours says. */
+export const unpackResults = (packed: unknown, count: number): readonly TurnResult[] | undefined => {
+  if (!Array.isArray(packed) || packed.length !== count) return undefined;
+  const results: TurnResult[] = [];
+  for (const one of packed as unknown[]) {
+    const result = Array.isArray(one) ? unpackRan(one) : unpackEnd(one);
+    if (result === undefined) return undefined;
+    results.push(result);
+  }
+  return results;
+};
+
+const unpackRan = ([packed, end, recalled]: readonly unknown[]): TurnResult | undefined => {
+  if (!Array.isArray(packed)) return undefined;
+  const steps: TurnStep[] = [];
+  for (const one of packed as unknown[]) {
+    const step = unpackStep(one);
+    if (step === undefined) return undefined;
+    steps.push(step);
+  }
+  const finished = end === undefined || end === null ? undefined : unpackFinished(end);
+  if (finished === undefined && end !== undefined && end !== null) return undefined;
+  if (recalled !== undefined && !Array.isArray(recalled)) return undefined;
+  // Written by packResult.
+  return { type: 'ran', steps, ...(finished === undefined ? {} : { finished }), ...(recalled === undefined ? {} : { recalled: recalled as Recalled[] }) };
+};
+
+const droppedStep: TurnStep = { asks: [], logs: [], dropped: true };
+
+const unpackStep = (packed: unknown): TurnStep | undefined => {
+  if (packed === null) return droppedStep;
+  if (!Array.isArray(packed)) return undefined;
+  const asks: Ask[] = [];
+  for (let at = 1; at < packed.length; at += 3) {
+    const [kind, digest, params] = [packed[at], packed[at + 1], packed[at + 2]] as readonly unknown[];
+    if (typeof kind !== 'string' || typeof digest !== 'string' || typeof params !== 'string') return undefined;
+    // Which kinds there are is the engine's to know: one that it does not know fails the flow's step there.
+    asks.push({ kind: kind as AskKind, digest, params });
+  }
+  const [logs] = packed as readonly unknown[];
+  if (logs === 0) return { asks, logs: [] };
+  return Array.isArray(logs) ? { asks, logs: logs as LogLine[] } : undefined;
+};
+
+const unpackFinished = (end: unknown): Finished | undefined => {
+  if (Array.isArray(end)) {
+    const [result] = end as readonly unknown[];
+    return result === null || typeof result === 'string' ? { type: 'result', result } : undefined;
+  }
+  const { type, message } = end as Partial<Extract<Finished, { type: 'error' }>>;
+  return type === 'error' && typeof message === 'string' ? (end as Finished) : undefined;
+};
+
+const unpackEnd = (one: unknown): TurnResult | undefined => {
+  if (typeof one !== 'object' || one === null) return undefined;
+  const { type, message, reason } = one as { readonly [field: string]: unknown };
+  const isEnd = type === 'lost' ? typeof reason === 'string' : (type === 'fault' || type === 'diverged') && typeof message === 'string';
+  return isEnd ? (one as TurnResult) : undefined;
+};
