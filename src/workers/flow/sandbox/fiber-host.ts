@@ -25,7 +25,8 @@ export type FiberState = {
   operations: number;
   sessions: number;
   uuids: number;
-  chance: number;
+  /** Where its chance stands; nothing before the first time that somebody asks. */
+  chance: number | undefined;
   asks: Ask[];
   /** All asks so far, those of the steps before as well. */
   askCount: number;
@@ -51,7 +52,7 @@ export const initialState = (flowId: string, { start }: Fresh, { limits, whereOf
     operations: counters?.operations ?? 0,
     sessions: counters?.sessions ?? 0,
     uuids: counters?.uuids ?? 0,
-    chance: counters?.chance ?? Number.parseInt(flowId.replaceAll('-', '').slice(0, 8), 16) | 0,
+    chance: counters?.chance,
     asks: [],
     askCount: 0,
     askChars: 0,
@@ -122,8 +123,8 @@ export class FiberHost implements ContextHost {
   }
 
   counters(): FiberCounters {
-    const { operations, sessions, uuids, chance } = this.#state;
-    return { operations: operations + 1, sessions, uuids, chance };
+    const { operations, sessions, uuids } = this.#state;
+    return { operations: operations + 1, sessions, uuids, chance: chanceOf(this.#state) };
   }
 
   now(): number {
@@ -223,10 +224,13 @@ const perform = <Kind extends OperationKind>(state: FiberState, kind: Kind, para
   return promise;
 };
 
+const chanceOf = ({ chance, flowId }: FiberState): number => chance ?? Number.parseInt(flowId.replaceAll('-', '').slice(0, 8), 16) | 0;
+
 /** The next of a sequence that the flow id decides (mulberry32). */
 const drawNext = (state: FiberState): number => {
-  state.chance = (state.chance + 0x6d2b79f5) | 0;
-  let word = Math.imul(state.chance ^ (state.chance >>> 15), 1 | state.chance);
+  const chance = (chanceOf(state) + 0x6d2b79f5) | 0;
+  state.chance = chance;
+  let word = Math.imul(chance ^ (chance >>> 15), 1 | chance);
   word = (word + Math.imul(word ^ (word >>> 7), 61 | word)) ^ word;
   return ((word ^ (word >>> 14)) >>> 0) / 4294967296;
 };
