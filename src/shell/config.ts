@@ -12,7 +12,7 @@ export const shellConfigDefault = {
   keysPerRoundMax: 200,
   /**
    * Batches of a machine under way at once: while one is saved and sent, the next is polled and stepped. Two keep thread, database
-   * and disk busy; more would only make batches smaller.
+   * and disk busy; more would only make batches smaller. One more for each further step that may be under way.
    */
   batchesAtOnceMax: 2,
   /**

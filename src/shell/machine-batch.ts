@@ -5,8 +5,8 @@
  *                  ▲                       │ later, conflict, thrown: this key only
  *                  └───────────────────────┘
  *
- * Batches overlap: while one is saved and published, the next is loaded and stepped. Steps are one at a time, and a key is in one
- * round at a time, from the moment its records are taken until its effects are on the bus.
+ * Batches overlap: while one is saved and published, the next is loaded and stepped. Steps are one at a time, unless the machine bears
+ * more, and a key is in one round at a time, from the moment its records are taken until its effects are on the bus.
  *
  * Why nothing that is owed is ever lost, and nothing is done twice (W1–W5), whoever crashes, stalls or loses a partition:
  *
@@ -125,13 +125,20 @@ const createReader = (machine: Machine<any, any, any>): ((record: InRecord) => R
   };
 };
 
-/** Runs works one after another, in the order in which they were handed in. */
-const createTurns = () => {
-  let last: Promise<unknown> = Promise.resolve();
-  return <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const mine = last.then(work);
-    last = mine.catch(() => {});
-    return mine;
+/** Runs works in the order in which they were handed in, so many at once. */
+const createTurns = (atOnceMax: number) => {
+  const waiting: (() => void)[] = [];
+  let free = atOnceMax;
+  return async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => void waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free++;
+      else next();
+    }
   };
 };
 
@@ -180,8 +187,9 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
     for (const { record } of parked) offsets.done(record);
     refused = refused.filter((one) => !parked.includes(one));
   };
-  /** Steps are one at a time: a machine's memory is not made for more, and whoever waits finds more keys ready. */
-  const stepping = createTurns();
+  /** As many steps at a time as the machine's memory bears: whoever waits finds more keys ready. */
+  const stepsAtOnceMax = machine.stepsAtOnceMax ?? 1;
+  const stepping = createTurns(stepsAtOnceMax);
   const runRounds = async (): Promise<void> => {
     for (let round = await stepping(() => takeRound(context)); round !== undefined; round = await stepping(() => takeRound(context))) {
       await finishRound(context, round);
@@ -189,7 +197,7 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
   };
 
   return {
-    atOnceMax: context.limits.batchesAtOnceMax,
+    atOnceMax: context.limits.batchesAtOnceMax + stepsAtOnceMax - 1,
     handleBatch: async (records) => {
       if (records.length > 0) metrics.batch(records);
       for (const record of records) accept(record);

@@ -49,6 +49,8 @@ export type Machine<Head, Item, Event> = {
    * that can tell which key is at fault returns `{ type: 'poison' }` for it instead.
    */
   readonly step: (inputs: readonly StepInput<Head, Item, Event>[], now: number) => Promise<readonly StepOutput<Head, Item>[]>;
+  /** Steps of different keys that may be under way at once, where a step waits for others; default 1. */
+  readonly stepsAtOnceMax?: number;
   /** True for an event with which a key nearly always begins: the key is then not looked for before it is stepped. */
   readonly isBirth?: (event: Event) => boolean;
   /** Whose turn an event takes where not all keys can be stepped at once (a virtual node); without it, that of the key's saved scope. */

@@ -54,7 +54,7 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
   const start = (): void => {
     const life: Life = { dead: false };
     // Any first event may be a key's birth, as far as this machine can tell: it is often wrong.
-    const machine = { ...createLedger({ isLater: unless(faults.later) }), isBirth: () => random.chance(0.5) };
+    const machine = { ...createLedger({ isLater: unless(faults.later) }), isBirth: () => random.chance(0.5), stepsAtOnceMax: random.pick([1, 2, 3]) };
     const topics = machineTopics(machine);
     const { publish, consumer } = bus.connect(life, scheduler, topics);
     const store = gated(states, life, scheduler, unless(faults.fail));

@@ -29,6 +29,34 @@ const heldStore = (): { readonly states: StateStore; readonly held: string[][]; 
 };
 
 describe('batches overlap', () => {
+  test.each([1, 2])('as many steps as the machine bears are under way at once: %d', async (stepsAtOnceMax) => {
+    const bench = createBench();
+    const ledger = createLedger();
+    const stepping: string[] = [];
+    const letGo: (() => void)[] = [];
+    const machine: Machine<any, any, any> = {
+      ...ledger,
+      stepsAtOnceMax,
+      step: async (inputs, now) => {
+        stepping.push(inputs.map(({ key }) => key).join());
+        await new Promise<void>((resolve) => void letGo.push(resolve));
+        return ledger.step(inputs, now);
+      },
+    };
+    const batch = bench.openBatch(machine);
+    const handle = async (key: string): Promise<void> => batch.handleBatch(bench.append(record('left', key, `e-${key}`, 'add')));
+    const handling = [];
+    for (const key of ['a', 'b', 'c']) {
+      handling.push(handle(key));
+      for (let turn = 0; turn < 5; turn++) await nextTurn();
+    }
+    expect(stepping).toEqual(['a', 'b', 'c'].slice(0, stepsAtOnceMax));
+    const all = Promise.all(handling).then(() => true);
+    while (!(await Promise.race([all, nextTurn().then(() => false)]))) for (const go of letGo.splice(0)) go();
+    // Whoever waited for its turn has taken all that was ready by then.
+    expect(stepping).toEqual(stepsAtOnceMax === 1 ? ['a', 'b,c'] : ['a', 'b', 'c']);
+  });
+
   test('while one is saved, the next is stepped, and its keys are saved beside it', async () => {
     const { states, held, letGo } = heldStore();
     const bench = createBench({ states });

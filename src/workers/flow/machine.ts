@@ -56,6 +56,8 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
     wake: onWake,
     prepare: facts.prepare,
+    // While one step waits for the sandbox or for a direct answer, another goes on.
+    stepsAtOnceMax: 2,
     isBirth: ({ type }) => type === 'start',
     // Virtual nodes take turns, so that one which starts thousands of flows does not keep another's waiting.
     scopeOf: (event) => (event.type === 'start' ? event.body.holdingIdentity.shortHash : undefined),
@@ -65,9 +67,11 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
       return !memory.holds(key, head.itemCount) || asksAgain(head, events);
     },
     step: async (inputs, now) => {
+      const keys = inputs.map(({ key }) => key);
       // One batch sees one configuration.
       const current = { ...limits };
       const drafts = inputs.map((input) => draftOf(input, now, current, memory));
+      memory.begin(keys);
       try {
         drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
         for (const draft of drafts) overrule(draft, facts);
@@ -75,8 +79,10 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
         for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
       } catch (error) {
         // The sandbox may be ahead of the store now.
-        memory.forget(inputs.map(({ key }) => key));
+        memory.forget(keys);
         throw error;
+      } finally {
+        memory.end(keys);
       }
       memory.keep(drafts);
       for (const draft of drafts) report.step(draft);

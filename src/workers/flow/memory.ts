@@ -8,6 +8,9 @@ export type Memory = {
   holds(flowId: string, itemCount: number): boolean;
   /** Stored messages that the flow has not read, by position. */
   messagesOf(flowId: string): Map<number, string>;
+  /** These flows are in a step, and stay until it ends. */
+  begin(flowIds: readonly string[]): void;
+  end(flowIds: readonly string[]): void;
   /** Takes over what steps have come to; what could not be finished, and what has ended, leaves. */
   keep(drafts: readonly Draft[]): void;
   forget(flowIds: readonly string[]): void;
@@ -19,6 +22,7 @@ type Entry = { readonly itemCount: number; readonly messages: Map<number, string
 export const createMemory = (sandbox: Sandbox, flowsMax: number): Memory => {
   /** Longest idle first. */
   const entries = new Map<string, Entry>();
+  const busy = new Set<string>();
   const forget = (flowIds: readonly string[]): void => {
     if (flowIds.length === 0) return;
     for (const flowId of flowIds) entries.delete(flowId);
@@ -27,6 +31,8 @@ export const createMemory = (sandbox: Sandbox, flowsMax: number): Memory => {
   return {
     holds: (flowId, itemCount) => entries.get(flowId)?.itemCount === itemCount && sandbox.holds(flowId),
     messagesOf: (flowId) => entries.get(flowId)?.messages ?? new Map<number, string>(),
+    begin: (flowIds) => flowIds.forEach((flowId) => busy.add(flowId)),
+    end: (flowIds) => flowIds.forEach((flowId) => busy.delete(flowId)),
     keep: (drafts) => {
       const leaving: string[] = [];
       for (const { key, head, messages, later } of drafts) {
@@ -36,6 +42,7 @@ export const createMemory = (sandbox: Sandbox, flowsMax: number): Memory => {
       }
       for (const flowId of entries.keys()) {
         if (entries.size <= flowsMax) break;
+        if (busy.has(flowId)) continue;
         leaving.push(flowId);
         entries.delete(flowId);
       }
