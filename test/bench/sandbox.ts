@@ -30,7 +30,7 @@ const cpuUs = (pid: number): number =>
 
 /** The turns of one flow each, one batch after the other; told how long each batch took. */
 const runFlows = async (sandbox: Sandbox, count: number, onBatch: (tookUs: number) => void, pause?: () => Promise<void>): Promise<void> => {
-  const beginnings = Array.from({ length: count }, () => turnOf({ flowId: newFlowId(), compartment: 'bench', code, flowClassName, input: {} }));
+  const beginnings = Array.from({ length: count }, () => turnOf({ flowId: newFlowId(), compartment: `${'c0ffee'.repeat(10)}/0123456789AB`, code, flowClassName, input: {} }));
   const later = beginnings.map(({ flowId, compartment, at }) => ({ flowId, compartment, at }));
   for (let op = -1; op < turnsPerFlow - 1; op++) {
     await pause?.();

@@ -5,7 +5,7 @@ import { systemClock } from '../../../src/host/clock.ts';
 import type { GuestOptions } from '../../../src/host/guests.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
-import { packResult, packTurn, unpackResults, unpackTurn } from '../../../src/workers/flow/sandbox/packing.ts';
+import { packResult, packTurns, unpackResults, unpackTurns } from '../../../src/workers/flow/sandbox/packing.ts';
 import type { Completion, Fresh, Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
 import { createFlowSandbox } from '../../../src/workers/flow/worker.ts';
 import { turnOf } from './world/drive.ts';
@@ -27,7 +27,7 @@ const fresh: fc.Arbitrary<Fresh> = fc
   })
   .map(({ recall, ...one }) => (recall === undefined ? one : { ...one, recall }));
 const turn: fc.Arbitrary<Turn> = fc
-  .record({ flowId: text, compartment: text, at: fc.nat(), completions: fc.array(completion, { maxLength: 3 }), fresh: fc.option(fresh, { nil: undefined }) })
+  .record({ flowId: text, compartment: fc.constantFrom('app/alice', 'app/bob'), at: fc.nat(), completions: fc.array(completion, { maxLength: 3 }), fresh: fc.option(fresh, { nil: undefined }) })
   .map(({ fresh: given, ...one }) => (given === undefined ? one : { ...one, fresh: given }));
 
 const ask = fc.record({ kind: fc.constantFrom('db.find' as const, 'session.open' as const), digest: text, params: text });
@@ -53,14 +53,14 @@ const result: fc.Arbitrary<TurnResult> = fc.oneof(
 const crossed = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 test('turns and their results come out as they went in', () => {
-  const turnCrosses = fc.property(turn, fc.nat(), (one, at) => {
+  const turnsCross = fc.property(fc.array(turn, { maxLength: 3 }), (all) => {
     // What crossed is what was packed.
-    expect(unpackTurn(crossed(packTurn(one, at)) as ReturnType<typeof packTurn>, at)).toEqual(one);
+    expect(unpackTurns(crossed(packTurns(all)) as ReturnType<typeof packTurns>)).toEqual(all);
   });
   const resultsCross = fc.property(fc.array(result, { maxLength: 3 }), (all) => {
     expect(unpackResults(crossed(all.map(packResult)), all.length)).toEqual(all);
   });
-  fc.assert(turnCrosses);
+  fc.assert(turnsCross);
   fc.assert(resultsCross);
 });
 

@@ -1,6 +1,6 @@
 /** What the two sides of the sandbox say to each other. All of it is JSON. */
 import type { FiberLimits } from './fiber.ts';
-import type { PackedResult, PackedTurn } from './packing.ts';
+import type { PackedResult, PackedTurns } from './packing.ts';
 import type { SliceLimits } from './slices.ts';
 
 export type GuestData = { readonly limits: FiberLimits & SliceLimits };
@@ -9,9 +9,7 @@ export type ToGuest =
   | {
       readonly type: 'run';
       readonly batch: number;
-      /** Milliseconds since the epoch, from which the times of the turns count. */
-      readonly at: number;
-      readonly turns: readonly PackedTurn[];
+      readonly turns: PackedTurns;
       /** The code of a compartment is sent once. */
       readonly codes: Readonly<Record<string, string>>;
     }

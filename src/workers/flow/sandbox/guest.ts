@@ -10,7 +10,7 @@ import { CounterpartyDataError, FlowPlatformError } from '../../../flow-sdk/erro
 import type { GuestMain } from '../../../host/guests.ts';
 import { createFiberRoom } from './fiber-room.ts';
 import type { FromGuest, GuestData, ToGuest } from './guest-messages.ts';
-import { packResult, unpackTurn } from './packing.ts';
+import { packResult, unpackTurns } from './packing.ts';
 import type { Where } from './sandbox.ts';
 import { createStopwatch, runSlices } from './slices.ts';
 
@@ -88,8 +88,8 @@ export const main: GuestMain = ({ data, post, receive, macrotask, mark, rest, el
       codes.delete(message.compartment);
       return room.unload(message.compartment);
     }
-    const { batch, at } = message;
-    const turns = message.turns.map((turn) => unpackTurn(turn, at));
+    const { batch } = message;
+    const turns = unpackTurns(message.turns);
     for (const [compartment, code] of Object.entries(message.codes)) codes.set(compartment, code);
     const onTurn = (turn: number): void => void (work = { batch, turn });
     const { results, spent } = await runSlices(turns, { room, stopwatch, onTurn }, limits);

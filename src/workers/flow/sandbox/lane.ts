@@ -6,7 +6,7 @@
 import type { Guest, GuestExit } from '../../../host/guests.ts';
 import type { Log } from '../../../observability/log.ts';
 import type { FromGuest, ToGuest } from './guest-messages.ts';
-import { packTurn, unpackResults } from './packing.ts';
+import { packTurns, unpackResults } from './packing.ts';
 import type { Turn, TurnResult } from './sandbox.ts';
 import type { Spares } from './spares.ts';
 
@@ -88,8 +88,7 @@ const run = (state: State, turns: readonly Turn[]): Promise<LaneRun> => {
     use(state.loaded, compartment, true);
   }
   const batch = state.batchNext++;
-  const at = turns[0]?.at ?? 0;
-  const message: ToGuest = { type: 'run', batch, at, turns: turns.map((turn) => packTurn(turn, at)), codes };
+  const message: ToGuest = { type: 'run', batch, turns: packTurns(turns), codes };
   return new Promise((resolve) => {
     state.batches.set(batch, { turns, resolve });
     guest.post(message);

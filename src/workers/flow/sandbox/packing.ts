@@ -16,8 +16,14 @@ type PackedFresh = readonly [
   recall?: readonly number[],
 ];
 
-/** `after`: milliseconds after the time of the batch. The code does not travel with a turn. */
-export type PackedTurn = readonly [flowId: string, compartment: string, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh];
+/** `compartment`: its place in the list of the batch. `after`: milliseconds after the time of the batch. The code does not travel with a turn. */
+type PackedTurn = readonly [flowId: string, compartment: number, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh];
+export type PackedTurns = {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly compartments: readonly string[];
+  readonly turns: readonly PackedTurn[];
+};
 
 /** Its log lines, where there are any, and then kind, digest and parameters of each ask; nothing of a completion that was dropped. */
 type PackedStep = readonly [logs: readonly LogLine[] | 0, ...asks: string[]] | null;
@@ -50,16 +56,24 @@ const unpackFresh = ([x500Name, groupId, shortHash, flowClassName, flags, start,
   return recall === undefined ? fresh : { ...fresh, recall };
 };
 
-export const packTurn = ({ flowId, compartment, at, completions, fresh }: Turn, batchAt: number): PackedTurn => {
-  const packed = [flowId, compartment, at - batchAt, completions.map(packCompletion)] as const;
-  return fresh === undefined ? packed : [...packed, packFresh(fresh)];
+export const packTurns = (turns: readonly Turn[]): PackedTurns => {
+  const batchAt = turns[0]?.at ?? 0;
+  const places = new Map<string, number>();
+  const packed = turns.map(({ flowId, compartment, at, completions, fresh }): PackedTurn => {
+    let place = places.get(compartment);
+    if (place === undefined) places.set(compartment, (place = places.size));
+    const one = [flowId, place, at - batchAt, completions.map(packCompletion)] as const;
+    return fresh === undefined ? one : [...one, packFresh(fresh)];
+  });
+  return { at: batchAt, compartments: [...places.keys()], turns: packed };
 };
 
 /** Fresh turns have no code. */
-export const unpackTurn = ([flowId, compartment, after, packed, fresh]: PackedTurn, batchAt: number): Turn => {
-  const turn = { flowId, compartment, at: batchAt + after, completions: packed.map(unpackCompletion) };
-  return fresh === undefined ? turn : { ...turn, fresh: unpackFresh(fresh) };
-};
+export const unpackTurns = ({ at, compartments, turns }: PackedTurns): Turn[] =>
+  turns.map(([flowId, place, after, completions, fresh]) => {
+    const turn = { flowId, compartment: compartments[place]!, at: at + after, completions: completions.map(unpackCompletion) };
+    return fresh === undefined ? turn : { ...turn, fresh: unpackFresh(fresh) };
+  });
 
 // ── From the guest ───────────────────────────────────────────────────────────────────────────────────────────────────
 
