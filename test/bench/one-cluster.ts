@@ -3,7 +3,6 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Agent, request } from 'undici';
 import { startCluster, type ClusterProcess } from '../../src/cli/cluster-process.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi } from '../../src/cli/network.ts';
 import { freePort } from '../../src/cli/ports.ts';
@@ -11,6 +10,7 @@ import { createRestClient } from '../../src/rest-client/rest-client.ts';
 import { adminLogin } from '../../src/cli/two-clusters.ts';
 import { openSigningKey } from '../../src/packaging/build-signing-key.ts';
 import { buildPackage } from '../../src/packaging/build.ts';
+import { openHttpLoad, type Answer } from './http-load.ts';
 import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -88,13 +88,11 @@ export type Flows = {
 
 /** An ordinary REST client, authenticated, on keep-alive connections. */
 export const openFlows = ({ process: { restUrl }, shortHash, adminPassword }: OneCluster, connections: number): Flows => {
-  const dispatcher = new Agent({ connections, keepAliveTimeout: 60_000 });
+  const http = openHttpLoad(restUrl, connections);
   const headers = { authorization: `Basic ${btoa(`${adminLogin}:${adminPassword}`)}`, 'content-type': 'application/json', accept: 'application/json' };
-  const base = `${restUrl}/api/v5_2/flow/${shortHash}`;
-  const post = async (url: string, flowClassName: string, clientRequestId: string, requestBody: unknown): Promise<{ status: number; text: string }> => {
-    const { statusCode, body } = await request(url, { method: 'POST', dispatcher, headers, body: JSON.stringify({ clientRequestId, flowClassName, requestBody }) });
-    return { status: statusCode, text: await body.text() };
-  };
+  const base = `/api/v5_2/flow/${shortHash}`;
+  const post = (path: string, flowClassName: string, clientRequestId: string, requestBody: unknown): Promise<Answer> =>
+    http.ask({ method: 'POST', path, headers, body: JSON.stringify({ clientRequestId, flowClassName, requestBody }) });
   return {
     start: async (flowClassName, clientRequestId, requestBody = {}) => {
       const { status, text } = await post(base, flowClassName, clientRequestId, requestBody);
@@ -105,13 +103,12 @@ export const openFlows = ({ process: { restUrl }, shortHash, adminPassword }: On
       if (status !== 200 || !text.includes('"COMPLETED"')) throw new Error(`the flow ${clientRequestId} answered ${status}: ${text}`);
     },
     complete: async (clientRequestId) => {
-      const { statusCode, body } = await request(`${base}/${clientRequestId}/result?wait=30000`, { dispatcher, headers });
-      const text = await body.text();
+      const { status, text } = await http.ask({ method: 'GET', path: `${base}/${clientRequestId}/result?wait=30000`, headers });
       // The contract's FlowResultResponse.
-      const answer = statusCode === 200 ? (JSON.parse(text) as { flowStatus: string; json: unknown }) : undefined;
-      if (answer?.flowStatus !== 'COMPLETED') throw new Error(`the result of ${clientRequestId} answered ${statusCode}: ${text}`);
+      const answer = status === 200 ? (JSON.parse(text) as { flowStatus: string; json: unknown }) : undefined;
+      if (answer?.flowStatus !== 'COMPLETED') throw new Error(`the result of ${clientRequestId} answered ${status}: ${text}`);
       return answer.json;
     },
-    close: () => dispatcher.close(),
+    close: () => http.close(),
   };
 };

@@ -7,11 +7,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { freePort } from '../../src/cli/ports.ts';
 import { until } from '../../src/rest-client/waits.ts';
 import { startEmbeddedPostgres } from '../../src/host/embedded-postgres.ts';
 import { silentLog } from '../../src/observability/log.ts';
+import { openHttpLoad } from './http-load.ts';
 import { runFor, summarise, type Run } from './load.ts';
 import { cpuMs, processesBelow, sumOf } from './processes.ts';
 import type { Scratch } from './scratch.ts';
@@ -128,17 +129,16 @@ export const startRestate = async (scratch: Scratch): Promise<Peer> => {
   await registerService(ports.admin, String(await nextMessage(service, 'the Restate service')));
   return {
     run: async (callers, durationMs, prefix) => {
-      const dispatcher = new Agent({ connections: callers, keepAliveTimeout: 60_000 });
+      const http = openHttpLoad(`http://127.0.0.1:${ports.ingress}`, callers);
       const call = async (index: number): Promise<void> => {
         const id = `${prefix}-${index}`;
-        const { statusCode, body } = await request(`http://127.0.0.1:${ports.ingress}/two/run`, { method: 'POST', dispatcher, headers: { 'content-type': 'application/json', 'idempotency-key': id }, body: JSON.stringify(id) });
-        const text = await body.text();
-        if (statusCode !== 200 || JSON.parse(text) !== id) throw new Error(`Restate answered ${statusCode}: ${text}`);
+        const { status, text } = await http.ask({ method: 'POST', path: '/two/run', headers: { 'content-type': 'application/json', 'idempotency-key': id }, body: JSON.stringify(id) });
+        if (status !== 200 || JSON.parse(text) !== id) throw new Error(`Restate answered ${status}: ${text}`);
       };
       try {
         return await runFor(callers, durationMs, call);
       } finally {
-        await dispatcher.close();
+        await http.close();
       }
     },
     cpuMs: () => ({ client: cpuMs(process.pid), 'Restate server': cpuMs(pid), 'SDK service': cpuMs(service.pid!) }),
