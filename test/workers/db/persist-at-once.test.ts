@@ -83,6 +83,14 @@ test('other requests are worked out: of two vaults, of an id twice, of a vault t
   expect(transactions()).toBe(3);
 });
 
+test('a virtual node that another replica has deleted meanwhile is found to be gone', async () => {
+  const { ask } = await openRoom();
+  const gone = await transactOn(database, makeVirtualNode);
+  await ask(of({ type: 'find', entity: 'Cat', ids: ['a'] }, gone));
+  await transactOn(database, (tx) => tx.virtualNodes.drop(gone));
+  expect((await ask(of(persist('six-1'), gone))).map(codeOf)).toEqual(['DB_VIRTUAL_NODE_NOT_FOUND']);
+});
+
 test('it writes as the role of its vault, and as the room again afterwards', async () => {
   const { ask } = await openRoom();
   const now = Date.now();

@@ -1,6 +1,6 @@
 -- New entities of one vault and the answers to the requests that asked for them, in one statement: one message instead of six, which is most
--- of what a small batch costs. All or nothing: where an id or an answer is there already it gives false, and nothing was written; then the
--- batch goes the ordinary way (src/workers/db/postgres/entities.ts), which tells what was in the way.
+-- of what a small batch costs. All or nothing: where an id or an answer is there already, or the vault is not, it gives false, and nothing was
+-- written; then the batch goes the ordinary way (src/workers/db/postgres/entities.ts), which tells what was in the way.
 --
 -- It has no rights of its own: entities are written as the vault's `dml` role, which the caller must be able to take on, and with no
 -- schema in sight but the vault; answers as the caller. Both settings end with the transaction.
@@ -17,8 +17,8 @@ begin
   perform set_config('role', 'none', true), set_config('search_path', 'pg_catalog', true);
   insert into db.answer (request_id, outcome, effects, digest) select * from unnest(request_ids, outcomes, effects, digests);
   return true;
-exception when unique_violation then
-  -- What the block has set is as it was before.
+-- Of a virtual node that was deleted meanwhile, neither role nor table is there. What the block has set is as it was before.
+exception when unique_violation or undefined_table or invalid_parameter_value then
   return false;
 end
 $$;
