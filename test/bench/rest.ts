@@ -6,11 +6,11 @@
 import type { AddressInfo } from 'node:net';
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono } from 'hono';
-import { Pool } from 'undici';
 import { openEmbeddedBroker } from '../../src/bus/embedded-broker/embedded-broker.ts';
 import type { Bus } from '../../src/bus/bus.ts';
 import { topicsOf } from '../../src/bus/topics.ts';
 import { systemClock } from '../../src/host/clock.ts';
+import { listen } from '../../src/host/http-server.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
 import { flowToRestStatus } from '../../src/messages/flow-to-rest.status.ts';
 import { answerTo, decode, encode } from '../../src/messages/grammar/envelope.ts';
@@ -21,6 +21,7 @@ import { createLog, silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createRequests } from '../../src/shell/create-requests.ts';
 import { createRestWorker } from '../../src/workers/rest/worker.ts';
+import { openHttpLoad } from './http-load.ts';
 import { benchSeconds, runFor } from './load.ts';
 import { ms } from './machine.ts';
 import { admin, alice, aliceHash, cpi, everythingRole, userOf } from '../workers/rest/rest-under-test.ts';
@@ -51,7 +52,8 @@ const answerFlows = async (bus: Bus): Promise<void> => {
 /** The views of a cluster that does not change. */
 const fixedView = <Body>(key: string, body: Body) => ({ get: (asked: string) => (asked === key ? body : undefined), entries: () => new Map([[key, body]]).entries(), refresh: async () => {} });
 
-type Call = (method: string, path: string, body?: string) => Promise<number>;
+/** Starts a flow; gives the status. */
+type Call = (path: string, body: string) => Promise<number>;
 
 /** What a start answers, and with what. */
 const kinds = { 'started and ended': { query: '?wait=10000', status: 200 }, started: { query: '', status: 202 } } as const;
@@ -63,7 +65,7 @@ const measure = async (label: string, kind: Kind, call: Call, seconds = measured
   const cpuFrom = process.cpuUsage();
   const { count, perSecond, p50, p99 } = await runFor(callers, seconds * 1_000, async (index) => {
     const id = `${label}-${kind.length}-${seconds}-${index}`;
-    const status = await call('POST', `/api/v5_2/flow/${aliceHash}${query}`, `{"clientRequestId":"${id}","flowClassName":"com.example.Ping","requestBody":{"to":"Bob"}}`);
+    const status = await call(`/api/v5_2/flow/${aliceHash}${query}`, `{"clientRequestId":"${id}","flowClassName":"com.example.Ping","requestBody":{"to":"Bob"}}`);
     if (status !== wanted) throw new Error(`${id}: ${status}`);
   });
   const { user, system } = process.cpuUsage(cpuFrom);
@@ -74,24 +76,25 @@ const measure = async (label: string, kind: Kind, call: Call, seconds = measured
 
 const headers = { authorization: admin, 'content-type': 'application/json' };
 
+type Door = { readonly port: number; close(): unknown };
+
 /** The same client against whatever answers. */
-const overHttp = async (label: string, kind: Kind, fetch: (request: Request) => Response | Promise<Response>): Promise<number> => {
-  const server = await new Promise<ServerType>((resolve) => {
-    const started = serve({ fetch, hostname: '127.0.0.1', port: 0 }, () => resolve(started));
-  });
-  // A TCP server has an address of this kind.
-  const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: callers });
-  const call: Call = async (method, path, body) => {
-    const response = await pool.request({ method: method as 'GET', path, headers, body: body ?? null });
-    await response.body.text();
-    return response.statusCode;
-  };
+const overHttp = async (label: string, kind: Kind, open: () => Promise<Door>): Promise<number> => {
+  const door = await open();
+  const http = openHttpLoad(`http://127.0.0.1:${door.port}`, callers);
+  const call: Call = async (path, body) => (await http.ask({ method: 'POST', path, headers, body })).status;
   await measure(label, kind, call, warmUpSeconds);
   const perSecond = await measure(label, kind, call);
-  await pool.close();
-  server.close();
+  await http.close();
+  await door.close();
   return perSecond;
 };
+
+const openBareHono = (): Promise<Door> =>
+  new Promise((resolve) => {
+    // A TCP server has an address of this kind.
+    const started: ServerType = serve({ fetch: bareHono().fetch, hostname: '127.0.0.1', port: 0 }, () => resolve({ port: (started.address() as AddressInfo).port, close: () => started.close() }));
+  });
 
 const bareHono = (): Hono => {
   const app = new Hono();
@@ -120,8 +123,8 @@ export const run = async (): Promise<void> => {
     metrics: createMetrics(),
   });
 
-  const direct: Call = async (method, path, body) => {
-    const response = await worker.fetch(new Request(`http://rest.test${path}`, { method, headers, ...(body === undefined ? {} : { body }) }));
+  const direct: Call = async (path, body) => {
+    const response = await worker.fetch(new Request(`http://rest.test${path}`, { method: 'POST', headers, body }));
     await response.text();
     return response.status;
   };
@@ -129,7 +132,7 @@ export const run = async (): Promise<void> => {
   await measure('fetch', 'started and ended', direct, warmUpSeconds);
   await measure('fetch', 'started and ended', direct);
   for (const kind of ['started', 'started and ended'] as const) {
-    const [ours, floor] = [await overHttp('http', kind, worker.fetch), await overHttp('floor', kind, bareHono().fetch)];
+    const [ours, floor] = [await overHttp('http', kind, () => listen({ fetch: worker.fetch, hostname: '127.0.0.1', port: 0 })), await overHttp('floor', kind, openBareHono)];
     console.log(`${kind}: ${(ours / floor).toFixed(2)} of the floor`);
   }
   await worker.close();
