@@ -116,7 +116,7 @@ const hear = (state: State, guest: Guest, message: FromGuest): void => {
     if (result.type === 'fault' && result.code === 'FLOW_CODE_REFUSED') state.loaded.delete(turn.compartment);
   });
   state.options.spares.fill();
-  makeRoom(state, message.heapShare, new Set(batch.turns.map(({ flowId }) => flowId)));
+  makeRoom(state, message.heapShare, batch.turns);
   batch.resolve({ type: 'ran', results, spent: message.spent });
 };
 
@@ -136,21 +136,25 @@ const forget = (state: State, flowIds: readonly string[]): void => {
 
 /**
  * Lets the longest idle half go when the heap is filling, and compartments beyond the bound with all their fibers. A heap that
- * stays full holds what an application keeps in its module: the guest is replaced while it rests, and nobody is suspected.
+ * stays full holds what an application keeps in its module: the guest is replaced, and nobody is suspected. Other batches may be under way: what they run stays.
  */
-const makeRoom = (state: State, heapShare: number, busy: ReadonlySet<string>): void => {
+const makeRoom = (state: State, heapShare: number, ran: readonly Turn[]): void => {
   const { limits, log } = state.options;
-  if (state.batches.size > 0) return;
   state.fillings = heapShare > limits.guestHeapShareMax ? state.fillings + 1 : 0;
   if (state.fillings > limits.guestFillingsMax) return retire(state, heapShare);
+  if (state.fillings === 0 && state.loaded.size <= limits.compartmentsMax) return;
+  const underWay = [...state.batches.values()].flatMap(({ turns }) => turns);
   if (state.fillings > 0) {
+    const busy = new Set([...ran, ...underWay].map(({ flowId }) => flowId));
     const idle = [...state.flows.keys()].filter((flowId) => !busy.has(flowId));
     const leaving = idle.slice(0, Math.ceil(idle.length / 2));
     log.info('flow-sandbox-memory-filling', { heapShare, held: state.flows.size, forgotten: leaving.length });
     forget(state, leaving);
   }
+  const running = new Set(underWay.map(({ compartment }) => compartment));
   for (const compartment of state.loaded.keys()) {
     if (state.loaded.size <= limits.compartmentsMax) return;
+    if (running.has(compartment)) continue;
     const inside = [...state.flows].filter(([, home]) => home === compartment).map(([flowId]) => flowId);
     forget(state, inside);
     state.loaded.delete(compartment);
@@ -160,10 +164,12 @@ const makeRoom = (state: State, heapShare: number, busy: ReadonlySet<string>): v
 };
 
 const retire = (state: State, heapShare: number): void => {
-  const { guest, options } = state;
-  options.log.warn('flow-sandbox-guest-replaced', { heapShare, held: state.flows.size, compartments: state.loaded.size });
+  const { guest, options, batches } = state;
+  const underWay = [...batches.values()];
+  options.log.warn('flow-sandbox-guest-replaced', { heapShare, held: state.flows.size, compartments: state.loaded.size, batches: underWay.length });
   clear(state);
   void guest?.terminate();
+  for (const { resolve } of underWay) resolve({ type: 'lost', cause: 'closed', reason: 'the sandbox process was replaced', suspects: [] });
 };
 
 const clear = (state: State): void => {
