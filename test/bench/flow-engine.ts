@@ -1,7 +1,8 @@
 /**
  * The flow engine alone, with everything durable: the flow room in its shell, a broker on disk, PostgreSQL, the sandbox's processes; no
- * REST and no db room. Starts come from the bus, and a stub of the db room answers each request at once, on the bus. Then the
- * memory of flows that are live at the same time.
+ * REST. Starts come from the bus. In one form the real db room is in this process, as in the combined form, and is asked directly: each
+ * step is an entity in a vault. In the other a stub of it answers each request at once on the bus, so that the flow's state is saved at
+ * each step. Then the memory of flows that are live at the same time.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -23,12 +24,17 @@ import { wires } from '../../src/messages/messages.ts';
 import { restToFlowStart } from '../../src/messages/rest-to-flow.start.ts';
 import { silentLog as log } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
-import { openDatabase } from '../../src/postgres/database.ts';
+import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
+import { openDatabase, type Database } from '../../src/postgres/database.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
+import type { DirectWays } from '../../src/shell/direct.ts';
 import { runWorker } from '../../src/shell/run-worker.ts';
-import { applyMigrations } from '../../src/workers/db/worker.ts';
+import { newVirtualNode } from '../../src/workers/db/virtual-node.ts';
+import { applyMigrations, createDbWorker, createPostgresDbTx, persistAtOnce } from '../../src/workers/db/worker.ts';
+import { noWays } from '../../src/workers/flow/engine/direct.ts';
 import { createFlowSandbox, createFlowWorker } from '../../src/workers/flow/worker.ts';
+import { testCode, testCpi } from '../workers/db/virtual-nodes.ts';
 import { bundleOf } from '../workers/flow/world/bundle.ts';
 import { identityOf } from '../workers/flow/world/identities.ts';
 import { viewsOf } from '../workers/flow/world/world.ts';
@@ -75,7 +81,25 @@ type Engine = {
   onStatus(hear: (flowId: string, status: string) => void): void;
 };
 
-const openEngine = async ({ directory, closing }: Scratch): Promise<Engine> => {
+type Form = 'direct' | 'by the bus';
+
+/** The db room, with Alice's vault; gives what it may be asked directly. */
+const runDbRoom = async ({ closing }: Scratch, database: Database, bus: Bus): Promise<DirectWays> => {
+  await database.transact(async (sql) => {
+    const tx = createPostgresDbTx(sql);
+    const cpi = testCpi(0);
+    await tx.cpis.put(cpi, testCode(cpi));
+    await tx.virtualNodes.create(newVirtualNode(alice, cpi, Date.now()), []);
+  });
+  const answers = createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: persistAtOnce });
+  const parking = createPostgresParkingLot({ database, schema: 'db' });
+  const running = runWorker({ worker: createDbWorker({ log }), bus, instance: 'bench', clock: systemClock, log, metrics: createMetrics(), answers, parking });
+  closing.add(() => running.stop());
+  return running.direct;
+};
+
+const openEngine = async (scratch: Scratch, form: Form): Promise<Engine> => {
+  const { directory, closing } = scratch;
   const starting = startEmbeddedPostgres({ directory: join(directory, 'postgres'), log });
   closing.add(() => starting.then((one) => one.stop(), () => {}));
   const broker = await openEmbeddedBroker({ storage: { type: 'disk', directory: join(directory, 'broker') }, topics: topicsOf(wires), clock: systemClock, log });
@@ -88,12 +112,13 @@ const openEngine = async ({ directory, closing }: Scratch): Promise<Engine> => {
   const app = fileURLToPath(new URL('./app/flows.ts', import.meta.url));
   const code = await bundleOf(`import * as all from ${JSON.stringify(app)};\nexport const flows = Object.values(all);`);
   const sandbox = createFlowSandbox({ startGuest, clock: systemClock, log, metrics: createMetrics() });
-  const worker = createFlowWorker({ views: viewsOf(['Alice'], [], { code, flows }), sandbox, log, metrics: createMetrics() });
+  const direct = form === 'direct' ? await runDbRoom(scratch, database, bus) : noWays;
+  const worker = createFlowWorker({ direct, views: viewsOf(['Alice'], [], { code, flows }), sandbox, log, metrics: createMetrics() });
   const stores = { states: createPostgresStateStore({ database, schema: 'flow' }), parking: createPostgresParkingLot({ database, schema: 'flow' }) };
   const running = runWorker({ worker, bus, instance: 'bench', clock: systemClock, log, metrics: createMetrics(), ...stores });
   closing.add(() => running.stop());
   const ending = new AbortController();
-  const answering = answerEntities(bus, ending.signal);
+  const answering = form === 'direct' ? undefined : answerEntities(bus, ending.signal);
   let hear: (flowId: string, status: string) => void = () => {};
   const following = followStatuses(bus, ending.signal, (flowId, status) => hear(flowId, status));
   closing.add(() => {
@@ -146,7 +171,7 @@ const runFlows = async ({ bus, onStatus }: Engine, tag: string, atOnce: number, 
   return { count: ended, perSecond: (ended / (performance.now() - begun)) * 1000 };
 };
 
-const measureRates = async (engine: Engine): Promise<void> => {
+const measureRates = async (engine: Engine, form: Form): Promise<void> => {
   await runFlows(engine, 'warm', 256, warmUpMs);
   const rows: (string | number)[][] = [['flows at once', 'flows/s', 'wanted', 'aim', 'this process µs', 'sandbox µs', 'PostgreSQL µs']];
   for (const atOnce of atOnceCounts) {
@@ -157,7 +182,8 @@ const measureRates = async (engine: Engine): Promise<void> => {
     const used = groups.map((pids, i) => (((sumOf(pids, cpuMs) - before[i]!) * 1000) / count).toFixed(0));
     rows.push([atOnce, perSecond.toFixed(0), '≥ 6,000', '12,000', ...used]);
   }
-  printTable('the engine alone, two journaled steps, broker and PostgreSQL on disk (this process: flow room, broker, stub of db, starts)', rows);
+  const own = form === 'direct' ? 'flow room, db room, broker, starts' : 'flow room, broker, stub of db, starts';
+  printTable(`the engine alone, two journaled steps, ${form}, broker and PostgreSQL on disk (this process: ${own})`, rows);
 };
 
 const collectGarbage = (): void => {
@@ -200,8 +226,8 @@ const measureMemory = async ({ bus, onStatus }: Engine): Promise<void> => {
 
 /** Memory in an engine of its own: what earlier flows left free would be used again and not be seen. */
 export const run = async (): Promise<void> => {
-  await inScratch(async (scratch) => measureRates(await openEngine(scratch)));
-  await inScratch(async (scratch) => measureMemory(await openEngine(scratch)));
+  for (const form of ['direct', 'by the bus'] as const) await inScratch(async (scratch) => measureRates(await openEngine(scratch, form), form));
+  await inScratch(async (scratch) => measureMemory(await openEngine(scratch, 'by the bus')));
 };
 
 if (import.meta.main) await run();
