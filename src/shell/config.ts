@@ -15,6 +15,9 @@ export const shellConfigDefault = {
    * and disk busy; more would only make batches smaller. One more for each further step that may be under way.
    */
   batchesAtOnceMax: 2,
+  /** A batch of a machine with several steps at once waits so long for more, where it has fewer records than this and others are under way. */
+  lingerMs: 2,
+  lingerRecordsMax: 64,
   /**
    * Batches of an independent wire under way at once: while one waits for the database, the next is worked out and the one before is
    * sent. More would only make batches smaller.

@@ -77,6 +77,8 @@ export type MachineBatchOptions = {
 export type Batch = {
   /** How many `handleBatch` may be under way at once. */
   readonly atOnceMax: number;
+  /** How long a batch with few records waits for more while others are under way; default 0. */
+  readonly lingerMs?: number;
   /**
    * Handles what was polled and what waits; resolves when its effects are on the bus, while the commit is under way.
    * Throws what is operational: then, when all others have ended, call it again (with no records) after a back-off; nothing is lost.
@@ -198,6 +200,7 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
 
   return {
     atOnceMax: context.limits.batchesAtOnceMax + stepsAtOnceMax - 1,
+    lingerMs: stepsAtOnceMax > 1 ? context.limits.lingerMs : 0,
     handleBatch: async (records) => {
       if (records.length > 0) metrics.batch(records);
       for (const record of records) accept(record);

@@ -118,6 +118,39 @@ describe('batches overlap', () => {
   });
 });
 
+describe('what has little to do while others are under way', () => {
+  test.each([
+    ['waits a moment for more, where the machine has several steps at once', 2, [['a'], ['b', 'c']]],
+    ['waits for nothing, where it has one', 1, [['a'], ['b'], ['c']]],
+  ] as const)('%s', async (_name, stepsAtOnceMax, saved) => {
+    const broker = await openBroker([leftWire, rightWire, wakeWire, { topic: outTopic, retention: 'log' as const }]);
+    const bus = broker.connect();
+    const { states, held, letGo } = heldStore();
+    const running = runWorker({
+      worker: { room: 'flow', machine: { ...createLedger(), stepsAtOnceMax } },
+      bus,
+      instance: 'flow-1',
+      clock: systemClock,
+      log: silentLog,
+      metrics: createMetrics(),
+      states,
+      parking: createMemoryParkingLot(),
+      limits: { lingerMs: 1_000, batchesAtOnceMax: 3 },
+    });
+    for (const [i, key] of ['a', 'b', 'c'].entries()) {
+      await bus.publish([record('left', key, `e${i}`, 'add')]);
+      // The first has nobody to wait for; of the others each is polled before the next comes.
+      for (let turn = 0; turn < 20; turn++) await nextTurn();
+      if (i === 0) while (held.length < 1) await nextTurn();
+    }
+    while (held.flat().length < 3) await nextTurn();
+    expect(held).toEqual(saved);
+    for (const go of letGo) go();
+    await running.stop();
+    await broker.close();
+  });
+});
+
 describe('scopes take turns', () => {
   const scopeOf = ({ id }: LedgerEvent): string => id.split('-')[0]!;
   const many = (scope: string, count: number) => Array.from({ length: count }, (_, i) => record('left', `${scope}-${i}`, `${scope}-${i}`, 'add'));

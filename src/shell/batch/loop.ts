@@ -4,6 +4,7 @@
  * before anything new is polled.
  */
 import { BusError, type Consumer } from '../../bus/bus.ts';
+import type { InRecord } from '../../messages/grammar/record.ts';
 import { pause, type Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
@@ -129,7 +130,22 @@ export const startLoop = (options: LoopOptions): Loop => {
     const timeoutMs = timeToPoll(options, underWay.count() > 0);
     const records = await consumer.poll({ timeoutMs, recordsMax: limits.recordsPerPollMax, signal: interrupt.signal });
     if (records.length === 0 && interrupt.signal.aborted) return;
-    underWay.start(batch.handleBatch(records));
+    await gather(records);
+  };
+  /**
+   * Begins a batch. What has little to do while others are under way waits a moment for more (Kafka: `linger.ms`), since a batch costs
+   * much whatever is in it, and callers that were answered together come again together.
+   */
+  const gather = async (records: readonly InRecord[]): Promise<void> => {
+    const { lingerMs = 0 } = batch;
+    if (lingerMs === 0 || records.length === 0 || records.length >= limits.lingerRecordsMax || underWay.count() === 0) return underWay.start(batch.handleBatch(records));
+    let more: readonly InRecord[] = [];
+    try {
+      await pause(clock, lingerMs, signal);
+      more = await consumer.poll({ timeoutMs: 0, recordsMax: limits.recordsPerPollMax });
+    } finally {
+      underWay.start(batch.handleBatch([...records, ...more]));
+    }
   };
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
