@@ -6,7 +6,8 @@
  * without keeping state.
  *
  * Invariants, cited by number in code and tests:
- * - **W1** state is written before an effect is sent;
+ * - **W1** state is written before an effect is sent; alone a request that the same input would make again, word for word, may be asked
+ *   directly before (`direct.ts`);
  * - **W2** an effect owed is sent again until it is known to be durable on the bus;
  * - **W3** handling a record twice changes nothing and sends the same effects: ids are derived, never drawn;
  * - **W4** one bad record never blocks its partition: it is parked with its reason, counted, visible and re-drivable;
