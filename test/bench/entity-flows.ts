@@ -17,7 +17,8 @@ import { inScratch, type Scratch } from './scratch.ts';
 
 /** Of each of the measured runs. */
 const measuredMs = benchSeconds(8) * 1_000;
-const warmUpMs = measuredMs / 2;
+/** Compilers of machine code are still at work after some seconds. */
+const warmUpMs = measuredMs;
 const warmUpCallers = 64;
 const callerCounts = [1, 64, 256] as const;
 
