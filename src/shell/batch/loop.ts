@@ -89,6 +89,23 @@ const createUnderWay = (ended: (failed: boolean) => void): UnderWay => {
   };
 };
 
+/**
+ * Begins a batch. What has little to do while others are under way waits a moment for more (Kafka: `linger.ms`), since a batch costs
+ * much whatever is in it, and callers that were answered together come again together.
+ */
+const begin = async ({ batch, clock, consumer, limits }: LoopOptions, underWay: UnderWay, records: readonly InRecord[], signal: AbortSignal): Promise<void> => {
+  const { lingerMs = 0 } = batch;
+  if (lingerMs === 0 || records.length === 0 || records.length >= limits.lingerRecordsMax || underWay.count() === 0) return underWay.start(batch.handleBatch(records));
+  let more: readonly InRecord[] = [];
+  try {
+    await pause(clock, lingerMs, signal);
+    more = await consumer.poll({ timeoutMs: 0, recordsMax: limits.recordsPerPollMax });
+  } finally {
+    // What was polled is handled, whatever became of the second poll.
+    underWay.start(batch.handleBatch([...records, ...more]));
+  }
+};
+
 export const startLoop = (options: LoopOptions): Loop => {
   const { name, consumer, batch, clock, log, limits, random } = options;
   const stopping = new AbortController();
@@ -130,22 +147,7 @@ export const startLoop = (options: LoopOptions): Loop => {
     const timeoutMs = timeToPoll(options, underWay.count() > 0);
     const records = await consumer.poll({ timeoutMs, recordsMax: limits.recordsPerPollMax, signal: interrupt.signal });
     if (records.length === 0 && interrupt.signal.aborted) return;
-    await gather(records);
-  };
-  /**
-   * Begins a batch. What has little to do while others are under way waits a moment for more (Kafka: `linger.ms`), since a batch costs
-   * much whatever is in it, and callers that were answered together come again together.
-   */
-  const gather = async (records: readonly InRecord[]): Promise<void> => {
-    const { lingerMs = 0 } = batch;
-    if (lingerMs === 0 || records.length === 0 || records.length >= limits.lingerRecordsMax || underWay.count() === 0) return underWay.start(batch.handleBatch(records));
-    let more: readonly InRecord[] = [];
-    try {
-      await pause(clock, lingerMs, signal);
-      more = await consumer.poll({ timeoutMs: 0, recordsMax: limits.recordsPerPollMax });
-    } finally {
-      underWay.start(batch.handleBatch([...records, ...more]));
-    }
+    await begin(options, underWay, records, signal);
   };
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
