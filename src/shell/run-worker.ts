@@ -17,6 +17,7 @@ import type { Probe } from './operational.ts';
 import { createPumpBatch } from './pump-batch.ts';
 import type { AnswerStore, ParkedRecord, ParkingLot, StateStore } from './store.ts';
 import { createTimers, type Timers } from './timers.ts';
+import { storesAnswers } from './work-out.ts';
 import type { Worker } from './worker.ts';
 
 export type { Health } from './batch/loop.ts';
@@ -140,7 +141,7 @@ const startAnswers = (context: Context): Part[] => {
 const openDirectWays = ({ worker, answers, clock, log, metrics, bounds: limits }: Context): DirectWays => {
   const { room } = worker;
   if (answers === undefined) return new Map();
-  const open = (worker.answers ?? []).filter(({ isIndependent = false, storesAnswers = true }) => isIndependent && storesAnswers);
+  const open = (worker.answers ?? []).filter((answering) => answering.isIndependent === true && storesAnswers(answering));
   return new Map(open.map((answering) => [answering.wire.topic, createDirectAnswers({ room, answering, answers, clock, log: log.with({ room }), metrics, limits })]));
 };
 

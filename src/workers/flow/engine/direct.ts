@@ -10,8 +10,9 @@
  * - **D2** the code is told the time of the start's record, not that of the step;
  * - **D3** it has been told nothing that may change meanwhile, as members and sessions do (`repeatableKinds`).
  *
- * What is left is that its virtual node got other code between the crash and the repeat: then the other room finds the request changed
- * (`work-out.ts`), and the flow fails with that reason instead of taking another request's answer for its own.
+ * What is left is that its virtual node got other code between the crash and the repeat, or that the start was parked in between and driven
+ * again as a record of a later time: then the other room finds the request changed (`work-out.ts`), and the flow fails with that reason
+ * instead of taking another request's answer for its own.
  */
 import type { DirectAnswers, DirectWays } from '../../../shell/direct.ts';
 import type { FlowEvent } from './event.ts';
