@@ -15,6 +15,9 @@ const separator = '\u001f';
 /** SQL of a column of JSON texts, from the parameter `jsonColumn` makes; elements that are `null` become NULL. */
 export const jsonArraySql = (parameter: number): string => `string_to_array($${parameter}::text, E'\\x1f', 'null')`;
 
+/** The same where no element is NULL: there the text `null` is JSON's. */
+export const jsonTextsSql = (parameter: number): string => `string_to_array($${parameter}::text, E'\\x1f')`;
+
 /** JSON texts as one parameter. */
 export const jsonColumn = (texts: readonly string[]): string => texts.join(separator);
 

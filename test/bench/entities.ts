@@ -19,7 +19,7 @@ import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import { openDatabase } from '../../src/postgres/database.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { runWorker } from '../../src/shell/run-worker.ts';
-import { applyMigrations, createDbWorker, createPostgresDbTx, persistAtOnce } from '../../src/workers/db/worker.ts';
+import { applyMigrations, createDbWorker, createPostgresDbTx, writeAtOnce } from '../../src/workers/db/worker.ts';
 import { makeVirtualNode } from '../workers/db/virtual-nodes.ts';
 import { benchSeconds, summarise, type Run } from './load.ts';
 import { ms, printTable } from './machine.ts';
@@ -43,7 +43,7 @@ const openDbRoom = async ({ directory, closing }: Scratch): Promise<DbRoom> => {
   const shortHash = await database.transact((sql) => makeVirtualNode(createPostgresDbTx(sql)));
   const bus = broker.connect();
   closing.add(() => bus.close());
-  const stores = { parking: createPostgresParkingLot({ database, schema: 'db' }), answers: createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: persistAtOnce }) };
+  const stores = { parking: createPostgresParkingLot({ database, schema: 'db' }), answers: createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce }) };
   const running = runWorker({ worker: createDbWorker({ log }), bus, instance: 'bench', clock: systemClock, log, metrics: createMetrics(), ...stores });
   closing.add(() => running.stop());
   return { bus, shortHash };

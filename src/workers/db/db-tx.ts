@@ -208,10 +208,13 @@ export type EntityResult =
   /** A query or count took longer than one may. */
   | { readonly type: 'timeout' };
 
-/** New entities of one vault. */
+export type EntityRow = { readonly entity: string; readonly id: string; readonly json: string };
+
+/** Entities of one vault; one that is merged stands there once. */
 export type EntityWrite = {
   readonly shortHash: string;
-  readonly rows: readonly { readonly entity: string; readonly id: string; readonly json: string }[];
+  readonly persisted: readonly EntityRow[];
+  readonly merged: readonly EntityRow[];
   /** Milliseconds since the epoch. */
   readonly now: number;
 };

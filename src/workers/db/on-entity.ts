@@ -5,7 +5,7 @@ import type { BodyOf } from '../../messages/grammar/wire.ts';
 import { DatabaseError } from '../../postgres/database-error.ts';
 import type { Answered, Answering, Foreseen } from '../../shell/worker.ts';
 import { queryMsMax, statementCharsMax } from './config.ts';
-import type { EntityCall, EntityReply, EntityResult, EntityWrite, VaultTx } from './db-tx.ts';
+import type { EntityCall, EntityReply, EntityResult, EntityRow, EntityWrite, VaultTx } from './db-tx.ts';
 import { checkEntityOperation } from './entity-check.ts';
 import { fitsReply } from './entity-reply.ts';
 
@@ -26,14 +26,16 @@ const check = (flowId: string, { shortHash, operation }: Body, known: ReadonlySe
   return { type: 'call', call: { flowId, shortHash, operation: checked.operation } };
 };
 
-/** Who asked knows what it wrote; the stored answer need not hold it once more. */
-const writes = ({ operation: { type } }: EntityCall): boolean => type === 'persist' || type === 'merge';
+type Operation = Body['operation'];
+
+const isWrite = (operation: Operation): operation is Extract<Operation, { type: 'persist' | 'merge' }> => operation.type === 'persist' || operation.type === 'merge';
 
 const outcomeOf = (call: EntityCall, result: EntityResult): Answered<EntityReply> => {
   const { entity } = call.operation;
   switch (result.type) {
     case 'done':
-      return { outcome: { type: 'done', value: writes(call) ? { items: [] } : result.reply } };
+      // Who asked knows what it wrote; the stored answer need not hold it once more.
+      return { outcome: { type: 'done', value: isWrite(call.operation) ? { items: [] } : result.reply } };
     case 'exists':
       return { outcome: refused('DB_ENTITY_EXISTS', `${entity} ${JSON.stringify(result.id)} is there already; nothing of this request was written`) };
     case 'too-large':
@@ -67,23 +69,33 @@ const goneStates = new Set(['22023', '42704', '3F000', '42P01']);
 
 const isGone = (error: unknown): boolean => error instanceof Error && 'code' in error && goneStates.has(String(error.code));
 
-/** New entities of one vault that is known: all of it is one statement, unless an id is taken, or is there twice. */
+/** Then it would matter what is written first. Of ids that are persisted twice, the statement itself says so. */
+const standsTwice = (persisted: readonly EntityRow[], merged: readonly EntityRow[]): boolean => {
+  if (merged.length === 0) return false;
+  const ids = new Set<string>();
+  for (const rows of [persisted, merged]) for (const { entity, id } of rows) ids.add(`${entity}/${id}`);
+  return ids.size < persisted.length + merged.length;
+};
+
+/** Persists and merges at one vault that is known: all of it is one statement, unless a new id is taken, or order matters. */
 const foresee = (requests: readonly Carried<Body>[], known: ReadonlySet<string>, now: number): Foreseen<EntityReply> | undefined => {
   const { shortHash } = requests[0]!.body;
-  const rows: EntityWrite['rows'][number][] = [];
+  const persisted: EntityRow[] = [];
+  const merged: EntityRow[] = [];
   let chars = 0;
   for (const { key, body } of requests) {
-    if (body.shortHash !== shortHash || body.operation.type !== 'persist') return undefined;
+    if (body.shortHash !== shortHash || !isWrite(body.operation)) return undefined;
     const checked = check(key, body, known);
-    if (checked.type !== 'call' || checked.call.operation.type !== 'persist') return undefined;
-    const { entity, items } = checked.call.operation;
+    if (checked.type !== 'call' || !isWrite(checked.call.operation)) return undefined;
+    const { type, entity, items } = checked.call.operation;
+    const rows = type === 'persist' ? persisted : merged;
     for (const { id, json } of items) {
       rows.push({ entity, id, json });
       chars += json.length;
     }
   }
-  if (chars > statementCharsMax) return undefined;
-  const write: EntityWrite = { shortHash, rows, now };
+  if (chars > statementCharsMax || standsTwice(persisted, merged)) return undefined;
+  const write: EntityWrite = { shortHash, persisted, merged, now };
   return { write, answered: requests.map(() => ({ outcome: { type: 'done', value: { items: [] } } })) };
 };
 

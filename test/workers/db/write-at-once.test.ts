@@ -9,7 +9,7 @@ import type { Database } from '../../../src/postgres/database.ts';
 import { createShellMetrics } from '../../../src/shell/batch/metrics.ts';
 import { workOut } from '../../../src/shell/work-out.ts';
 import { createOnEntity } from '../../../src/workers/db/on-entity.ts';
-import { createPostgresDbTx, persistAtOnce } from '../../../src/workers/db/worker.ts';
+import { createPostgresDbTx, writeAtOnce } from '../../../src/workers/db/worker.ts';
 import { startTestServer, transactOn, type TestServer } from './database.ts';
 import { codeOf, request } from './requests.ts';
 import { makeVirtualNode } from './virtual-nodes.ts';
@@ -29,7 +29,7 @@ type Asked = Delivery<{ readonly shortHash: string; readonly operation: EntityOp
 /** A room that knows both virtual nodes, and counts what it does by a transaction of several statements. */
 const openRoom = async () => {
   let transactions = 0;
-  const store = createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: persistAtOnce });
+  const store = createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce });
   const answers: typeof store = { ...store, transact: (work) => (transactions++, store.transact(work)) };
   const answering = createOnEntity();
   const metrics = createShellMetrics(createMetrics(), 'db', flowToDbEntity.topic);
@@ -94,8 +94,8 @@ test('a virtual node that another replica has deleted meanwhile is found to be g
 test('it writes as the role of its vault, and as the room again afterwards', async () => {
   const { ask } = await openRoom();
   const now = Date.now();
-  const write = (id: string) => database.byKey(`select (${persistAtOnce.text.replace(/ as done$/, '')}) as done, current_setting('role') as role`, [
-    ...persistAtOnce.parametersOf({ shortHash: vaults[1], rows: [{ entity: 'Cat', id, json: '1' }], now }),
+  const write = (id: string) => database.byKey(`select (${writeAtOnce.text.replace(/ as done$/, '')}) as done, current_setting('role') as role`, [
+    ...writeAtOnce.parametersOf({ shortHash: vaults[1], persisted: [{ entity: 'Cat', id, json: '1' }], merged: [], now }),
     `{"${id}"}`, '{}', 'null', '{NULL}',
   ]);
   expect(await write('five-1')).toEqual([{ done: true, role: 'none' }]);
