@@ -134,9 +134,9 @@ export type FlowContext = {
 
   /** Milliseconds since the epoch, at the time of the event that woke this flow: it stands still between operations. */
   now(): number;
-  /** A UUID that no other flow has. Not secret. */
+  /** A UUID that no other flow has, not even one that is started again under the same client request id. Not secret. */
   uuid(): string;
-  /** A number of [0, 1). Not secret: anyone who knows the flow id can derive it. */
+  /** A number of [0, 1). Not secret: anyone who knows what began the flow can derive it. */
   random(): number;
   /** Waits `durationMs` milliseconds (at least; up to 366 days). Errors: OPERATION_INVALID. */
   sleep(durationMs: number): Promise<void>;

@@ -9,6 +9,12 @@ const digest = (label: string, parts: readonly string[]): string => {
   return sha256Hex(text);
 };
 
+const base64urlOf = (hex: string): string => {
+  let binary = '';
+  for (const byte of hexToBytes(hex)) binary += String.fromCharCode(byte);
+  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+};
+
 /** A UUID (RFC 9562, version 8) derived from a label and parts. */
 export const deriveId = (label: string, ...parts: readonly string[]): string => {
   const hex = digest(label, parts);
@@ -20,8 +26,21 @@ export const deriveId = (label: string, ...parts: readonly string[]): string => 
 /** A flow that REST starts: the same client request id at the same virtual node is the same flow. */
 export const flowIdOf = (shortHash: string, clientRequestId: string): string => deriveId('flow', shortHash, clientRequestId);
 
+/** 64 bits of a digest as base64url: chance needs longer than that to meet with another incarnation of one flow id. */
+const incarnationHexDigits = 16;
+
+/**
+ * Tells a flow from others that begin under its id: a client may use its request id again once the flow was removed, while other rooms
+ * remember for days what the earlier one has asked. It comes of the message that begins the flow, whose id REST draws for each request:
+ * so that message begins the same flow however often it comes, and another one another.
+ */
+export const incarnationOf = (startId: string): string => base64urlOf(digest('incarnation', [startId]).slice(0, incarnationHexDigits));
+
+/** What the ids of all that a flow does are derived from. Flows of before had no incarnation. */
+export const originOf = (flowId: string, incarnation: string | undefined): string => (incarnation === undefined ? flowId : `${flowId}/${incarnation}`);
+
 /** The nth session a flow opens. */
-export const sessionIdOf = (flowId: string, index: number): string => deriveId('session', flowId, String(index));
+export const sessionIdOf = (origin: string, index: number): string => deriveId('session', origin, String(index));
 
 /** The flow that answers a session at a virtual node. Naming the counterparty keeps a stranger from hitting another's flow. */
 export const responderFlowIdOf = (groupId: string, responder: string, initiator: string, sessionId: string): string =>
@@ -30,7 +49,5 @@ export const responderFlowIdOf = (groupId: string, responder: string, initiator:
 /** Names a pair of identities in a group, the same from both sides, without saying who they are: base64url of a SHA-256. */
 export const pairTagOf = (groupId: string, one: string, other: string): string => {
   const [first, second] = one < other ? [one, other] : [other, one];
-  let binary = '';
-  for (const byte of hexToBytes(digest('pair', [groupId, first, second]))) binary += String.fromCharCode(byte);
-  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  return base64urlOf(digest('pair', [groupId, first, second]));
 };

@@ -1,4 +1,7 @@
-/** REST asks for a flow. The flow room records it once; a repeat of the same flow id is a duplicate (REST's 409). */
+/**
+ * REST asks for a flow. The flow room records it once; a repeat of the same flow id is a duplicate (REST's 409). The message's id is drawn
+ * for each request of a client: by it the flow is told from an earlier one of its id that was removed (`incarnationOf`).
+ */
 import * as z from 'zod';
 import { holdingIdentity, timestampMs } from './grammar/shapes.ts';
 import { wire } from './grammar/wire.ts';

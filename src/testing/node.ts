@@ -88,7 +88,9 @@ export const openTestNode = (powers: FlowPowers, log: readonly TestLogLine[]): T
     const { identity } = member;
     const flowId = flowIdOf(shortHash, clientRequestId);
     const body = { holdingIdentity: identity, clientRequestId, flowClassName, requestBody: JSON.stringify(input ?? null), startedBy: 'test' };
-    const outcome = await askFlowRoom(powers, restToFlowStart, { key: flowId, id: `start/${flowId}`, body });
+    // Each call is a request of its own, as each call of REST is.
+    const id = `start/${flowId}/${member.bus.records(restToFlowStart.topic).length}`;
+    const outcome = await askFlowRoom(powers, restToFlowStart, { key: flowId, id, body });
     if (outcome?.type === 'refused') throw new TestFlowError('FLOW_FAILED', `${flowClassName} was not started: ${outcome.code}: ${outcome.message}`);
     const head = await loadHead(member, flowId);
     if (head === undefined) throw new TestFlowError('WAITING', `${flowClassName} was not started and nothing is left to do`);

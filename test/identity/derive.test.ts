@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { deriveId, flowIdOf, pairTagOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
+import { deriveId, flowIdOf, incarnationOf, originOf, pairTagOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
 
 const parts = fc.array(fc.string({ maxLength: 8 }), { maxLength: 4 });
 
@@ -29,6 +29,15 @@ test('ids of different kinds never meet', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
+test('an incarnation is the same for each delivery of what begins a flow, another for another, and short', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (startId, other) => {
+      expect(incarnationOf(startId)).toMatch(/^[A-Za-z0-9_-]{11}$/);
+      expect(incarnationOf(other) === incarnationOf(startId)).toBe(other === startId);
+    }),
+  );
+});
+
 test('a pair has one tag from both sides, and another in another group', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (group, one, other) => {
@@ -42,6 +51,9 @@ test('a pair has one tag from both sides, and another in another group', () => {
 
 test('derived ids are stable: other clusters and stored journals hold them', () => {
   expect(deriveId('flow', 'AB', 'r1')).toBe(flowIdOf('AB', 'r1'));
+  expect(sessionIdOf('93ad11b5-5dca-8e30-b30d-3b8d5de11dce', 0)).toBe('db12adbb-01d7-8968-a3ec-571b45c031bc');
+  expect(sessionIdOf(originOf('93ad11b5-5dca-8e30-b30d-3b8d5de11dce', 'zr'), 0)).toBe('3b00aa6a-be98-8f04-9429-d583c49bdb88');
+  expect(incarnationOf('0b2e3f5a-0000-4000-8000-000000000001')).toBe('Alw_7Dpl4TQ');
   expect(flowIdOf('0123456789AB', 'request-1')).toBe('93ad11b5-5dca-8e30-b30d-3b8d5de11dce');
   expect(pairTagOf('group', 'O=Alice, L=London, C=GB', 'O=Bob, L=Paris, C=FR')).toBe('rSirJJIIeejGFsgowdB4Jp5ZmHNQxm5ASrBJbaoo28Y');
 });

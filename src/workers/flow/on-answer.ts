@@ -12,4 +12,5 @@ export const onAnswer: Hearing<Answer, FlowEvent> = {
   toEvent: ({ body }) => ({ type: 'answer', requestId: body.requestId, outcome: body.outcome }),
 };
 
-export const takeAnswered = (draft: Draft, requestId: string, outcome: Outcome): void => takeAnswer(draft, operationOf(draft.key, requestId), outcome);
+export const takeAnswered = (draft: Draft, requestId: string, outcome: Outcome): void =>
+  takeAnswer(draft, draft.head === undefined ? undefined : operationOf(draft.head, requestId), outcome);

@@ -29,10 +29,10 @@ import { messageIdOf, messageRecord } from './engine/session-record.ts';
 
 export const onReceive: Hearing<BodyOf<typeof linkManagerToFlowReceive>, FlowEvent> = {
   wire: linkManagerToFlowReceive,
-  toEvent: ({ body }) => {
+  toEvent: ({ id, body }) => {
     if (body.type === 'undelivered') return { type: 'undelivered', messageId: body.messageId, reason: body.reason };
     const { groupId, source, destination, payload } = body;
-    return { type: 'message', groupId, source, destination, message: parseMessage(payload) };
+    return { type: 'message', id, groupId, source, destination, message: parseMessage(payload) };
   },
 };
 
@@ -136,7 +136,7 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
   beginFlow(draft, {
     kind: 'responder',
     clientRequestId: null,
-    startId: sessionId,
+    startId: event.id,
     startedBy: source,
     flowClassName,
     node,

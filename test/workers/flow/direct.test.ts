@@ -1,16 +1,17 @@
 /** What the first step of a flow asks the db room of its process directly, and what it must leave to the bus. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { flowIdOf } from '../../../src/identity/derive.ts';
+import { flowIdOf, incarnationOf } from '../../../src/identity/derive.ts';
 import { flowToDbEntity } from '../../../src/messages/flow-to-db.entity.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
 import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
 import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
+import { requestIdOf } from '../../../src/workers/flow/engine/external.ts';
 import type { FlowHead } from '../../../src/workers/flow/engine/head.ts';
 import { createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { bundleOf } from './world/bundle.ts';
 import { identityOf } from './world/identities.ts';
-import { createWorld, type App, type World, type WorldOptions } from './world/world.ts';
+import { createWorld, startIdOf, type App, type World, type WorldOptions } from './world/world.ts';
 
 const source = `
 const note = entity<{ id: string; text: unknown }>({ name: 'Note', id: (one) => one.id });
@@ -32,6 +33,8 @@ beforeAll(async () => void (app = { code: await bundleOf(source), flows }));
 
 const { shortHash } = identityOf('Alice');
 
+const idOf = ({ value }: OutRecord): string => (JSON.parse(value) as { id: string }).id;
+
 /** `persist a` */
 const sketchOf = ({ value }: OutRecord): string => {
   const { operation } = (JSON.parse(value) as { body: BodyOf<typeof flowToDbEntity> }).body;
@@ -47,7 +50,8 @@ const open = async (options: Partial<WorldOptions> = {}): Promise<Watched> => {
   const world = await createWorld({
     members: ['Alice'],
     app,
-    sandbox: () => createTrustingSandbox(),
+    // One write after the other; how turns go on over foreseen answers is another matter (foresight.test.ts).
+    sandbox: () => createTrustingSandbox({ limits: { foreseenMax: 0 } }),
     directDeclines: () => false,
     route: (record) => {
       if (record.topic === flowToDbEntity.topic) onBus.push(sketchOf(record));
@@ -92,6 +96,10 @@ describe('a flow that REST begins', () => {
     expect(left).toBe(0);
     expect([flowStatus, flowResult]).toEqual(['COMPLETED', JSON.stringify([1_000_000, 1_000_000])]);
     expect([...world.vault('Alice').values()].map((json) => (JSON.parse(json) as { text: number }).text)).toEqual([1_000_000, 1_000_000]);
+    const asked = world.published.flatMap((record) => (record.topic === flowToDbEntity.topic ? [idOf(record)] : []));
+    const flow = { flowId: flowIdOf(shortHash, 'run-0'), incarnation: incarnationOf(startIdOf('run-0')) };
+    const once = [0, 1, 2].map((op) => requestIdOf(flow, op));
+    expect(asked).toEqual([...once, ...once, ...once]);
   });
 
   test('leaves to the bus what the db room of its process does not answer', async () => {
@@ -157,7 +165,7 @@ describe('goes by the bus, because its step might not be the same if it were mad
 test('a request that another run of the flow made otherwise fails the flow, and the operator can see why', async () => {
   const { world } = await open();
   // As the code of before an upgrade might have asked, in a process that died.
-  world.answered.set(`${flowIdOf(shortHash, 'run-0')}/1`, { request: 'something else', outcome: { type: 'done', value: { items: [] } } });
+  world.answered.set(requestIdOf({ flowId: flowIdOf(shortHash, 'run-0'), incarnation: incarnationOf(startIdOf('run-0')) }, 1), { request: 'something else', outcome: { type: 'done', value: { items: [] } } });
   const { flowStatus, flowError } = await world.run('Alice', 'test.Two');
   expect([flowStatus, flowError]).toEqual(['FAILED', { type: 'PLATFORM_ERROR', message: expect.stringMatching(/^DB_REQUEST_CHANGED: it was something else/) as string }]);
   const [state] = await world.rooms.get('Alice')!.states.load([flowIdOf(shortHash, 'run-0')]);

@@ -1,6 +1,6 @@
 /** The machine's steps, without threads: who may start what, whose messages are believed, and that a step repeated is the same step. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { responderFlowIdOf, sessionIdOf } from '../../../src/identity/derive.ts';
+import { incarnationOf, originOf, responderFlowIdOf, sessionIdOf } from '../../../src/identity/derive.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import { allToFlowAnswer } from '../../../src/messages/all-to-flow.answer.ts';
 import { linkManagerToFlowReceive } from '../../../src/messages/link-manager-to-flow.receive.ts';
@@ -8,10 +8,11 @@ import type { SessionMessage } from '../../../src/messages/flow-to-flow.session.
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
 import type { Machine, StepInput, StepOutput } from '../../../src/shell/worker.ts';
+import { requestIdOf } from '../../../src/workers/flow/engine/external.ts';
 import { createFlowWorker, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { testApp } from './app.ts';
 import { groupId, identityOf, nameOf } from './world/identities.ts';
-import { createWorld, viewsOf } from './world/world.ts';
+import { createWorld, startIdOf, viewsOf } from './world/world.ts';
 import type { App, World } from './world/world.ts';
 
 let app: App;
@@ -205,7 +206,8 @@ describe('an answer', () => {
   test('that is late, repeated or nobody’s changes nothing', async () => {
     const { flowId } = await world.run('Alice', 'test.Two', 'x');
     const before = await world.rooms.get('Alice')!.states.load([flowId!]);
-    for (const requestId of [`${flowId}/0`, `${flowId}/77`, 'nonsense', `${flowId}/0/0`, `${flowId}/-1`]) {
+    const origin = originOf(flowId!, incarnationOf(startIdOf('run-0')));
+    for (const requestId of [`${origin}/0`, `${origin}/77`, `${flowId}/0`, 'nonsense', `${origin}/0/0`, `${origin}/-1`]) {
       world.deliver('Alice', encode(allToFlowAnswer, { key: flowId!, id: `${requestId}/answer`, body: { requestId, outcome: { type: 'done', value: {} } } }));
     }
     await world.settle();
@@ -240,7 +242,7 @@ describe('a step', () => {
     expect(next((await first.step([begin], 10))[0])).toEqual(begun);
     expect(next((await machine().step([begin], 10))[0])).toEqual(begun);
 
-    const answered = [{ type: 'answer', requestId: `${id}/0`, outcome: { type: 'done', value: { items: [] } } }];
+    const answered = [{ type: 'answer', requestId: requestIdOf(begun.head, 0), outcome: { type: 'done', value: { items: [] } } }];
     const again = (one: FlowMachine): Promise<readonly StepOutput<any, any>[]> => {
       const items = one.needsItems!(id, begun.head, answered) ? begun.itemsAdded : undefined;
       return one.step([{ key: id, head: begun.head, items, events: answered }], 20);

@@ -1,7 +1,7 @@
 /** Whatever strangers put into a message or a bundle, the room answers with a refusal and goes on. */
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { responderFlowIdOf, sessionIdOf } from '../../../src/identity/derive.ts';
+import { incarnationOf, originOf, responderFlowIdOf, sessionIdOf } from '../../../src/identity/derive.ts';
 import { allToFlowAnswer } from '../../../src/messages/all-to-flow.answer.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import { linkManagerToFlowReceive } from '../../../src/messages/link-manager-to-flow.receive.ts';
@@ -92,12 +92,16 @@ describe('strangers', () => {
     );
   });
 
-  test('a request id names an operation of its own flow, or nothing', () => {
+  test('a request id names an operation of its own flow and incarnation, or nothing', () => {
     fc.assert(
-      fc.property(fc.uuid(), fc.nat({ max: 999_999_999 }), fc.string(), (flowId, op, other) => {
-        expect(operationOf(flowId, requestIdOf(flowId, op))).toBe(op);
-        fc.pre(!other.startsWith(`${flowId}/`));
-        expect(operationOf(flowId, other)).toBeUndefined();
+      fc.property(fc.uuid(), fc.option(fc.string().map(incarnationOf), { nil: undefined }), fc.nat({ max: 999_999_999 }), fc.string(), (flowId, incarnation, op, other) => {
+        const flow = { flowId, incarnation };
+        expect(operationOf(flow, requestIdOf(flow, op))).toBe(op);
+        for (const another of [{ flowId }, { flowId, incarnation: incarnationOf(other) }]) {
+          if (another.incarnation !== incarnation) expect(operationOf(flow, requestIdOf(another, op))).toBeUndefined();
+        }
+        fc.pre(!other.startsWith(`${originOf(flowId, incarnation)}/`));
+        expect(operationOf(flow, other)).toBeUndefined();
       }),
     );
   });

@@ -17,6 +17,8 @@ export type StartEvent = {
 /** From another virtual node; the link manager has proved who the source is. */
 export type MessageEvent = {
   readonly type: 'message';
+  /** The link manager's own: a peer's message that comes again under other circumstances comes under another. */
+  readonly id: string;
   readonly groupId: string;
   readonly source: string;
   readonly destination: string;

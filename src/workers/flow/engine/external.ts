@@ -1,6 +1,7 @@
 /** Operations that other rooms perform: the request that an operation makes, and the completion that its answer gives. */
 import * as z from 'zod';
 import type { OperationKind } from '../../../flow-sdk/operations.ts';
+import { originOf } from '../../../identity/derive.ts';
 import { fromBase64url } from '../../../cipher/bytes.ts';
 import { keyIdOf } from '../../../cipher/signature.ts';
 import { allToCryptoKey, hsmCategory, keyIdsMax } from '../../../messages/all-to-crypto.key.ts';
@@ -26,17 +27,21 @@ export type Refused = Extract<TurnOutcome, { type: 'refused' }>;
 
 export const refused = (code: string, message: string): Refused => ({ type: 'refused', code, message });
 
-/** The id of the request that an operation makes: derived, so that a repeat asks for the same (W3). */
-export const requestIdOf = (flowId: string, op: number): string => `${flowId}/${op}`;
+type Named = { readonly flowId: string; readonly incarnation?: string | undefined };
 
-export const operationOf = (flowId: string, requestId: string): number | undefined => {
-  const [owner, op, ...more] = requestId.split('/');
-  return owner === flowId && op !== undefined && /^\d{1,9}$/.test(op) && more.length === 0 ? Number(op) : undefined;
+/** The id of the request that an operation makes: derived, so that a repeat asks for the same (W3), and nothing else does. */
+export const requestIdOf = ({ flowId, incarnation }: Named, op: number): string => `${originOf(flowId, incarnation)}/${op}`;
+
+/** Undefined for what this flow has not asked: an earlier one of its id may be answered late. */
+export const operationOf = ({ flowId, incarnation }: Named, requestId: string): number | undefined => {
+  const before = `${originOf(flowId, incarnation)}/`;
+  const op = requestId.slice(before.length);
+  return requestId.startsWith(before) && /^\d{1,9}$/.test(op) ? Number(op) : undefined;
 };
 
-export type Asker = { readonly flowId: string; readonly op: number; readonly identity: FlowIdentity };
+export type Asker = Named & { readonly op: number; readonly identity: FlowIdentity };
 
-const envelopeOf = ({ flowId, op }: Asker) => ({ id: requestIdOf(flowId, op), replyTo: { topic: allToFlowAnswer.topic, key: flowId } });
+const envelopeOf = (asker: Asker) => ({ id: requestIdOf(asker, asker.op), replyTo: { topic: allToFlowAnswer.topic, key: asker.flowId } });
 
 const bounded = <Body>(wire: Wire<Body, any>, message: Message<Body>, isShort = false): Request | Refused => {
   const record = encode(wire, message);

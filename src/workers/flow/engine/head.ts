@@ -71,11 +71,13 @@ export type Resume = {
 export type FlowHead = {
   readonly v: 1;
   readonly flowId: string;
+  /** Which of the flows that began under this id it is (identity/derive.ts). Absent in heads of before: their ids come of the flow id alone. */
+  readonly incarnation?: string;
   readonly kind: 'rest' | 'responder';
   readonly identity: FlowIdentity;
   /** Of flows that REST started. */
   readonly clientRequestId: string | null;
-  /** The message that started it: by it a repeat of the start is told from a duplicate. */
+  /** The message that began it: by it a repeat of the start is told from a duplicate. */
   readonly startId: string;
   /** Login of the REST caller, or the counterparty's X.500 name. */
   readonly startedBy: string;

@@ -6,6 +6,7 @@
  *     breakFlow  ──▶ FAILED, resume    the platform's fault: where nobody was told, the flow may be driven again
  *     killFlow   ──▶ KILLED            counterparties are told
  */
+import { incarnationOf } from '../../../identity/derive.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import { recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
 import type { FiberStart, Finished } from '../sandbox/sandbox.ts';
@@ -26,9 +27,11 @@ const pinnedCodeOf = (node: VirtualNode, cpkHash: string): PinnedCode => ({ cpkH
 
 /** Makes the flow; its code begins to run in this step's first round. */
 export const beginFlow = (draft: Draft, { node, cpkHash, start, ...known }: Beginning): FlowHead => {
+  const incarnation = incarnationOf(known.startId);
   const head: FlowHead = {
     v: 1,
     flowId: draft.key,
+    incarnation,
     ...known,
     identity: node.holdingIdentity,
     code: pinnedCodeOf(node, cpkHash),
@@ -43,7 +46,7 @@ export const beginFlow = (draft: Draft, { node, cpkHash, start, ...known }: Begi
     updatedAt: draft.now,
   };
   draft.head = head;
-  draft.starting = start;
+  draft.starting = { ...start, incarnation };
   note(draft, 'debug', 'flow-started', { flowId: head.flowId, kind: head.kind, flowClassName: head.flowClassName });
   return head;
 };
@@ -125,7 +128,8 @@ export const continueFlow = (draft: Draft, start: FiberStart): void => {
   draft.items = [];
   draft.messages.clear();
   stopRunning(draft);
-  draft.starting = start;
+  // It counts on where the run before it ended, so none of its ids comes twice.
+  draft.starting = head.incarnation === undefined ? start : { ...start, incarnation: head.incarnation };
   note(draft, 'debug', 'flow-continued', { flowId: draft.key, items: end - from });
   draft.head = { ...head, sessions: [], pending: [], journalFrom: head.itemCount };
 };

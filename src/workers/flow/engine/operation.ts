@@ -90,7 +90,8 @@ const invalid = (kind: string, error: z.ZodError): TurnOutcome => refused('OPERA
 
 /** The request that an operation makes of another room; the same whenever it is made again (Q1). */
 const requestOf = (head: FlowHead, { op, kind, params }: Operation<ExternalKind>, facts: Facts): Request | TurnOutcome => {
-  const asker = { flowId: head.flowId, op, identity: head.identity };
+  const { flowId, incarnation, identity } = head;
+  const asker = { flowId, incarnation, op, identity };
   if (kind === 'crypto.sign') return signingOf(head, asker, params, facts);
   if (kind === 'crypto.myKeys') return keysRequest(asker, params);
   if (kind === 'db.run') return queryRequest(asker, head.code.cpkHash, params);

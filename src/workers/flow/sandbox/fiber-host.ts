@@ -2,7 +2,7 @@
  * The host of a fiber's context: what flow code may ask for becomes asks of the step, numbered and bounded.
  */
 import type { AnswerOf, ContextHost, FiberCounters, HostScope, OperationKind } from '../../../flow-sdk/operations.ts';
-import { deriveId, sessionIdOf } from '../../../identity/derive.ts';
+import { deriveId, originOf, sessionIdOf } from '../../../identity/derive.ts';
 import { digestOf } from '../../../messages/grammar/digest.ts';
 import type { FiberFault, FiberLimits, FiberOptions, Trace } from './fiber.ts';
 import { digest, specsOfKey } from './pure-host.ts';
@@ -12,6 +12,8 @@ type Settle = { readonly resolve: (answer: unknown) => void; readonly reject: (r
 
 export type FiberState = {
   readonly flowId: string;
+  /** What its ids and its chance are derived from: no other flow has it, not even one of the same flow id. */
+  readonly origin: string;
   readonly limits: FiberLimits;
   readonly whereOf: FiberOptions['whereOf'];
   readonly trace: Trace | undefined;
@@ -41,6 +43,7 @@ export const initialState = (flowId: string, { start }: Fresh, { limits, whereOf
   const counters = start.type === 'input' ? start.counters : undefined;
   return {
     flowId,
+    origin: originOf(flowId, start.incarnation),
     limits,
     whereOf,
     trace,
@@ -116,7 +119,7 @@ export class FiberHost implements ContextHost {
       breakOff(state, 'FLOW_OPERATIONS_EXCEEDED', `a flow may open ${state.limits.sessionsMax} sessions`);
       throw new Error('too many sessions');
     }
-    const sessionId = sessionIdOf(state.flowId, state.sessions);
+    const sessionId = sessionIdOf(state.origin, state.sessions);
     ask(state, 'session.open', { sessionId, ...params });
     state.sessions += 1;
     return { sessionId };
@@ -136,7 +139,7 @@ export class FiberHost implements ContextHost {
   }
 
   uuid(): string {
-    return deriveId('uuid', this.#state.flowId, String(this.#state.uuids++));
+    return deriveId('uuid', this.#state.origin, String(this.#state.uuids++));
   }
 
   digest(...[algorithm, data]: Parameters<ContextHost['digest']>): string {
@@ -224,9 +227,12 @@ const perform = <Kind extends OperationKind>(state: FiberState, kind: Kind, para
   return promise;
 };
 
-const chanceOf = ({ chance, flowId }: FiberState): number => chance ?? Number.parseInt(flowId.replaceAll('-', '').slice(0, 8), 16) | 0;
+/** Hex digits that a sequence begins with. A flow id is digits of chance itself. */
+const seedOf = ({ flowId, origin }: FiberState): string => (origin === flowId ? flowId : deriveId('chance', origin));
 
-/** The next of a sequence that the flow id decides (mulberry32). */
+const chanceOf = (state: FiberState): number => state.chance ?? Number.parseInt(seedOf(state).replaceAll('-', '').slice(0, 8), 16) | 0;
+
+/** The next of a sequence that the origin decides (mulberry32). */
 const drawNext = (state: FiberState): number => {
   const chance = (chanceOf(state) + 0x6d2b79f5) | 0;
   state.chance = chance;

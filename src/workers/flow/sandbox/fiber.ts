@@ -7,7 +7,7 @@
  * Invariants:
  * - **FB1** operations are numbered in the order in which the code calls them, from 0, or from where the run before it ended;
  * - **FB2** the code moves only between `begin` or `deliver` and the following `rest`; what it asks for at another time is a fault;
- * - **FB3** clock, chance and ids come from the turn, the flow id and counters: the same in every replay;
+ * - **FB3** clock, chance and ids come from the turn, the flow id, its incarnation and counters: the same in every replay;
  * - **FB4** values enter and leave as JSON text;
  * - **FB5** an operation that was given up is never completed: what comes for it is handed back.
  */

@@ -54,11 +54,12 @@ export type Fresh = {
 /** An operation that a replay asked for again. */
 export type Recalled = { readonly op: number; readonly kind: OperationKind; /** JSON text. */ readonly params: string };
 
-/** `context`: the properties it begins with. */
-export type FiberStart =
+/** `context`: the properties it begins with. `incarnation`: its ids are derived from it beside the flow id, where it is there. */
+export type FiberStart = { readonly incarnation?: string } & (
   /** JSON text of the argument; `counters` where a run before this one has ended in `continueAs`. */
   | { readonly type: 'input'; readonly json: string; readonly context: Properties; readonly counters?: FiberCounters }
-  | { readonly type: 'session'; readonly sessionId: string; readonly counterparty: string; readonly protocolVersion: number; readonly context: Properties };
+  | { readonly type: 'session'; readonly sessionId: string; readonly counterparty: string; readonly protocolVersion: number; readonly context: Properties }
+);
 
 export type Properties = { readonly [name: string]: string };
 

@@ -119,6 +119,7 @@ const startFlow = async (room: RestRoom, node: VirtualNode, start: StartParamete
   const { isTracking, epoch } = statuses;
   const leave = admission.enter(holdingIdentity.shortHash);
   if (leave === undefined) return refuse('REST_BUSY', 'More flows are being started than the cluster takes just now; try again later');
+  // The request's id is drawn, not derived: see its wire.
   const asking = requests.ask(restToFlowStart, {
     key: flowIdOf(holdingIdentity.shortHash, clientRequestId),
     body: { holdingIdentity, clientRequestId, flowClassName, requestBody, startedBy },

@@ -2,7 +2,7 @@
  * A stage for one flow of Alice's: it follows a program, and Bob, its counterparty, is played by the test, message by message and in
  * any order. Rooms around it answer only what the test lets through.
  */
-import { responderFlowIdOf, flowIdOf, sessionIdOf } from '../../../../src/identity/derive.ts';
+import { flowIdOf, incarnationOf, originOf, responderFlowIdOf, sessionIdOf } from '../../../../src/identity/derive.ts';
 import { allToFlowAnswer } from '../../../../src/messages/all-to-flow.answer.ts';
 import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
 import type { SessionMessage } from '../../../../src/messages/flow-to-flow.session.ts';
@@ -15,7 +15,7 @@ import { createTrustingSandbox } from '../../../../src/workers/flow/worker.ts';
 import { makeSetting } from '../random/run.ts';
 import type { Step } from '../random/program.ts';
 import { groupId, identityOf, nameOf } from '../world/identities.ts';
-import { createWorld } from '../world/world.ts';
+import { createWorld, startIdOf } from '../world/world.ts';
 import type { World, WorldOptions } from '../world/world.ts';
 
 export const alice = nameOf('Alice');
@@ -40,8 +40,8 @@ export type Stage = {
   says(session: number, seq: number, content: Content): Promise<void>;
   /** Bob opens his nth session with Alice, or says more on it. */
   opens(session: number, seq: number, content: Content, init?: Partial<NonNullable<SessionMessage['init']>>): Promise<void>;
-  /** Another room answers the request of an operation; of another flow's, where one is named. */
-  answers(op: number, outcome: Outcome, ofFlow?: string): Promise<void>;
+  /** Another room answers the request of an operation; of another origin's, where one is named. */
+  answers(op: number, outcome: Outcome, of?: string): Promise<void>;
   /** What Alice has said since this was asked last. */
   heard(): Said[];
   /** Topics of the requests that other rooms were asked since this was asked last. */
@@ -66,7 +66,8 @@ export const createStage = async (options: Partial<WorldOptions> = {}): Promise<
     world.deliver('Alice', encode(linkManagerToFlowReceive, { key, id: messageId, body }));
     await world.settle();
   };
-  const sessionsOpened = Array.from({ length: 10 }, (_, i) => sessionIdOf(flowId, i));
+  const origin = originOf(flowId, incarnationOf(startIdOf('one')));
+  const sessionsOpened = Array.from({ length: 10 }, (_, i) => sessionIdOf(origin, i));
   const sessionsAnswered = Array.from({ length: 10 }, (_, i) => sessionIdOf(bobsFlowId, i));
   const numberOf = (sessionId: string): number => Math.max(sessionsOpened.indexOf(sessionId), sessionsAnswered.indexOf(sessionId));
   const responderId = (session: number): string => responderFlowIdOf(groupId, alice, bob, sessionsAnswered[session]!);
@@ -82,8 +83,8 @@ export const createStage = async (options: Partial<WorldOptions> = {}): Promise<
       const base = { v: 1 as const, sessionId: sessionsAnswered[session]!, sender: 'initiator' as const, seq, content };
       return deliver(responderId(session), seq === 1 ? { ...base, init: full } : { ...base, senderFlowId: bobsFlowId });
     },
-    answers: async (op, outcome, ofFlow = flowId) => {
-      const requestId = `${ofFlow}/${op}`;
+    answers: async (op, outcome, of = origin) => {
+      const requestId = `${of}/${op}`;
       world.deliver('Alice', encode(allToFlowAnswer, { key: flowId, id: `${requestId}/answer`, body: { requestId, outcome } }));
       await world.settle();
     },

@@ -99,6 +99,9 @@ export const viewsOf = (nodes: readonly string[], members: readonly Member[], ap
   };
 };
 
+/** The id of the message by which a world starts a flow, unless a test says otherwise. */
+export const startIdOf = (clientRequestId: string): string => `start-${clientRequestId}`;
+
 /** Batches without rest: a world that needs more goes round in circles. */
 const roundsMax = 20_000;
 
@@ -261,7 +264,7 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
     metricsText: () => metrics.text(),
     answered: done,
     vault: (common) => vaults.get(identityOf(common).shortHash)!,
-    start: (common, flowClassName, input, clientRequestId, messageId = `start-${clientRequestId}`) => {
+    start: (common, flowClassName, input, clientRequestId, messageId = startIdOf(clientRequestId)) => {
       const holdingIdentity = identityOf(common);
       const body = { holdingIdentity, clientRequestId, flowClassName, requestBody: JSON.stringify(input) ?? 'null', startedBy: 'admin' };
       const key = flowIdOf(holdingIdentity.shortHash, clientRequestId);
