@@ -2,7 +2,7 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/host/clock.ts';
 import { startGuest } from '../../../src/host/guests.ts';
-import { flowIdOf } from '../../../src/identity/derive.ts';
+import { flowIdOf, incarnationOf } from '../../../src/identity/derive.ts';
 import { allToFlowAnswer } from '../../../src/messages/all-to-flow.answer.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import type { Outcome } from '../../../src/messages/grammar/envelope.ts';
@@ -11,10 +11,11 @@ import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { restToFlowRedrive } from '../../../src/messages/rest-to-flow.redrive.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
+import { requestIdOf } from '../../../src/workers/flow/engine/external.ts';
 import { createFlowSandbox, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { bundleOf } from './world/bundle.ts';
 import { identityOf, nameOf } from './world/identities.ts';
-import { createWorld } from './world/world.ts';
+import { createWorld, startIdOf } from './world/world.ts';
 import type { App, World, WorldOptions } from './world/world.ts';
 
 const source = `
@@ -177,7 +178,7 @@ describe('an ended flow', () => {
 
 describe('a request to another room', () => {
   const asked = (): OutRecord[] => world.published.filter(({ topic }) => topic === 'flow-to-db.entity');
-  const requestId = `${flowIdOf(shortHash, 'q')}/0`;
+  const requestId = requestIdOf({ flowId: flowIdOf(shortHash, 'q'), incarnation: incarnationOf(startIdOf('q')) }, 0);
   const answer = async (outcome: Outcome, times = 1): Promise<void> => {
     for (let i = 0; i < times; i++) world.deliver('Alice', encode(allToFlowAnswer, { key: flowIdOf(shortHash, 'q'), id: `${requestId}/answer`, body: { requestId, outcome } }));
     await world.settle();
