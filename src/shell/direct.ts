@@ -17,12 +17,17 @@ import { createShellMetrics } from './batch/metrics.ts';
 import type { ShellLimits } from './config.ts';
 import { messageOf } from './operational.ts';
 import type { AnswerStore } from './store.ts';
-import { workOut, type WorkOut } from './work-out.ts';
+import { workOut, workOutAtOnce, type WorkOut } from './work-out.ts';
 import type { Answering } from './worker.ts';
 
 export type DirectAnswers = {
   /** In the order of the requests; `undefined` for one that is to be asked on the bus. Does not throw. */
   ask(requests: readonly Carried<unknown>[]): Promise<readonly (Outcome | undefined)[]>;
+  /**
+   * All of them with the outcomes that their room foresees, in one statement; `undefined` where that cannot be, or is not known. Then none
+   * was done, or all were and are told so when they are asked again. Does not throw.
+   */
+  askAtOnce(requests: readonly Carried<unknown>[]): Promise<readonly Outcome[] | undefined>;
 };
 
 /** The direct ways of one process: a topic's, where a room of it offers one. */
@@ -52,29 +57,41 @@ const outcomesBy = async (work: WorkOut, requests: readonly Carried<unknown>[]):
   return effects.length > 0 ? new Map() : new Map(told.map(({ request, outcome }) => [request, outcome]));
 };
 
+const outcomesAtOnce = async (work: WorkOut, requests: readonly Carried<unknown>[]): Promise<readonly Outcome[] | undefined> => {
+  const own = await ownAmong(work.answering, requests);
+  const worked = own.length < requests.length ? undefined : await workOutAtOnce(work, requests);
+  return worked === undefined || worked.effects.length > 0 ? undefined : worked.told.map(({ outcome }) => outcome);
+};
+
 export const createDirectAnswers = ({ room, answering, answers, clock, log, metrics: given, limits }: DirectOptions): DirectAnswers => {
   const { topic } = answering.wire;
   const metrics = createShellMetrics(given, room, `${topic} direct`);
   const work: WorkOut = { room, answering, answers, clock, metrics, looks: false };
-  const inTime = async <Result>(asking: Promise<Result>): Promise<Result | undefined> => {
+  const inTime = async <Result>(asking: Promise<Result>, requests: number): Promise<Result | undefined> => {
     const { promise: over, resolve } = Promise.withResolvers<undefined>();
-    const cancel = clock.after(limits.directMsMax, () => resolve(undefined));
+    const cancel = clock.after(limits.directMsMax, () => {
+      log.warn('direct-answers-late', { topic, requests });
+      resolve(undefined);
+    });
     try {
       return await Promise.race([asking, over]);
     } finally {
       cancel();
     }
   };
+  const tried = async <Result>(asking: Promise<Result>, requests: number): Promise<Result | undefined> => {
+    try {
+      return await inTime(asking, requests);
+    } catch (error) {
+      log.warn('direct-answers-failed', { topic, requests, reason: messageOf(error) });
+      return undefined;
+    }
+  };
   return {
     ask: async (requests) => {
-      try {
-        const outcomes = await inTime(outcomesBy(work, requests));
-        if (outcomes === undefined) log.warn('direct-answers-late', { topic, requests: requests.length });
-        return requests.map((request) => outcomes?.get(request));
-      } catch (error) {
-        log.warn('direct-answers-failed', { topic, requests: requests.length, reason: messageOf(error) });
-        return requests.map(() => undefined);
-      }
+      const outcomes = await tried(outcomesBy(work, requests), requests.length);
+      return requests.map((request) => outcomes?.get(request));
     },
+    askAtOnce: (requests) => tried(outcomesAtOnce(work, requests), requests.length),
   };
 };

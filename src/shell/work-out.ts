@@ -108,6 +108,16 @@ const answersTo = (options: WorkOut, unique: ReadonlyMap<string, Asked>): Promis
   });
 };
 
+/** All of them with the outcomes that are foreseen, in one statement; `undefined` where that cannot be, and then none of them is done. */
+export const workOutAtOnce = async (options: WorkOut, requests: readonly Asked[]): Promise<WorkedOut<Asked> | undefined> => {
+  const unique = uniqueById(requests);
+  if (unique.size < requests.length) return undefined;
+  const answers = await options.metrics.timed('step', () => answersAtOnce(options, unique));
+  if (answers === undefined) return undefined;
+  const all = [...answers.values()];
+  return { told: requests.map((request, i) => ({ request, outcome: all[i]!.outcome })), effects: all.flatMap(({ effects }) => effects) };
+};
+
 const changed = ({ room }: WorkOut, { id }: Asked): Refusal => ({
   type: 'refused',
   code: `${room.toUpperCase().replaceAll('-', '_')}_REQUEST_CHANGED`,

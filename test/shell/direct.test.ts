@@ -7,6 +7,7 @@ import { silentLog } from '../../src/observability/log.ts';
 import { createAnswerBatch } from '../../src/shell/answer-batch.ts';
 import { createDirectAnswers } from '../../src/shell/direct.ts';
 import { createMemoryAnswerStore } from '../../src/shell/memory-store.ts';
+import type { StoredAnswer } from '../../src/shell/store.ts';
 import type { Answering } from '../../src/shell/worker.ts';
 import { createBench } from './bench.ts';
 
@@ -24,7 +25,7 @@ const open = (more: Partial<Answering<{ by: number }, number, Tx>> = {}) => {
   const bench = createBench({ limits: { directMsMax: 500 } });
   const sums: number[] = [];
   let before: number[] = [];
-  const answers = createMemoryAnswerStore<Tx>(
+  const memory = createMemoryAnswerStore<Tx>(
     () => {
       before = [...sums];
       return { sums };
@@ -42,6 +43,15 @@ const open = (more: Partial<Answering<{ by: number }, number, Tx>> = {}) => {
       }),
     ...more,
   };
+  /** Adds what is foreseen, where nobody was answered before. */
+  const atOnce = (write: unknown, added: readonly StoredAnswer[]): Promise<boolean> =>
+    memory.transact(async (tx, stored) => {
+      if ((await stored.find(added.map(({ requestId }) => requestId))).length > 0) return false;
+      tx.sums.push(...(write as number[]));
+      await stored.add(added);
+      return true;
+    });
+  const answers = { ...memory, atOnce };
   const { parking, publish, commit, clock, metrics, limits } = bench;
   const common = { room: 'db', answering, answers, clock, log: silentLog, metrics, limits } as const;
   const batch = createAnswerBatch({ ...common, parking, publish, commit });
@@ -121,5 +131,44 @@ describe('is left to the bus, and nothing is done meanwhile or it is done once:'
     expect(await direct.ask([request('one', 1)])).toEqual([undefined]);
     expect(await onBus(request('one', 1))).toEqual([done(1)]);
     expect(bench.published.map(({ topic }) => topic)).toEqual(['db-to-all.news', replyTo.topic]);
+  });
+});
+
+describe('requests that are asked at once', () => {
+  /** A store that does one kind of work in one statement: to add what is not there. */
+  const openAtOnce = (more: Partial<Answering<{ by: number }, number, Tx>> = {}) => {
+    const foresee: Answering<{ by: number }, number, Tx>['foresee'] = (requests) => ({ write: requests.map(({ body: { by } }) => by), answered: requests.map(() => ({ outcome: { type: 'done', value: 0 } })) });
+    return open({ foresee, ...more });
+  };
+
+  test('are all done with the answers that were foreseen, and told so when they come again', async () => {
+    const { direct, onBus, sums } = openAtOnce();
+    expect(await direct.askAtOnce([request('one', 1), request('two', 2)])).toEqual([done(0), done(0)]);
+    expect(sums).toEqual([1, 2]);
+    expect(await onBus(request('two', 2), request('one', 1))).toEqual([done(0), done(0)]);
+    expect(await direct.ask([request('one', 5)])).toEqual([expect.objectContaining({ code: 'DB_REQUEST_CHANGED' })]);
+    expect(sums).toEqual([1, 2]);
+  });
+
+  test('are none of them done where one was answered before, or is there twice, or cannot be foreseen, or is of a store apart', async () => {
+    const { direct, sums } = openAtOnce();
+    await direct.ask([request('one', 1)]);
+    expect(await direct.askAtOnce([request('one', 1), request('two', 2)])).toBeUndefined();
+    expect(await direct.askAtOnce([request('three', 3), request('three', 3)])).toBeUndefined();
+    expect(sums).toEqual([1]);
+    const unforeseen = open();
+    expect(await unforeseen.direct.askAtOnce([request('one', 1)])).toBeUndefined();
+    const elsewhere = createMemoryAnswerStore<Tx>(() => ({ sums: [] }));
+    const apart = openAtOnce({ apart: { storesOf: (requests) => requests.map(({ id }) => (id === 'far' ? elsewhere : undefined)), away: () => ({ type: 'refused', code: 'AWAY', message: 'away', fault: 'transient' }) } });
+    expect(await apart.direct.askAtOnce([request('near', 1), request('far', 1)])).toBeUndefined();
+    expect([...unforeseen.sums, ...apart.sums]).toEqual([]);
+  });
+
+  test('that owe more than their answers are told nothing, so that it leaves by way of the bus', async () => {
+    const owed = { topic: 'db-to-all.news', key: 'one', value: '1' };
+    const { direct, onBus, bench } = openAtOnce({ foresee: (requests) => ({ write: [], answered: requests.map(() => ({ outcome: { type: 'done', value: 0 }, effects: [owed] })) }) });
+    expect(await direct.askAtOnce([request('one', 1)])).toBeUndefined();
+    expect(await onBus(request('one', 1))).toEqual([done(0)]);
+    expect(bench.published[0]).toEqual(owed);
   });
 });

@@ -55,7 +55,8 @@ const report = (order: ReplayOrder, replay: Replay, result: TurnResult, standing
     return 1;
   }
   if (result.type !== 'ran') {
-    say(['The code could not be replayed:', `  ${result.type === 'fault' ? `${result.code}: ${result.message}` : result.reason}`]);
+    const reason = result.type === 'fault' ? `${result.code}: ${result.message}` : result.type === 'lost' ? result.reason : result.type;
+    say(['The code could not be replayed:', `  ${reason}`]);
     return 1;
   }
   const parting = lastParting(result, replay);

@@ -49,6 +49,13 @@ export type FlowLimits = {
   readonly directRoundsMax: number;
   /** A batch waits for direct answers while at least one of so many of its flows needs them: few do not hold up many. */
   readonly directShareMax: number;
+  /** Answers over which a turn goes on before they have come, and UTF-16 code units of what it asks for meanwhile: so much is done in vain where one is another. */
+  readonly foreseenMax: number;
+  readonly foreseenCharsMax: number;
+  /** Milliseconds for which flows of a virtual node go step by step after an answer was another than foreseen. */
+  readonly unforeseenMs: number;
+  /** UTF-16 code units of the requests that are done together with foreseen answers, or none of them: one statement of the other room. */
+  readonly foreseenRequestCharsMax: number;
   /** UTF-16 code units of one operation's parameters: nothing longer fits in a record of the bus. */
   readonly operationCharsMax: number;
   /** UTF-16 code units of the parameters of what is sent in a session: a value of the most allowed length, each quote escaped. */
@@ -124,6 +131,10 @@ export const flowLimitsDefault: FlowLimits = {
   roundsMax: 5_000,
   directRoundsMax: 8,
   directShareMax: 4,
+  foreseenMax: 16,
+  foreseenCharsMax: 100_000,
+  unforeseenMs: 1_000,
+  foreseenRequestCharsMax: 1_000_000,
   operationCharsMax: 1_100_000,
   messageCharsMax: 8_100_000,
   stepCharsMax: 10_000_000,

@@ -11,6 +11,7 @@ import type { Machine, StepInput, StepOutput } from '../../shell/worker.ts';
 import type { FlowLimits } from './config.ts';
 import type { DirectWays } from '../../shell/direct.ts';
 import { isRepeatable, timeOf } from './engine/direct.ts';
+import { createForesight } from './engine/foresight.ts';
 import { flushDraft, note, openDraft } from './engine/draft.ts';
 import type { Draft } from './engine/draft.ts';
 import { obey } from './engine/command.ts';
@@ -51,6 +52,7 @@ export type FlowMachineOptions = {
 
 export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
   const memory = createMemory(sandbox, limits.flowsLiveMax);
+  const foresight = createForesight(direct, limits);
   const report = createReport(log, metrics);
   return {
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
@@ -70,13 +72,26 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
       const keys = inputs.map(({ key }) => key);
       // One batch sees one configuration.
       const current = { ...limits };
-      const drafts = inputs.map((input) => draftOf(input, now, current, memory));
+      const open = (input: StepInput<FlowHead, JournalItem, FlowEvent>, foresees: boolean): Draft => {
+        const draft = draftOf(input, { now, limits: current, memory, foresees });
+        takeEvents(draft, input.events, facts);
+        overrule(draft, facts);
+        return draft;
+      };
+      const run = (some: readonly Draft[]): Promise<void> => runRounds(some, { sandbox, facts, direct, foresight, limits: current });
+      let drafts: readonly Draft[] = [];
       memory.begin(keys);
       try {
-        drafts.forEach((draft, i) => takeEvents(draft, inputs[i]!.events, facts));
-        for (const draft of drafts) overrule(draft, facts);
-        await runRounds(drafts, { sandbox, facts, direct, limits: current });
-        for (const draft of drafts) if (draft.later === undefined) flushDraft(draft);
+        const first = inputs.map((input) => open(input, true));
+        await run(first);
+        memory.forget(first.filter(isUndone).map(({ key }) => key));
+        drafts = first.map((draft, i) => (isUndone(draft) ? open(inputs[i]!, false) : draft));
+        await run(drafts.filter(({ foresees }) => !foresees));
+        for (const draft of drafts) {
+          // Nothing was to be foreseen any more: its sandbox process says what none of ours does.
+          if (draft.isUndone) draft.later = 'the sandbox went on over answers that had not come';
+          if (draft.later === undefined) flushDraft(draft);
+        }
       } catch (error) {
         // The sandbox may be ahead of the store now.
         memory.forget(keys);
@@ -99,12 +114,16 @@ const isRedrive = ({ type }: FlowEvent): boolean => type === 'redrive';
 const asksAgain = ({ pending }: FlowHead, events: readonly FlowEvent[]): boolean =>
   events.some((event) => event.type === 'wake' && pending.some((one) => isDue(one, event.dueAt)));
 
-const draftOf = ({ key, head, items, events }: StepInput<FlowHead, JournalItem, FlowEvent>, now: number, limits: FlowLimits, memory: Memory): Draft => {
+const isUndone = (draft: Draft): boolean => draft.isUndone;
+
+type DraftOptions = { readonly now: number; readonly limits: FlowLimits; readonly memory: Memory; readonly foresees: boolean };
+
+const draftOf = ({ key, head, items, events }: StepInput<FlowHead, JournalItem, FlowEvent>, { now, limits, memory, foresees }: DraftOptions): Draft => {
   // Items come for a flow that memory does not hold, or not at this point.
   if (items !== undefined) memory.forget([key]);
   const own = itemsOf(head, items);
   const messages = own === undefined ? memory.messagesOf(key) : messagesOf(own);
-  return openDraft({ key, now, at: timeOf(head, events, now), limits, isRepeatable: isRepeatable(head, events), head, items: own, messages });
+  return openDraft({ key, now, at: timeOf(head, events, now), limits, isRepeatable: isRepeatable(head, events), foresees, head, items: own, messages });
 };
 
 /** The journal as it was at this head: another replica may have gone on since the head was read, and then this step is void. */

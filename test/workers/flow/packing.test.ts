@@ -27,8 +27,8 @@ const fresh: fc.Arbitrary<Fresh> = fc
   })
   .map(({ recall, ...one }) => (recall === undefined ? one : { ...one, recall }));
 const turn: fc.Arbitrary<Turn> = fc
-  .record({ flowId: text, compartment: fc.constantFrom('app/alice', 'app/bob'), at: fc.nat(), completions: fc.array(completion, { maxLength: 3 }), fresh: fc.option(fresh, { nil: undefined }) })
-  .map(({ fresh: given, ...one }) => (given === undefined ? one : { ...one, fresh: given }));
+  .record({ flowId: text, compartment: fc.constantFrom('app/alice', 'app/bob'), at: fc.nat(), completions: fc.array(completion, { maxLength: 3 }), fresh: fc.option(fresh, { nil: undefined }), foresees: fc.boolean() })
+  .map(({ fresh: given, foresees, ...one }) => ({ ...one, ...(given === undefined ? {} : { fresh: given }), ...(foresees ? { foresees } : {}) }));
 
 const ask = fc.record({ kind: fc.constantFrom('db.find' as const, 'session.open' as const), digest: text, params: text });
 const step = fc.oneof(
@@ -45,6 +45,9 @@ const result: fc.Arbitrary<TurnResult> = fc.oneof(
   fc.record({ type: fc.constant('ran' as const), steps: fc.array(step, { maxLength: 3 }), finished }),
   fc.record({ type: fc.constant('ran' as const), steps: fc.array(step, { maxLength: 3 }), recalled }),
   fc.record({ type: fc.constant('ran' as const), steps: fc.array(step, { maxLength: 3 }), finished, recalled }),
+  fc.record({ type: fc.constant('ran' as const), steps: fc.array(step, { minLength: 2, maxLength: 3 }), finished, foreseen: fc.array(fc.nat(), { minLength: 1, maxLength: 2 }) }),
+  fc.record({ type: fc.constant('ran' as const), steps: fc.array(step, { minLength: 2, maxLength: 3 }), recalled, foreseen: fc.array(fc.nat(), { minLength: 1, maxLength: 2 }) }),
+  fc.constant({ type: 'unforeseen' as const }),
   fc.record({ type: fc.constant('lost' as const), reason: text }),
   fc.record({ type: fc.constant('diverged' as const), message: text }),
   fc.record({ type: fc.constant('fault' as const), code: fc.constant('FLOW_OUT_OF_TURN' as const), message: text }),
@@ -81,6 +84,8 @@ const strange: readonly (readonly [what: string, results: unknown])[] = [
   ['a result that is no text', [[[], [{}]]]],
   ['an error without a message', [[[], { type: 'error' }]]],
   ['an operation that is none', [[[], null, 'recalled']]],
+  ['a foreseen answer that has no step', [[[], null, 0, [1]]]],
+  ['a foreseen answer of no operation', [[[[0]], null, 0, ['1']]]],
 ];
 
 test.each(strange)('a guest that says %s is not believed: it ends, and its flows are rebuilt elsewhere', async (_, results) => {

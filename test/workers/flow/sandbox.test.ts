@@ -23,6 +23,7 @@ const follow = async (ctx: any, program: any[], out: any[]): Promise<void> => {
     else if (step === 'open') out.push(ctx.initiate('CN=Bob, O=Bob, L=London, C=GB', 'test') !== undefined);
     else if (step === 'race') out.push(await Promise.race([ctx.db.find(note, 'left'), ctx.sleep(5).then(() => 'slept')]));
     else if (Array.isArray(step)) await Promise.all(step.map((part) => follow(ctx, [part], out)));
+    else if (step.startsWith('write')) out.push(await ctx.db.persist(note, { id: step }));
     else {
       try {
         out.push(await ctx.db.find(note, step));
@@ -44,6 +45,7 @@ export const flows = [
   startableFlow({ name: 'test.Flood', run: async (ctx) => { for (let i = 0; i < 2_000; i++) void ctx.sleep(1); await ctx.sleep(1); } }),
   startableFlow({ name: 'test.Large', run: async (ctx, input: any) => { try { await ctx.db.find(note, 'x'.repeat(input)); } catch (error: any) { return error.code; } } }),
   startableFlow({ name: 'test.LargeResult', run: async (_, input: any) => 'x'.repeat(input) }),
+  startableFlow({ name: 'test.WriteLarge', run: async (ctx, input: any) => { await ctx.db.persist(note, { id: 'one' }); return 'x'.repeat(input); } }),
   startableFlow({ name: 'test.LargeError', run: async () => { throw new Error('x'.repeat(1_000_000)); } }),
   startableFlow({ name: 'test.LargeStep', run: async (ctx, input: any) => { for (let i = 0; i < input; i++) void ctx.db.find(note, 'x'.repeat(1_000_000)).catch(() => {}); await ctx.sleep(1); } }),
   startableFlow({ name: 'test.Chatter', run: async (ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info('x'.repeat(9000), { i }); } }),
@@ -82,6 +84,11 @@ const program: fc.Arbitrary<Program> = fc.letrec<{ program: Program; part: strin
   program: fc.array(tie('part'), { maxLength: 5 }),
   part: fc.oneof({ depthSize: 'small', withCrossShrink: true }, fc.constantFrom('tick', 'draw', 'log', 'open', 'race', 'a', 'b'), tie('program')),
 })).program;
+/** Mostly writes, one after the other and at once. */
+const writing: fc.Arbitrary<Program> = fc.array(
+  fc.oneof({ arbitrary: fc.constantFrom('write a', 'write b', 'draw'), weight: 4 }, { arbitrary: fc.array(fc.constantFrom('write c', 'write d', 'tick'), { maxLength: 3 }), weight: 2 }, { arbitrary: program, weight: 1 }),
+  { minLength: 1, maxLength: 6 },
+);
 
 /** Places in the code are for people: V8 tells more or fewer of the callers that wait. */
 const withoutPlaces = (result: TurnResult): unknown => JSON.parse(JSON.stringify(result, (key, value: unknown) => (key === 'where' ? undefined : value)));
@@ -150,6 +157,67 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
     const ran = ranOf(await runOne({ flowId, compartment: 'c', at: 2, completions }));
     expect(ran.steps).toHaveLength(4);
     expect(ran.finished).toEqual({ type: 'result', result: '["slept",null,null]' });
+  });
+
+  /** As one who delivers each answer in its time does it, the oldest first, while the flow waits for nothing but writes. */
+  const writeByWrite = async (turn: Turn, countMax: number): Promise<TurnResult> => {
+    const begun = ranOf(await runOne(turn));
+    const steps = [...begun.steps];
+    const pending: { op: number; isWrite: boolean }[] = [];
+    let operations = 0;
+    const note = (asks: (typeof steps)[number]['asks']): void => {
+      for (const { kind } of asks) if (kind !== 'session.open') pending.push({ op: operations++, isWrite: kind === 'db.persist' });
+    };
+    note(begun.steps[0]!.asks);
+    let last = begun;
+    const told: number[] = [];
+    while (last.finished === undefined && pending.length > 0 && pending.every(({ isWrite }) => isWrite) && told.length < countMax) {
+      const { op } = pending.shift()!;
+      last = ranOf(await runOne({ flowId: turn.flowId, compartment: 'c', at: turn.at, completions: [{ op, type: 'answer', json: '{}' }] }));
+      steps.push(...last.steps);
+      told.push(op);
+      note(last.steps[0]!.asks);
+    }
+    return { ...last, steps, ...(told.length === 0 ? {} : { foreseen: told }) };
+  };
+
+  test('F6: a turn that foresees does what one does that is told each write in its time', async () => {
+    let foreseen = 0;
+    await fc.assert(
+      fc.asyncProperty(writing, async (input) => {
+        const turn = begin('test.Follow', input);
+        const slowly = await writeByWrite(turn, flowLimitsDefault.foreseenMax);
+        sandbox.forget([turn.flowId]);
+        const atOnce = await runOne({ ...turn, foresees: true });
+        sandbox.forget([turn.flowId]);
+        foreseen += ranOf(atOnce).foreseen?.length ?? 0;
+        expect(withoutPlaces(atOnce)).toEqual(withoutPlaces(slowly));
+      }),
+      { numRuns: 60 },
+    );
+    expect(foreseen).toBeGreaterThan(10);
+  });
+
+  test('F6: it goes on over so many answers only, and then from there', async () => {
+    const { foreseenMax, foreseenCharsMax } = flowLimitsDefault;
+    const turn = begin('test.Follow', Array.from({ length: foreseenMax + 2 }, (_, i) => `write ${i}`));
+    const begun = ranOf(await runOne({ ...turn, foresees: true }));
+    expect(begun.foreseen).toEqual(Array.from({ length: foreseenMax }, (_, i) => i));
+    const { fresh: _, ...more } = turn;
+    const ended = ranOf(await runOne({ ...more, foresees: true, completions: [{ op: foreseenMax, type: 'answer', json: '{}' }] }));
+    expect([ended.foreseen, ended.finished?.type]).toEqual([[foreseenMax + 1], 'result']);
+
+    const long = begin('test.Follow', ['write one', `write ${'x'.repeat(foreseenCharsMax)}`, 'write two']);
+    const first = ranOf(await runOne({ ...long, foresees: true }));
+    expect(first.foreseen).toEqual([0]);
+    sandbox.forget([long.flowId]);
+  });
+
+  test('F6: what breaks a bound after a foreseen answer is to be run again without', async () => {
+    const turn = begin('test.WriteLarge', flowLimitsDefault.resultCharsMax + 1);
+    expect(await runOne({ ...turn, foresees: true })).toEqual({ type: 'unforeseen' });
+    expect(sandbox.holds(turn.flowId)).toBe(false);
+    expect(await runOne({ ...begin('test.LargeResult', flowLimitsDefault.resultCharsMax + 1), foresees: true })).toMatchObject({ type: 'fault', code: 'FLOW_RESULT_TOO_LARGE' });
   });
 
   test('F2: results stand in the order of the turns, whatever becomes of each', async () => {

@@ -23,6 +23,10 @@ export type Draft = {
   readonly before: FlowHead | undefined;
   /** See direct.ts: whether this step, made again, would come to ask the same. */
   isRepeatable: boolean;
+  /** See foresight.ts: whether its turns may go on over answers that have not come. */
+  readonly foresees: boolean;
+  /** Such an answer was another: nothing that this draft came to is true. */
+  isUndone: boolean;
   head: FlowHead | undefined;
   /** The journal as it was; absent when the fiber is held, empty where the flow has continued as another run. */
   items: readonly Stored[] | undefined;
@@ -59,17 +63,19 @@ export type Ready = {
   readonly read?: readonly ReadValue[];
 };
 export type ReadValue = { readonly sessionId: string; readonly unread: readonly Unread[] };
-export type AskedOf = { readonly op: number; readonly request: Request };
+/** `isForeseen`: the code was told already that it is done. */
+export type AskedOf = { readonly op: number; readonly request: Request; isForeseen: boolean };
 export type Verification = { readonly op: number; readonly params: unknown };
 export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing };
 /** Something worth a line in the log, and a count. */
 export type Note = { readonly level: 'debug' | 'info' | 'warn'; readonly event: string; readonly fields?: Readonly<Record<string, unknown>> };
 
-export type DraftOf = Pick<Draft, 'key' | 'now' | 'at' | 'limits' | 'isRepeatable' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
+export type DraftOf = Pick<Draft, 'key' | 'now' | 'at' | 'limits' | 'isRepeatable' | 'foresees' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
 
 export const openDraft = (of: DraftOf): Draft => ({
   ...of,
   before: of.head,
+  isUndone: false,
   starting: undefined,
   ready: [],
   verifications: [],

@@ -14,6 +14,7 @@ import { askedOf } from '../sandbox/ask.ts';
 import type { Completion, FaultCode, Fresh, Sandbox, Turn, TurnResult, TurnStep, Where } from '../sandbox/sandbox.ts';
 import type { DirectWays } from '../../../shell/direct.ts';
 import { noWays, sendAsked } from './direct.ts';
+import { foresee, type Foresight } from './foresight.ts';
 import { append, note, putSession } from './draft.ts';
 import type { Draft, Ready, Verification } from './draft.ts';
 import { refused } from './external.ts';
@@ -29,11 +30,11 @@ import { askAgain, recallDue } from './request.ts';
 import { failSession, silenceAt, unread } from './session.ts';
 import { completeWaiting } from './session-operation.ts';
 
-export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly direct: DirectWays; readonly limits: RoundLimits };
+export type RoundsOptions = { readonly sandbox: Sandbox; readonly facts: Facts; readonly direct: DirectWays; readonly foresight: Foresight; readonly limits: RoundLimits };
 export type RoundLimits = { readonly roundsMax: number; readonly directRoundsMax: number; readonly directShareMax: number };
 
 /** Runs every draft until its flow waits or has ended. */
-export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, direct, limits }: RoundsOptions): Promise<void> => {
+export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, direct, foresight, limits }: RoundsOptions): Promise<void> => {
   for (const draft of drafts) {
     failSilentSessions(draft);
     recallDue(draft);
@@ -43,7 +44,7 @@ export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, dire
   for (let round = 0; ; round++) {
     const moving: { draft: Draft; turn: Turn }[] = [];
     for (const draft of drafts) {
-      if (draft.later !== undefined || draft.head === undefined || hasEnded(draft.head)) continue;
+      if (draft.later !== undefined || draft.isUndone || draft.head === undefined || hasEnded(draft.head)) continue;
       completeWaiting(draft);
       if (draft.starting === undefined && draft.ready.length === 0 && draft.recall.length === 0) continue;
       if (round >= roundsMax) {
@@ -55,11 +56,15 @@ export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, dire
       moving.push({ draft, turn });
     }
     if (moving.length === 0) return;
-    const results = await sandbox.run(moving.map(({ turn }) => turn));
-    moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
-    await Promise.all(moving.map(({ draft }) => runVerifications(draft)));
     const isPatient = directRounds < directRoundsMax && moving.length * directShareMax >= drafts.length;
-    if (await sendAsked(moving.map(({ draft }) => draft), isPatient ? direct : noWays)) directRounds++;
+    const turns = moving.map(({ draft, turn }) => (isPatient && foresight.may(draft) ? { ...turn, foresees: true } : turn));
+    const results = await sandbox.run(turns);
+    moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
+    const hasForeseen = await foresight.fulfil(moving.map(({ draft }) => draft));
+    const standing = moving.flatMap(({ draft }) => (draft.isUndone ? [] : [draft]));
+    await Promise.all(standing.map(runVerifications));
+    const hasAsked = await sendAsked(standing, isPatient ? direct : noWays);
+    if (hasForeseen || hasAsked) directRounds++;
   }
 };
 
@@ -137,6 +142,9 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
       return;
     case 'fault':
       return takeFault(draft, result.code, `${result.code}: ${result.message}`);
+    case 'unforeseen':
+      draft.isUndone = true;
+      return;
     case 'diverged':
       return takeDivergence(draft, result.message, placesOf(draft, facts, result.where));
     case 'ran':
@@ -145,10 +153,16 @@ const takeResult = (draft: Draft, result: TurnResult, facts: Facts): void => {
   const delivered = draft.ready;
   draft.ready = [];
   const begun = draft.starting === undefined ? 0 : 1;
+  const { foreseen = [] } = result;
   for (const [i, step] of result.steps.entries()) {
     if (i < begun) takeBeginning(draft, step, facts);
     else if (step.dropped === true) putBack(draft, delivered[i - begun]!);
-    else takeTurn(draft, delivered[i - begun]!, step, facts);
+    else {
+      const told = delivered[i - begun] ?? foresee(draft, foreseen[i - begun - delivered.length]!);
+      // What no sandbox of ours does: it went on over an answer that it could not foresee.
+      if (told === undefined) return void (draft.isUndone = true);
+      takeTurn(draft, told, step, facts);
+    }
     // The flow has continued as another run: what this one did besides counts no more.
     if (draft.starting !== undefined) return;
   }

@@ -10,6 +10,10 @@ export const askedOf = (ask: Ask): Asked => ({ kind: ask.kind, digest: ask.diges
 /** Operations have numbers; what only tells the engine something has none. */
 export const isNumbered = (kind: AskKind): kind is OperationKind => kind !== 'session.open' && kind !== 'cancel';
 
+/** Operations whose answer is known before it comes, unless they are refused: it says nothing but that they are done. */
+export const foreseeableKinds: ReadonlySet<AskKind> = new Set(['db.persist', 'db.merge']);
+export const foreseenJson = '{}';
+
 const textOf = ({ kind, sketch }: Asked): string => `${kind} ${sketch}`;
 
 /** What a replayed step asked for and its journal has not, or the other way: its place among the asks of the step. */

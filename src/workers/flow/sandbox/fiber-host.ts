@@ -8,7 +8,7 @@ import type { FiberFault, FiberLimits, FiberOptions, Trace } from './fiber.ts';
 import { digest, specsOfKey } from './pure-host.ts';
 import type { Ask, AskKind, FaultCode, Finished, Fresh, LogLine } from './sandbox.ts';
 
-type Settle = { readonly resolve: (answer: unknown) => void; readonly reject: (refusal: unknown) => void };
+type Settle = { readonly kind: OperationKind; readonly resolve: (answer: unknown) => void; readonly reject: (refusal: unknown) => void };
 
 export type FiberState = {
   readonly flowId: string;
@@ -220,7 +220,7 @@ const perform = <Kind extends OperationKind>(state: FiberState, kind: Kind, para
   enter(scope, op);
   const promise = new Promise<AnswerOf<Kind>>((resolve, reject) => {
     // The engine answers an operation with what its kind answers.
-    pending.set(op, { resolve: resolve as (answer: unknown) => void, reject });
+    pending.set(op, { kind, resolve: resolve as (answer: unknown) => void, reject });
   });
   // An operation that the code does not wait for (the loser of a race) may be refused without anyone listening.
   promise.catch(() => {});

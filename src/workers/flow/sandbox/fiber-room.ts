@@ -3,7 +3,7 @@
  * between two macrotasks belongs to one known flow: the order of a replay is the order of life, and a spinning flow can be named.
  */
 import type { Flow } from '../../../flow-sdk/flow.ts';
-import { describeParting, isNumbered, partingOf } from './ask.ts';
+import { describeParting, foreseenJson, isNumbered, partingOf } from './ask.ts';
 import { Fiber } from './fiber.ts';
 import type { FiberLimits, Trace } from './fiber.ts';
 import type { Ask, Completion, Fresh, Recalled, ReplayStep, Turn, TurnResult, TurnStep, Where } from './sandbox.ts';
@@ -91,8 +91,18 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
       await move(fiber, turn.at, completion);
       steps.push(fiber.rest());
     }
+    const foreseen: number[] = [];
+    if (turn.foresees === true) {
+      for (let op = fiber.foreseeable, chars = 0; op !== undefined && foreseen.length < limits.foreseenMax; op = fiber.foreseeable) {
+        for (const { params } of steps.at(-1)?.asks ?? []) chars += params.length;
+        if (chars > limits.foreseenCharsMax) break;
+        await move(fiber, turn.at, { op, type: 'answer', json: foreseenJson });
+        steps.push(fiber.rest());
+        foreseen.push(op);
+      }
+    }
     if (fiber.fault !== undefined || fiber.finished !== undefined) fibers.delete(turn.flowId);
-    return resultOf(fiber, steps, recalled);
+    return resultOf(fiber, steps, recalled, foreseen);
   };
 
   return {
@@ -142,10 +152,16 @@ type Begun = { readonly fiber: Fiber; readonly again?: (trace: Trace) => Fiber }
 /** Begins a fiber, or delivers a completion; done when everything that this set in motion has come to rest. */
 type Move = (fiber: Fiber, at: number, completion: Completion | undefined) => Promise<void>;
 
-const resultOf = (fiber: Fiber, steps: readonly TurnStep[], recalled: readonly Recalled[]): TurnResult => {
+const resultOf = (fiber: Fiber, steps: readonly TurnStep[], recalled: readonly Recalled[], foreseen: readonly number[]): TurnResult => {
   const { fault, finished } = fiber;
-  if (fault !== undefined) return { type: 'fault', ...fault };
-  return { type: 'ran', steps, ...(finished === undefined ? {} : { finished }), ...(recalled.length === 0 ? {} : { recalled }) };
+  if (fault !== undefined) return foreseen.length > 0 ? { type: 'unforeseen' } : { type: 'fault', ...fault };
+  return {
+    type: 'ran',
+    steps,
+    ...(finished === undefined ? {} : { finished }),
+    ...(recalled.length === 0 ? {} : { recalled }),
+    ...(foreseen.length === 0 ? {} : { foreseen }),
+  };
 };
 
 /** Runs a fiber over its journal. */

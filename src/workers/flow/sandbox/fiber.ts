@@ -15,6 +15,7 @@ import { runFlow } from '../../../flow-sdk/context.ts';
 import type { FlowStart } from '../../../flow-sdk/context.ts';
 import type { Flow } from '../../../flow-sdk/flow.ts';
 import type { ContextHost } from '../../../flow-sdk/operations.ts';
+import { foreseeableKinds } from './ask.ts';
 import { breakOff, FiberHost, givenOf, initialState } from './fiber-host.ts';
 import type { FiberState as State } from './fiber-host.ts';
 import type { Completion, FaultCode, FiberStart, Finished, Fresh, TurnStep, Where } from './sandbox.ts';
@@ -25,6 +26,8 @@ export type FiberLimits = {
   readonly operationCharsMax: number;
   readonly messageCharsMax: number;
   readonly stepCharsMax: number;
+  readonly foreseenMax: number;
+  readonly foreseenCharsMax: number;
   readonly resultCharsMax: number;
   readonly sessionsMax: number;
   readonly logLinesMax: number;
@@ -82,6 +85,18 @@ export class Fiber {
     state.askChars = 0;
     state.logs = [];
     return step;
+  }
+
+  /** The operation to be completed next, where all that the fiber waits for are answers that can be foreseen. */
+  get foreseeable(): number | undefined {
+    const { pending, fault, finished } = this.#state;
+    if (fault !== undefined || finished !== undefined) return undefined;
+    let first: number | undefined;
+    for (const [op, { kind }] of pending) {
+      if (!foreseeableKinds.has(kind)) return undefined;
+      first ??= op;
+    }
+    return first;
   }
 
   /** Number of the next operation. */

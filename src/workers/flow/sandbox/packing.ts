@@ -17,7 +17,7 @@ type PackedFresh = readonly [
 ];
 
 /** `compartment`: its place in the list of the batch. `after`: milliseconds after the time of the batch. The code does not travel with a turn. */
-type PackedTurn = readonly [flowId: string, compartment: number, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh];
+type PackedTurn = readonly [flowId: string, compartment: number, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh | 0, foresees?: 1];
 export type PackedTurns = {
   /** Milliseconds since the epoch. */
   readonly at: number;
@@ -29,7 +29,7 @@ export type PackedTurns = {
 type PackedStep = readonly [logs: readonly LogLine[] | 0, ...asks: string[]] | null;
 /** The text of a result stands alone. */
 type PackedFinished = readonly [result: string | null] | Extract<Finished, { type: 'error' }>;
-type PackedRan = readonly [steps: readonly PackedStep[], finished?: PackedFinished | null, recalled?: readonly Recalled[]];
+type PackedRan = readonly [steps: readonly PackedStep[], finished?: PackedFinished | null, recalled?: readonly Recalled[] | 0, foreseen?: readonly number[]];
 export type PackedResult = PackedRan | Exclude<TurnResult, { type: 'ran' }>;
 
 // ── To the guest ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -59,10 +59,11 @@ const unpackFresh = ([x500Name, groupId, shortHash, flowClassName, flags, start,
 export const packTurns = (turns: readonly Turn[]): PackedTurns => {
   const batchAt = turns[0]?.at ?? 0;
   const places = new Map<string, number>();
-  const packed = turns.map(({ flowId, compartment, at, completions, fresh }): PackedTurn => {
+  const packed = turns.map(({ flowId, compartment, at, completions, fresh, foresees }): PackedTurn => {
     let place = places.get(compartment);
     if (place === undefined) places.set(compartment, (place = places.size));
     const one = [flowId, place, at - batchAt, completions.map(packCompletion)] as const;
+    if (foresees === true) return [...one, fresh === undefined ? 0 : packFresh(fresh), 1];
     return fresh === undefined ? one : [...one, packFresh(fresh)];
   });
   return { at: batchAt, compartments: [...places.keys()], turns: packed };
@@ -70,10 +71,14 @@ export const packTurns = (turns: readonly Turn[]): PackedTurns => {
 
 /** Fresh turns have no code. */
 export const unpackTurns = ({ at, compartments, turns }: PackedTurns): Turn[] =>
-  turns.map(([flowId, place, after, completions, fresh]) => {
-    const turn = { flowId, compartment: compartments[place]!, at: at + after, completions: completions.map(unpackCompletion) };
-    return fresh === undefined ? turn : { ...turn, fresh: unpackFresh(fresh) };
-  });
+  turns.map(([flowId, place, after, completions, fresh, foresees]) => ({
+    flowId,
+    compartment: compartments[place]!,
+    at: at + after,
+    completions: completions.map(unpackCompletion),
+    ...(fresh === undefined || fresh === 0 ? {} : { fresh: unpackFresh(fresh) }),
+    ...(foresees === 1 ? { foresees: true } : {}),
+  }));
 
 // ── From the guest ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -86,10 +91,11 @@ const packStep = ({ asks, logs, dropped }: TurnStep): PackedStep => {
 
 export const packResult = (result: TurnResult): PackedResult => {
   if (result.type !== 'ran') return result;
-  const { finished, recalled } = result;
+  const { finished, recalled, foreseen } = result;
   const steps = result.steps.map(packStep);
-  if (finished === undefined && recalled === undefined) return [steps];
+  if (finished === undefined && recalled === undefined && foreseen === undefined) return [steps];
   const end = finished?.type === 'result' ? ([finished.result] as const) : (finished ?? null);
+  if (foreseen !== undefined) return [steps, end, recalled ?? 0, foreseen];
   return recalled === undefined ? [steps, end] : [steps, end, recalled];
 };
 
@@ -105,7 +111,7 @@ export const unpackResults = (packed: unknown, count: number): readonly TurnResu
   return results;
 };
 
-const unpackRan = ([packed, end, recalled]: readonly unknown[]): TurnResult | undefined => {
+const unpackRan = ([packed, end, recalled, foreseen]: readonly unknown[]): TurnResult | undefined => {
   if (!Array.isArray(packed)) return undefined;
   const steps: TurnStep[] = [];
   for (const one of packed as unknown[]) {
@@ -115,9 +121,16 @@ const unpackRan = ([packed, end, recalled]: readonly unknown[]): TurnResult | un
   }
   const finished = end === undefined || end === null ? undefined : unpackFinished(end);
   if (finished === undefined && end !== undefined && end !== null) return undefined;
-  if (recalled !== undefined && !Array.isArray(recalled)) return undefined;
-  // Written by packResult.
-  return { type: 'ran', steps, ...(finished === undefined ? {} : { finished }), ...(recalled === undefined ? {} : { recalled: recalled as Recalled[] }) };
+  if (recalled !== undefined && recalled !== 0 && !Array.isArray(recalled)) return undefined;
+  if (foreseen !== undefined && !(Array.isArray(foreseen) && foreseen.length <= steps.length && foreseen.every(Number.isSafeInteger))) return undefined;
+  return {
+    type: 'ran',
+    steps,
+    ...(finished === undefined ? {} : { finished }),
+    // Written by packResult.
+    ...(Array.isArray(recalled) ? { recalled: recalled as Recalled[] } : {}),
+    ...(foreseen === undefined ? {} : { foreseen: foreseen as number[] }),
+  };
 };
 
 const droppedStep: TurnStep = { asks: [], logs: [], dropped: true };
@@ -149,6 +162,7 @@ const unpackFinished = (end: unknown): Finished | undefined => {
 const unpackEnd = (one: unknown): TurnResult | undefined => {
   if (typeof one !== 'object' || one === null) return undefined;
   const { type, message, reason } = one as { readonly [field: string]: unknown };
+  if (type === 'unforeseen') return { type };
   const isEnd = type === 'lost' ? typeof reason === 'string' : (type === 'fault' || type === 'diverged') && typeof message === 'string';
   return isEnd ? (one as TurnResult) : undefined;
 };

@@ -97,6 +97,8 @@ const dataOf = (limits: PoolLimits): GuestData => ({
     operationCharsMax: limits.operationCharsMax,
     messageCharsMax: limits.messageCharsMax,
     stepCharsMax: limits.stepCharsMax,
+    foreseenMax: limits.foreseenMax,
+    foreseenCharsMax: limits.foreseenCharsMax,
     resultCharsMax: limits.resultCharsMax,
     sessionsMax: limits.sessionsMax,
     logLinesMax: limits.logLinesMax,

@@ -155,7 +155,8 @@ const pump = async (state: State): Promise<void> => {
 const hold = async (state: State, trial: Trial): Promise<void> => {
   const { turn } = trial;
   const lane = (state.lane ??= state.options.openLane());
-  const ran = await lane.run([turn]);
+  // What is suspected goes step by step: what it did before it breaks a bound is done, as it would be elsewhere.
+  const ran = await lane.run([{ ...turn, foresees: false }]);
   const result = ran.type === 'lost' ? sentence(state, turn, ran) : ran.results[0]!;
   if (ran.type === 'ran') state.suspects.delete(turn.flowId);
   state.onTrial.delete(turn.flowId);

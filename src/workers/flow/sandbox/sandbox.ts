@@ -11,7 +11,9 @@
  * - **F2** results stand in the order of the turns; a fiber that fails, spins or eats memory fails alone;
  * - **F3** a replay that does not ask for what the journal has ends in `diverged`, showing both, and changes nothing else;
  * - **F4** only text crosses the border: no object of one side is seen by the other;
- * - **F5** what a fiber hands out is bounded, whatever it does: what it asks for in a step, its result, its errors, its log.
+ * - **F5** what a fiber hands out is bounded, whatever it does: what it asks for in a step, its result, its errors, its log;
+ * - **F6** where a turn foresees, the fiber goes on over answers that say nothing but that it is done (`foreseeableKinds`), as if they had
+ *   been delivered; whoever asked for that throws the turn away, and the fiber with it, if one of them is another.
  *
  * What only the hardened sandbox keeps (its own suites: escape, neighbours, places): code reaches no power and nothing that another
  * flow could meet; one that takes too much of time or memory is ended; where a fiber failed is told in places of its bundle.
@@ -35,6 +37,8 @@ export type Turn = {
   /** Given to begin a fiber, or to rebuild one that is not held. */
   readonly fresh?: Fresh;
   readonly completions: readonly Completion[];
+  /** Goes on over foreseen answers, after the completions, while it waits for nothing else. */
+  readonly foresees?: boolean;
 };
 
 export type Fresh = {
@@ -90,8 +94,19 @@ export type LogLine = { readonly level: 'debug' | 'info' | 'warn' | 'error'; rea
 export type TurnStep = { readonly asks: readonly Ask[]; readonly logs: readonly LogLine[]; readonly dropped?: boolean };
 
 export type TurnResult =
-  /** One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. */
-  | { readonly type: 'ran'; readonly steps: readonly TurnStep[]; readonly finished?: Finished; readonly recalled?: readonly Recalled[] }
+  /**
+   * One step for the beginning of a new fiber, and one for each completion delivered; none are delivered after the end. Then one for each
+   * operation whose answer was foreseen.
+   */
+  | {
+      readonly type: 'ran';
+      readonly steps: readonly TurnStep[];
+      readonly finished?: Finished;
+      readonly recalled?: readonly Recalled[];
+      readonly foreseen?: readonly number[];
+    }
+  /** It broke a bound after an answer that was foreseen: run the turn again with `fresh`, without foreseeing. */
+  | { readonly type: 'unforeseen' }
   | { readonly type: 'diverged'; readonly message: string; /** What the code asked for, where it parts from the journal. */ readonly where?: Where }
   /** The platform ended the fiber: it broke a bound, or its code could not be run. */
   | { readonly type: 'fault'; readonly code: FaultCode; readonly message: string }

@@ -102,7 +102,25 @@ export const entitiesDirectly = (vaults: Vaults, done: Answered, asked: OutRecor
       // What goes this way is what the wire says, though it crosses no bus.
       return answerEntity(vaults, done, read(flowToDbEntity, record));
     }),
+  askAtOnce: async (requests) => {
+    if (declines() || requests.some(({ id }) => done.has(id))) return undefined;
+    const before = new Map([...vaults].map(([shortHash, vault]) => [shortHash, new Map(vault)]));
+    const outcomes = requests.map(({ record }) => answerEntity(vaults, done, read(flowToDbEntity, record)));
+    if (!outcomes.every(({ type }) => type === 'done')) {
+      for (const { id } of requests) done.delete(id);
+      for (const [shortHash, vault] of before) replaceAll(vaults.get(shortHash)!, vault);
+      return undefined;
+    }
+    asked.push(...requests.map(({ record }) => record));
+    // Too late: all of it is done, and nobody is told.
+    return declines() ? undefined : outcomes;
+  },
 });
+
+const replaceAll = (vault: Map<string, string>, by: ReadonlyMap<string, string>): void => {
+  vault.clear();
+  for (const [key, json] of by) vault.set(key, json);
+};
 
 /** In order of id, by equal fields. */
 const matching = (vault: Map<string, string>, { entity, where }: Extract<EntityOperation, { type: 'query' | 'count' }>) => {
