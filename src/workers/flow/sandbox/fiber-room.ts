@@ -91,16 +91,7 @@ export const createFiberRoom = (powers: FiberPowers, limits: FiberLimits): Fiber
       await move(fiber, turn.at, completion);
       steps.push(fiber.rest());
     }
-    const foreseen: number[] = [];
-    if (turn.foresees === true) {
-      for (let op = fiber.foreseeable, chars = 0; op !== undefined && foreseen.length < limits.foreseenMax; op = fiber.foreseeable) {
-        for (const { params } of steps.at(-1)?.asks ?? []) chars += params.length;
-        if (chars > limits.foreseenCharsMax) break;
-        await move(fiber, turn.at, { op, type: 'answer', json: foreseenJson });
-        steps.push(fiber.rest());
-        foreseen.push(op);
-      }
-    }
+    const foreseen = turn.foresees === true && fiber.foreseeable !== undefined ? await goOn(fiber, turn.at, { steps, limits, move }) : [];
     if (fiber.fault !== undefined || fiber.finished !== undefined) fibers.delete(turn.flowId);
     return resultOf(fiber, steps, recalled, foreseen);
   };
@@ -151,6 +142,22 @@ type Begun = { readonly fiber: Fiber; readonly again?: (trace: Trace) => Fiber }
 
 /** Begins a fiber, or delivers a completion; done when everything that this set in motion has come to rest. */
 type Move = (fiber: Fiber, at: number, completion: Completion | undefined) => Promise<void>;
+
+type GoingOn = { readonly steps: TurnStep[]; readonly limits: FiberLimits; readonly move: Move };
+
+/** Delivers answers that are foreseen, the oldest first, as long as the fiber waits for nothing else; says which. */
+const goOn = async (fiber: Fiber, at: number, { steps, limits, move }: GoingOn): Promise<number[]> => {
+  const foreseen: number[] = [];
+  let chars = 0;
+  for (let op = fiber.foreseeable; op !== undefined && foreseen.length < limits.foreseenMax; op = fiber.foreseeable) {
+    for (const { params } of steps.at(-1)?.asks ?? []) chars += params.length;
+    if (chars > limits.foreseenCharsMax) break;
+    await move(fiber, at, { op, type: 'answer', json: foreseenJson });
+    steps.push(fiber.rest());
+    foreseen.push(op);
+  }
+  return foreseen;
+};
 
 const resultOf = (fiber: Fiber, steps: readonly TurnStep[], recalled: readonly Recalled[], foreseen: readonly number[]): TurnResult => {
   const { fault, finished } = fiber;
