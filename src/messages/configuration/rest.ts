@@ -45,7 +45,7 @@ export const restSection = section({
     maxContentLength: whole({ byDefault: 200_000_000, min: 1_024, max: 1_000_000_000, unit: 'bytes', says: 'Longest body of a request; each kind of request has a bound of its own below it.' }),
     endpoint: z.strictObject({ timeoutMs: whole({ byDefault: 15_000, min: 100, max: 600_000, unit: 'ms', says: 'How long the worker that does something is waited for before the answer is 503.' }) }).prefault({}),
     websocket: z.strictObject({ idleTimeoutMs: whole({ byDefault: 30_000, min: 1_000, max: day, unit: 'ms', says: 'Silence after which a feed is closed.' }) }).prefault({}),
-    flowStatusCleanupTimeMs: whole({ byDefault: 7 * day, min: 60_000, max: 365 * day, unit: 'ms', says: 'How long a flow that ended is remembered, with its result and its journal.' }),
+    flowStatusCleanupTimeMs: whole({ byDefault: 7 * day, min: 60_000, max: 365 * day, unit: 'ms', says: 'How long a flow that ended is remembered, with its result and its journal; one that a session began at least twice p2pTTL.' }),
     sso: z.strictObject({ oidc, azureAd }).prefault({}),
   }),
   ignored: {

@@ -17,7 +17,7 @@ import type { Draft } from './engine/draft.ts';
 import { obey } from './engine/command.ts';
 import type { FlowEvent } from './engine/event.ts';
 import type { Facts } from './engine/facts.ts';
-import { dueAtOf, hasEnded, isOnHold, removedAt } from './engine/head.ts';
+import { dueAtOf, hasEnded, isOnHold, keptMsOf, removedAt } from './engine/head.ts';
 import type { FlowHead } from './engine/head.ts';
 import { messagesOf } from './engine/journal.ts';
 import type { JournalItem, Stored } from './engine/journal.ts';
@@ -175,9 +175,9 @@ const outputOf = (draft: Draft, facts: Facts): StepOutput<FlowHead, JournalItem>
   if (later !== undefined) return { type: 'later', reason: later };
   if (head === undefined) return { type: 'next', head, effects };
   if (hasEnded(head) && isEvicted(head, facts)) return { type: 'next', head: null, effects };
-  if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, limits.endedKeepMs)) return { type: 'next', head: null, effects };
+  if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, keptMsOf(head, limits))) return { type: 'next', head: null, effects };
   if (head === before) return { type: 'next', head: undefined, effects };
-  const dueAt = dueAtOf(head, { keepMs: limits.endedKeepMs, silenceAt: (session) => silenceAt(session, limits.sessionTimeoutMs) });
+  const dueAt = dueAtOf(head, { keepMs: keptMsOf(head, limits), silenceAt: (session) => silenceAt(session, limits.sessionTimeoutMs) });
   return {
     type: 'next',
     head,

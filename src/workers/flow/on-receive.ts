@@ -136,6 +136,7 @@ const begin = (draft: Draft, event: MessageEvent, message: SessionMessage, init:
   beginFlow(draft, {
     kind: 'responder',
     clientRequestId: null,
+    // Not the session's id, which a counterparty may use again: what an earlier flow of it was told may be long untrue.
     startId: event.id,
     startedBy: source,
     flowClassName,

@@ -126,7 +126,7 @@ const takeBody = async (turn: Turn, head: Head, remote: Remote, { session, bytes
   }
   const { inbound, messages, partial } = taken;
   turn.partial = partial;
-  setHead(turn, await handOnAll(turn, { ...known, inbound }, remote, { stream: session.peerStream, messages }));
+  setHead(turn, await handOnAll(turn, { ...known, inbound }, remote, { stream: inbound.alias ?? session.peerStream, messages }));
 };
 
 export const onLinkIn = async (turn: Turn, event: { readonly tag: string; readonly packet: string; readonly unauthenticated?: true | undefined }): Promise<void> => {

@@ -15,7 +15,7 @@ import type { Directory, Pair, Route } from './directory.ts';
 import type { StoredItem } from '../../shell/worker.ts';
 import type { Head, LinkItem } from './head.ts';
 import type { HelloGate } from './hello-gate.ts';
-import { formatPacket, type Heard, type Packet, type Refused, type SessionContext, type SignRequest } from './session/session.ts';
+import { formatPacket, newStream, type Heard, type Packet, type Refused, type SessionContext, type SignRequest } from './session/session.ts';
 import type { Vault } from './vault.ts';
 
 /** What is counted; one instrument each, so that a step only adds. */
@@ -153,5 +153,5 @@ export const applyHeard = (turn: Turn, route: Extract<Route, { type: 'remote' }>
   turn.mustSpeak ||= established.role === 'initiator';
   // What was under way may have met a peer that could not read it; the receiver tells repeats apart.
   const outbound = { ...goBack(turn.head.outbound), resends: 0, resendAt: null, holds: 0, holdAt: null };
-  setHead(turn, { ...turn.head, outbound, inbound: adoptStream(turn.head.inbound, established.peerStream) });
+  setHead(turn, { ...turn.head, outbound, inbound: adoptStream(turn.head.inbound, established.peerStream, () => newStream(turn.deps.random)) });
 };

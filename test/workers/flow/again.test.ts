@@ -5,15 +5,19 @@
 import { describe, expect, test } from 'vitest';
 import { flowIdOf } from '../../../src/identity/derive.ts';
 import { entity, responderFlow, startableFlow, type StandardSchema } from '../../../src/flow-sdk/flow-sdk.ts';
+import { allToLinkManagerSend } from '../../../src/messages/all-to-link-manager.send.ts';
 import { allToFlowAnswer } from '../../../src/messages/all-to-flow.answer.ts';
 import { flowToDbEntity } from '../../../src/messages/flow-to-db.entity.ts';
 import { encode } from '../../../src/messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../src/messages/grammar/record.ts';
+import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
+import { linkManagerToFlowReceive } from '../../../src/messages/link-manager-to-flow.receive.ts';
 import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { testNetwork } from '../../../src/testing/testing.ts';
 import { createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { testApp } from './app.ts';
-import { identityOf } from './world/identities.ts';
+import { bundleOf } from './world/bundle.ts';
+import { identityOf, nameOf } from './world/identities.ts';
 import { createWorld } from './world/world.ts';
 
 const anything: StandardSchema<unknown> = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } };
@@ -64,7 +68,8 @@ const lives = startableFlow({
 
 const app = { orders, takes, lives };
 const keepMs = 60_000;
-const afterwards = { minutes: 2 };
+/** A flow that a session began outlives its message. */
+const afterwards = { minutes: 15 };
 const options = { clientRequestId: 'order-1' };
 
 describe('a client request id that is used again after its flow was removed', () => {
@@ -130,5 +135,51 @@ describe('a client request id that is used again after its flow was removed', ()
     expect(asked).toHaveLength(2);
     await answer(asked[1]!, 'its own');
     expect(asked).toHaveLength(3);
+  });
+});
+
+describe('a session that a counterparty begins with a flow that was removed', () => {
+  const source = `
+const tally = entity<{ id: string; count: number }>({ name: 'Tally', id: (one) => one.id });
+const protocol = { name: 'test.again', versions: [1] };
+export const flows = [
+  startableFlow({ name: 'test.Tells', protocol, run: async (ctx, input) => { await ctx.initiate(String(input)).send('one more'); } }),
+  responderFlow({ name: 'test.Counts', protocol, run: async (ctx, session) => {
+    await session.receive(any);
+    const count = ((await ctx.db.find(tally, 'all'))?.count ?? 0) + 1;
+    await ctx.db.merge(tally, { id: 'all', count });
+  } }),
+];`;
+  const flows = [
+    { name: 'test.Tells', kind: 'startable' as const },
+    { name: 'test.Counts', kind: 'responder' as const, protocol: { name: 'test.again', versions: [1] } },
+  ];
+
+  test('meets the flow while copies of its message may be about; later a copy is told what it was told, and another message is not', async () => {
+    const messageTtlMs = 100_000;
+    const world = await createWorld({ members: ['Alice', 'Bob'], app: { code: await bundleOf(source), flows }, sandbox: () => createTrustingSandbox(), limits: { endedKeepMs: keepMs, messageTtlMs } });
+    await world.run('Alice', 'test.Tells', nameOf('Bob'));
+    const { value } = world.published.find(({ topic }) => topic === allToLinkManagerSend.topic)!;
+    const { id, body } = JSON.parse(value) as { id: string; body: BodyOf<typeof allToLinkManagerSend> };
+    const { messageId, groupId, source: from, destination, payload, receiverKey } = body;
+    const bobs = world.rooms.get('Bob')!.states;
+    const comesAs = async (recordId: string): Promise<string | undefined> => {
+      world.deliver('Bob', encode(linkManagerToFlowReceive, { key: receiverKey, id: recordId, body: { type: 'message', messageId, groupId, source: from, destination, payload } }));
+      await world.settle();
+      return world.vault('Bob').get('Tally/all');
+    };
+    const isThere = async (): Promise<boolean> => (await bobs.load([receiverKey])).some(({ head }) => head !== null);
+    const tallyOf = (count: number): string => JSON.stringify({ id: 'all', count });
+
+    await world.advance(keepMs);
+    expect(await isThere()).toBe(true);
+    expect(await comesAs('another')).toBe(tallyOf(1));
+    await world.advance(2 * messageTtlMs);
+    expect(await isThere()).toBe(false);
+    // A record that was published twice.
+    expect(await comesAs(id)).toBe(tallyOf(1));
+    expect(await isThere()).toBe(true);
+    await world.advance(2 * messageTtlMs);
+    expect(await comesAs('another')).toBe(tallyOf(2));
   });
 });

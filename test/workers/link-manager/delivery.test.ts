@@ -1,5 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { fromBase64url } from '../../../src/cipher/bytes.ts';
+import { newHead } from '../../../src/workers/link-manager/head.ts';
+import { alice, bob, groupId } from './cluster-fixture.ts';
 import { createWorld, deliveredTo, noFaults, type Faults } from './two-clusters.ts';
 
 const hourMs = 3_600_000;
@@ -200,5 +203,23 @@ describe('delivery between two clusters', () => {
     await world.run(hourMs);
     expect(deliveredTo(world.bob)).toEqual(['old', ...ids('lost', 3), 'new']);
     expect(world.alice.items.size).toBe(0);
+  });
+
+  test('a peer that gives another numbering the name of an old one makes no message come under the id of an old one', async () => {
+    const world = createWorld({ seed: 11 });
+    const pair = { groupId, ours: alice.name, theirs: bob.name };
+    const sendAnew = async (id: string, stream?: string): Promise<string> => {
+      world.loseState('alice');
+      // Names are drawn; this peer takes one that it had.
+      if (stream !== undefined) world.alice.head = newHead(pair, () => fromBase64url(stream));
+      world.send('alice', id);
+      await world.run(60_000);
+      return world.alice.head!.outbound.stream;
+    };
+    const stream = await sendAnew('first');
+    expect(await sendAnew('second')).not.toBe(stream);
+    expect(await sendAnew('third', stream)).toBe(stream);
+    expect(deliveredTo(world.bob)).toEqual(['first', 'second', 'third']);
+    expect(new Set(world.bob.receivedIds).size).toBe(3);
   });
 });

@@ -37,6 +37,8 @@ type Side = {
   queue: LinkEvent[];
   stepping: boolean;
   readonly received: Received[];
+  /** Ids of the records that carried them. */
+  readonly receivedIds: string[];
   /** The most messages that one step read from the store. */
   loadedMax: number;
   /** Answers to what was asked of it. */
@@ -75,7 +77,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
   const sideOf = (party: Party, keyAgreement: KeyAgreement): Side => ({
     party,
     cluster: createCluster({ hosts: [party], members: [alice, bob], clock, random: chance.bytes, ...(limits === undefined ? {} : { limits }), ...(mode === undefined ? {} : { mode }), keyAgreement }),
-    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], answers: [], loadedMax: 0, packets: [], certificates: [],
+    head: undefined, items: new Map(), dueAt: undefined, queue: [], stepping: false, received: [], receivedIds: [], answers: [], loadedMax: 0, packets: [], certificates: [],
   });
   const sides = { alice: sideOf(alice, keyAgreements[0]), bob: sideOf(bob, keyAgreements[1]) };
   const peerOf = (side: Side): Side => (side === sides.alice ? sides.bob : sides.alice);
@@ -106,6 +108,7 @@ export const createWorld = ({ seed, faults = noFaults, limits, mode, keyAgreemen
       const decoded = decode(linkManagerToFlowReceive, inRecordOf(effect));
       if (decoded.type !== 'message') throw new Error('a malformed message left');
       side.received.push(decoded.delivery.body);
+      side.receivedIds.push(decoded.delivery.id);
     }
   };
 

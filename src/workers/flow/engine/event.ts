@@ -17,7 +17,7 @@ export type StartEvent = {
 /** From another virtual node; the link manager has proved who the source is. */
 export type MessageEvent = {
   readonly type: 'message';
-  /** The link manager's own: a peer's message that comes again under other circumstances comes under another. */
+  /** The link manager's: by it copies of one message are told from what the peer says again. */
   readonly id: string;
   readonly groupId: string;
   readonly source: string;

@@ -131,6 +131,13 @@ export const withSession = (head: FlowHead, session: Session): FlowHead => ({
   sessions: head.sessions.map((one) => (one.id === session.id ? session : one)),
 });
 
+/**
+ * How long an ended flow is kept. One that a session began outlives the message that began it, on whatever way that may come again: until
+ * it has run out of time, by clocks that may differ by as much. So a copy of it meets the flow, and begins no other.
+ */
+export const keptMsOf = ({ kind }: FlowHead, { endedKeepMs, messageTtlMs }: { readonly endedKeepMs: number; readonly messageTtlMs: number }): number =>
+  kind === 'responder' ? Math.max(endedKeepMs, 2 * messageTtlMs) : endedKeepMs;
+
 /** How long an ended flow is kept, and how long a silent session lives. */
 export type Lifetimes = { readonly keepMs: number; readonly silenceAt: (session: Session) => number | undefined };
 

@@ -56,6 +56,8 @@ export type Outbound = {
 export type Inbound = {
   /** The peer's stream; `null` before the first session. */
   readonly stream: string | null;
+  /** What we call it: ids are derived from this, since the peer may give two streams one name. */
+  readonly alias: string | null;
   readonly delivered: number;
   /** Messages handed on, by number or size, or repeats seen, since the last acknowledgement left. */
   readonly owed: number;
@@ -67,7 +69,7 @@ export const newOutbound = (stream: string): Outbound => ({
   stream, next: 1, floor: 0, sent: 0, sentMax: 0, resends: 0, resendAt: null, gapResentAt: 0, expiryAt: null, sweep: null, holds: 0, holdAt: null,
 });
 
-export const newInbound: Inbound = { stream: null, delivered: 0, owed: 0, ackAt: null, gap: false };
+export const newInbound: Inbound = { stream: null, alias: null, delivered: 0, owed: 0, ackAt: null, gap: false };
 
 export const hasOutstanding = (outbound: Outbound): boolean => outbound.next - 1 > outbound.floor;
 
@@ -193,7 +195,8 @@ export const sweptPage = (outbound: Outbound, page: readonly OutboundItem[], lef
 // ── Inbound ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A session was agreed: another stream than before means that the peer lost its numbering. */
-export const adoptStream = (inbound: Inbound, stream: string): Inbound => (inbound.stream === stream ? inbound : { ...newInbound, stream });
+export const adoptStream = (inbound: Inbound, stream: string, drawAlias: () => string): Inbound =>
+  inbound.stream === stream ? inbound : { ...newInbound, stream, alias: drawAlias() };
 
 export type Taken = { readonly inbound: Inbound; readonly messages: readonly WholeMessage[]; readonly partial?: PartialMessage };
 
