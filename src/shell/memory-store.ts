@@ -143,12 +143,17 @@ export const createMemoryParkingLot = (): ParkingLot => {
 
 /** A second answer under the id of a first. */
 class AnswerStored extends Error {}
+/** Of what was foreseen. */
+class InTheWay extends Error {}
+
+// As in a database's store, what is written is the room's own.
+export type MemoryAtOnce<Tx> = (tx: Tx, write: any) => Promise<boolean>;
 
 /**
  * Transactions run one after another, as under the strictest isolation. `rollback` undoes what the work did to the
  * caller's own data; without it only the answers are rolled back.
  */
-export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx) => void): AnswerStore<Tx> => {
+export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx) => void, atOnce?: MemoryAtOnce<Tx>): AnswerStore<Tx> => {
   const stored = new Map<string, string>();
   let last: Promise<unknown> = Promise.resolve();
   const run = async <Result>(work: (tx: Tx, answers: StoredAnswers) => Promise<Result>): Promise<Result> => {
@@ -181,11 +186,25 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx
       return run(work);
     }
   };
+  const doAtOnce = async (write: MemoryAtOnce<Tx>, what: unknown, given: readonly StoredAnswer[]): Promise<boolean> => {
+    try {
+      await run(async (tx, answers) => {
+        if (!(await write(tx, what))) throw new InTheWay();
+        await answers.add(given);
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof InTheWay || error instanceof AnswerStored) return false;
+      throw error;
+    }
+  };
+  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
   return {
-    transact: (work) => {
-      const mine = last.then(() => runAgain(work));
-      last = mine.catch(() => {});
-      return mine;
-    },
+    transact: (work) => inTurn(() => runAgain(work)),
+    ...(atOnce === undefined ? {} : { atOnce: (write, answers) => inTurn(() => doAtOnce(atOnce, write, answers)) }),
   };
 };

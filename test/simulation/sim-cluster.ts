@@ -23,7 +23,7 @@ import type { Worker } from '../../src/shell/worker.ts';
 import { createMemoryKeys } from '../../src/workers/crypto/memory-keys.ts';
 import type { RootKey } from '../../src/workers/crypto/root-key.ts';
 import { createCryptoWorker } from '../../src/workers/crypto/worker.ts';
-import { createMemoryDb } from '../../src/workers/db/memory/memory-db.ts';
+import { createMemoryDb, writeAtOnceInMemory } from '../../src/workers/db/memory/memory-db.ts';
 import { createOnEntity } from '../../src/workers/db/on-entity.ts';
 import { createFlowWorker, createTrustingSandbox } from '../../src/workers/flow/worker.ts';
 import { createLinkManagerWorker, type LinkKey } from '../../src/workers/link-manager/worker.ts';
@@ -80,7 +80,8 @@ export const createSimCluster = (options: SimClusterOptions): SimCluster => {
   const vault = createMemoryDb();
   const answers = new Map([
     ['crypto', createMemoryAnswerStore<unknown>(keys.makeTx, keys.rollback as (tx: unknown) => void)],
-    ['db', createMemoryAnswerStore<unknown>(vault.makeTx, vault.rollback)],
+    // Now and then something is in the way, as another replica may be.
+    ['db', createMemoryAnswerStore(vault.makeTx, vault.rollback, async (tx, write) => random.chance(0.7) && writeAtOnceInMemory(tx, write))],
   ]);
   const limits = shellLimits({ recordsPerPollMax: 8 });
   const direct: DirectWays = options.asksDirectly === false ? new Map() : new Map([[flowToDbEntity.topic, createDirectAnswers({ room: 'db', answering: createOnEntity(), answers: answers.get('db')!, clock, log, metrics, limits })]]);

@@ -24,7 +24,7 @@ import { apartIn, type Vaults } from './vaults/vaults.ts';
 
 export { ensureBootstrapAdmin } from './bootstrap-admin.ts';
 export type { DbTx } from './db-tx.ts';
-export { createMemoryDb } from './memory/memory-db.ts';
+export { createMemoryDb, writeAtOnceInMemory } from './memory/memory-db.ts';
 export { applyMigrations, readMigrations } from './migrations.ts';
 export { createPostgresDbTx } from './postgres/db-tx.ts';
 export { writeAtOnce } from './postgres/write-at-once.ts';

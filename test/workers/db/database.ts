@@ -69,3 +69,11 @@ export const startTestServer = async (): Promise<TestServer> => {
 
 export const transactOn = <Result>(database: Database, work: (tx: DbTx) => Promise<Result>): Promise<Result> =>
   database.transact((sql) => work(createPostgresDbTx(sql)));
+
+/** Resolves when so many transactions of this database wait for another's. */
+export const waitForLocks = async (database: Database, count: number): Promise<void> => {
+  for (;;) {
+    const [row] = await database.sql<{ waiting: number }[]>`select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    if (row!.waiting >= count) return;
+  }
+};

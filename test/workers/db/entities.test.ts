@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Database } from '../../../src/postgres/database.ts';
 import { createMemoryDb, createPostgresDbTx } from '../../../src/workers/db/worker.ts';
-import { startTestServer, transactOn, type TestServer } from './database.ts';
+import { startTestServer, transactOn, waitForLocks, type TestServer } from './database.ts';
 import { entityContract, type EntityWorld } from './entity-contract.ts';
 import { makeVirtualNode } from './virtual-nodes.ts';
 
@@ -83,7 +83,7 @@ describe('vaults', () => {
         const results = await tx.entities.apply([persist('f', 'b')], 0);
         first.resolve();
         // The other waits on the row by now; that it does is seen from outside, since it cannot tell us.
-        await waitForLock(database);
+        await waitForLocks(database, 1);
         return results;
       }),
       first.promise.then(() => transactOn(database, (tx) => tx.entities.apply([persist('g', 'a', 'b', 'c'), persist('h', 'd')], 0))),
@@ -106,11 +106,3 @@ describe('vaults', () => {
     expect(row!.scans).toBe(1);
   });
 });
-
-/** Resolves when a transaction of this database waits for another's. */
-const waitForLock = async (database: Database): Promise<void> => {
-  for (;;) {
-    const [row] = await database.sql<{ waiting: number }[]>`select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-    if (row!.waiting > 0) return;
-  }
-};

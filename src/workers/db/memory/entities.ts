@@ -1,5 +1,5 @@
 /** Entities in memory, for simulation: the same contract as PostgreSQL's, one call after another. */
-import type { EntityCall, EntityRepository, EntityResult } from '../db-tx.ts';
+import type { EntityCall, EntityRepository, EntityResult, EntityRow, EntityWrite, VaultTx } from '../db-tx.ts';
 import type { EntityCondition } from '../../../messages/flow-to-db.entity.ts';
 import { readPlace, writePlace } from '../entity-place.ts';
 import { fitsReply, itemsThatFit, type Item } from '../entity-reply.ts';
@@ -135,3 +135,12 @@ const perform = (rows: MemoryEntities, operation: EntityCall['operation'], undo:
 export const createMemoryEntities = (entitiesOf: (shortHash: string, entity: string) => MemoryEntities, undo: Undo): EntityRepository => ({
   apply: async (calls) => calls.map(({ shortHash, operation }) => perform(entitiesOf(shortHash, operation.entity), operation, undo)),
 });
+
+const callsOf = (type: 'persist' | 'merge', shortHash: string, rows: readonly EntityRow[]): EntityCall[] =>
+  rows.map(({ entity, id, json }) => ({ flowId: id, shortHash, operation: { type, entity, items: [{ id, json }] } }));
+
+/** What PostgreSQL does in one statement (postgres/write-at-once.ts), for a store of answers in memory. */
+export const writeAtOnceInMemory = async ({ entities }: Pick<VaultTx, 'entities'>, { shortHash, persisted, merged, now }: EntityWrite): Promise<boolean> => {
+  const results = await entities.apply([...callsOf('persist', shortHash, persisted), ...callsOf('merge', shortHash, merged)], now);
+  return results.every(({ type }) => type === 'done');
+};

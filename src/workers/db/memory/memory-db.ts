@@ -1,4 +1,4 @@
-/** The door of this folder: the db room's repositories in memory, for simulation. Give `makeTx` and `rollback` to the memory answer store. */
+/** The door of this folder: the db room's repositories in memory, for simulation. Give `makeTx`, `rollback` and `writeAtOnceInMemory` to the memory answer store. */
 import type { CpiMetadata } from '../../../messages/db-to-all.cpi.ts';
 import type { VirtualNode } from '../../../messages/db-to-all.virtual-node.ts';
 import type { CertificateHolder, CertificateUsage } from '../../../messages/rest-to-db.certificate.ts';
@@ -6,6 +6,8 @@ import type { CertificatePlace, CertificateRepository, CpiId, CpiRepository, Cpk
 import { createMemoryAudit, createMemoryRbac, createMemorySections } from './administration.ts';
 import { createMemoryEntities, type MemoryEntities } from './entities.ts';
 import { createUndo, type Undo } from './undo.ts';
+
+export { writeAtOnceInMemory } from './entities.ts';
 
 export type MemoryDb = { makeTx(): DbTx; rollback(): void };
 
