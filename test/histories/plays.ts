@@ -27,5 +27,6 @@ export const plays: readonly Play[] = [
   { name: 'pieces', about: 'a value that travels in pieces', flowClassName: 'histories.Tell', input: bob },
   { name: 'deadlines', about: 'work within a time and beyond it, nested; a message heard after the deadline', flowClassName: 'histories.Hurry', input: bob },
   { name: 'lives', about: 'a flow that continues as another run', flowClassName: 'histories.Live', input: 2 },
+  { name: 'incarnations', about: 'ids, chance and sessions of flows that know their incarnation, over two runs', flowClassName: 'histories.Draw', input: { other: bob, drawn: [] } },
   { name: 'lookups', about: 'keys, members, group parameters, a query of tables', flowClassName: 'histories.Look', input: null },
 ];
