@@ -71,6 +71,14 @@ describe('starting a flow', () => {
     expect(again.json.title).toContain('already started');
   });
 
+  test('is another message each time, by which flows of one client request id are told apart', async () => {
+    const id = await begin();
+    await rest.call('POST', `/flow/${aliceHash}`, { json: start(id) });
+    const [one, other] = rest.rooms.heardIds(restToFlowStart).slice(-2);
+    expect(rest.rooms.heard(restToFlowStart).slice(-2).map(({ clientRequestId }) => clientRequestId)).toEqual([id, id]);
+    expect(one).not.toBe(other);
+  });
+
   test('is 404 at an unknown virtual node and 400 at a malformed hash', async () => {
     expect((await rest.call('POST', `/flow/${strangerHash}`, { json: start(nextId()) })).status).toBe(404);
     expect((await rest.call('POST', '/flow/xyz', { json: start(nextId()) })).status).toBe(400);

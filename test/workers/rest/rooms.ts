@@ -62,6 +62,8 @@ export type Rooms = {
   on<W extends (typeof wires)[number]>(wire: W, answer: Answerer<BodyOf<W>>): void;
   /** Bodies that came on this wire, in order. */
   heard<W extends (typeof wires)[number]>(wire: W): BodyOf<W>[];
+  /** Ids of the messages that brought them. */
+  heardIds(wire: (typeof wires)[number]): readonly string[];
   readonly flows: Flows;
   close(): Promise<void>;
 };
@@ -114,6 +116,7 @@ export const openRooms = (bus: Bus): Rooms => {
   // Wires of different bodies share the table; `on` keeps each with its own.
   const answerers = new Map<string, Answerer<any>>();
   const heard = new Map<string, unknown[]>(wires.map(({ topic }) => [topic, []]));
+  const heardIds = new Map<string, string[]>(wires.map(({ topic }) => [topic, []]));
   const flows = createFlows(bus);
   answerers.set(restToFlowStart.topic, flows.start);
   answerers.set(restToFlowQuery.topic, flows.query);
@@ -123,6 +126,7 @@ export const openRooms = (bus: Bus): Rooms => {
     const decoded = decode(wire, record);
     if (decoded.type !== 'message') throw new Error(`rest said something unreadable on ${wire.topic}: ${JSON.stringify(decoded)}`);
     heard.get(wire.topic)!.push(decoded.delivery.body);
+    heardIds.get(wire.topic)!.push(decoded.delivery.id);
     const outcome = (await answerers.get(wire.topic)?.(decoded.delivery.body)) ?? 'silent';
     const reply = outcome === 'silent' ? undefined : answerTo(decoded.delivery, outcome);
     if (reply !== undefined) await bus.publish([reply]);
@@ -139,6 +143,7 @@ export const openRooms = (bus: Bus): Rooms => {
     on: (wire, answerer) => void answerers.set(wire.topic, answerer),
     // The bodies were decoded by the wire that names them.
     heard: (wire) => heard.get(wire.topic) as BodyOf<typeof wire>[],
+    heardIds: ({ topic }) => heardIds.get(topic)!,
     flows: flows.self,
     close: async () => {
       ending.abort();
