@@ -23,9 +23,11 @@ export const flows = [
   startable('test.Looks', async (ctx) => { await write(ctx, 'l1'); await write(ctx, 'l2'); return ctx.db.count(note, {}); }),
   startable('test.Beside', async (ctx) => { await Promise.all([write(ctx, 'b1'), ctx.sleep(1000)]); await write(ctx, 'b2'); return ctx.now(); }),
   startable('test.Large', async (ctx) => { await write(ctx, 'g'); return 'x'.repeat(1_000_000); }),
+  startable('test.Many', async (ctx) => { for (let i = 0; i < 12; i++) await write(ctx, 'm' + i); return 'done'; }),
+  startable('test.Leaves', async (ctx) => { void write(ctx, 'left'); return 'gone'; }),
   startable('test.Spins', async (ctx) => { await write(ctx, 's'); for (;;); }),
 ];`;
-const flows = ['Three', 'Taken', 'Looks', 'Beside', 'Large', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
+const flows = ['Three', 'Taken', 'Looks', 'Beside', 'Large', 'Many', 'Leaves', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
 
 let app: App;
 beforeAll(async () => void (app = { code: await bundleOf(source), flows }));
@@ -90,6 +92,16 @@ describe('a flow that writes one entity after the other', () => {
     await world.run('Alice', 'test.Beside');
     await world.advance(1_000);
     expect(turns.over).toEqual([]);
+  });
+
+  test('does not hold up the many that need no answers', async () => {
+    const { world, turns, onBus } = await open({ limits: { directShareMax: 4 } }, createTrustingSandbox({ limits: { foreseenMax: 4 } }));
+    for (let i = 0; i < 5; i++) world.start('Alice', 'test.Leaves', null, `leaves-${i}`);
+    world.start('Alice', 'test.Many', null, 'many');
+    await world.settle();
+    expect(world.statusOf('Alice', 'many')!.flowStatus).toBe('COMPLETED');
+    // In the first round all six move: four writes are foreseen, and the fifth is asked directly. From the second on it is alone among six.
+    expect([turns.foreseeing, turns.over, onBus()]).toEqual([6, [4], 5 + 7]);
   });
 
   test('is told what was written, where the news that it was done was lost', async () => {
