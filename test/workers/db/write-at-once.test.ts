@@ -204,8 +204,9 @@ describe('two batches at once', () => {
 type Plan = { readonly node: 0 | 1; readonly flow: string; readonly id: string; readonly operation: EntityOperation };
 
 const entities = ['Cat', 'Dog'] as const;
-/** Few enough to meet again, many enough that most batches meet none of theirs twice. */
+/** Many, so that some are new; the first of them come often, so that they meet within a batch. */
 const idsKnown = 400;
+const idsOften = 4;
 const jsons = ['1', 'null', '"null"', '{"a": 1.50, "b": "x\\"y"}', '[]'];
 
 const planBatches = (random: Random, batches: number): readonly (readonly Plan[])[] => {
@@ -213,10 +214,11 @@ const planBatches = (random: Random, batches: number): readonly (readonly Plan[]
   const asked: (readonly Plan[])[] = [];
   const operation = (): EntityOperation => {
     const entity = random.pick(entities);
-    const ids = Array.from({ length: 1 + random.below(3) }, () => `id-${random.below(idsKnown)}`);
-    const items = ids.map((id) => ({ id, json: random.pick(jsons) }));
-    if (random.chance(0.03)) return random.chance(0.5) ? { type: 'find', entity, ids } : { type: 'remove', entity, ids };
-    return random.chance(0.5) ? { type: 'persist', entity, items } : { type: 'merge', entity, items };
+    const type = random.chance(0.03) ? random.pick(['find', 'remove'] as const) : random.pick(['persist', 'merge'] as const);
+    const often = type === 'merge' ? 0.3 : 0.03;
+    const ids = Array.from({ length: 1 + random.below(3) }, () => `id-${random.below(random.chance(often) ? idsOften : idsKnown)}`);
+    if (type === 'find' || type === 'remove') return { type, entity, ids };
+    return { type, entity, items: ids.map((id) => ({ id, json: random.pick(jsons) })) };
   };
   const plan = (): Plan => {
     const repeated = random.chance(0.05) && asked.length > 0 ? random.pick(random.pick(asked)) : undefined;
