@@ -10,7 +10,7 @@ import { batchPoints, crashes, drawHarm, forgetfulOnce, noHarm } from './chaos.t
 import type { Coverage } from './chaos.ts';
 import { drawProgram, everyOperation, parties } from './program.ts';
 import type { Program } from './program.ts';
-import { makeSetting, outcomeOf, partings, runPrograms } from './run.ts';
+import { idsOfTwoLives, makeSetting, outcomeOf, partings, runPrograms } from './run.ts';
 import type { Setting, Start } from './run.ts';
 
 /** Seeds in all; `FLOW_SEEDS` asks for more, `FLOW_SEED` for others. */
@@ -86,6 +86,18 @@ describe('random flows', () => {
       }
     }
     expect(failed).toEqual([]);
+  });
+
+  test('begun again under their client request ids, they ask for nothing under an id of before', { timeout: 120_000 }, async () => {
+    const programs = [[{ party: 'Alice' as const, program: everyOperation }], ...Array.from({ length: 50 }, (_, i) => drawStarts(firstSeed + i))];
+    const asked = { before: 0, again: 0 };
+    for (const starts of programs) {
+      const [before, after] = await idsOfTwoLives(await runPrograms(setting, starts, noHarm), starts);
+      expect([...after].filter((id) => before.has(id))).toEqual([]);
+      asked.before += before.size;
+      asked.again += after.size;
+    }
+    expect(Math.min(asked.before, asked.again)).toBeGreaterThan(programs.length);
   });
 
   test('one death at each point that a flow of every operation passes, one run for each', { timeout: 120_000 }, async () => {

@@ -1,6 +1,11 @@
 /** Runs programs to their end in a world, and says what came of it in a form in which two runs of the same programs are equal. */
 import { fileURLToPath } from 'node:url';
+import { allToCryptoKey } from '../../../../src/messages/all-to-crypto.key.ts';
+import { allToCryptoSign } from '../../../../src/messages/all-to-crypto.sign.ts';
 import { allToLinkManagerSend } from '../../../../src/messages/all-to-link-manager.send.ts';
+import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
+import { flowToDbQuery } from '../../../../src/messages/flow-to-db.query.ts';
+import { flowLimitsDefault } from '../../../../src/workers/flow/config.ts';
 import type { FlowHead } from '../../../../src/workers/flow/engine/head.ts';
 import { completionOf, messagesOf } from '../../../../src/workers/flow/engine/journal.ts';
 import type { Stored, TurnOutcome } from '../../../../src/workers/flow/engine/journal.ts';
@@ -35,13 +40,31 @@ const wakesMax = 400;
 
 export const runPrograms = async (setting: Setting, starts: readonly Start[], harm: Harm): Promise<World> => {
   const world = await createWorld({ members: parties, ...setting, limits: { sessionTimeoutMs }, logLevel: 'info', ...harm });
-  starts.forEach(({ party, program }, i) => world.start(party, 'random.Follow', program, `flow-${i}`));
+  await toTheEnd(world, starts, 'start');
+  return world;
+};
+
+const toTheEnd = async (world: World, starts: readonly Start[], request: string): Promise<void> => {
+  starts.forEach(({ party, program }, i) => world.start(party, 'random.Follow', program, `flow-${i}`, `${request}-${i}`));
   await world.settle();
   for (let wakes = 0; await isRunning(world); wakes++) {
     if (wakes > wakesMax) throw new Error('the flows do not come to their end');
     await world.advance(Math.max(0, (await nextDueOf(world)) - world.clock.time));
   }
-  return world;
+};
+
+const topicsOfAsked = new Set([flowToDbEntity.topic, flowToDbQuery.topic, allToCryptoSign.topic, allToCryptoKey.topic, allToLinkManagerSend.topic]);
+
+/** Starts the same under the same client request ids when all is removed: the ids of what was asked of other rooms before, and after. */
+export const idsOfTwoLives = async (world: World, starts: readonly Start[]): Promise<readonly [before: ReadonlySet<string>, after: ReadonlySet<string>]> => {
+  const idsFrom = (first: number): ReadonlySet<string> =>
+    new Set(world.published.slice(first).flatMap(({ topic, value }) => (topicsOfAsked.has(topic) ? [`${topic} ${(JSON.parse(value) as { id: string }).id}`] : [])));
+  await world.advance(flowLimitsDefault.endedKeepMs + sessionTimeoutMs);
+  if ((await headsOf(world)).length > 0) throw new Error('flows that ended long ago are there still');
+  const before = idsFrom(0);
+  const { length } = world.published;
+  await toTheEnd(world, starts, 'again');
+  return [before, idsFrom(length)];
 };
 
 const headsOf = async (world: World): Promise<FlowHead[]> => {
