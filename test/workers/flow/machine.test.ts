@@ -257,6 +257,18 @@ describe('a step', () => {
     expect(next((await again(first))[0])).toEqual(stepped);
   });
 
+  test('of a flow that began before flows had incarnations goes on under the ids that it had', async () => {
+    const { flowId: key } = await world.run('Alice', 'test.Two', 'x');
+    const event = { ...startEvent(key!), body: { ...startEvent(key!).body, clientRequestId: 'run-0' } };
+    const begun = next((await machine().step([{ key: key!, head: undefined, items: undefined, events: [event] }], 10))[0]);
+    const { incarnation, ...head } = begun.head;
+    const items = JSON.parse(JSON.stringify(begun.itemsAdded).replace(`,"incarnation":"${incarnation}"`, '')) as typeof begun.itemsAdded;
+    expect(items).not.toEqual(begun.itemsAdded);
+    const answered = [{ type: 'answer', requestId: `${key}/0`, outcome: { type: 'done', value: { items: [] } } }];
+    const stepped = next((await machine().step([{ key: key!, head, items, events: answered }], 20))[0]);
+    expect(stepped.effects.map(({ value }) => (JSON.parse(value) as { id: string }).id)).toEqual([`${key}/1`]);
+  });
+
   test('for a flow that is not here and is not loaded asks to be tried again', async () => {
     const { flowId: key } = await world.run('Alice', 'test.Sleep', 1_000);
     const [{ head } = { head: undefined }] = await world.rooms.get('Alice')!.states.load([key!]);

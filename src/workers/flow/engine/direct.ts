@@ -12,7 +12,8 @@
  *
  * What is left is that its virtual node got other code between the crash and the repeat, or that the start was parked in between and driven
  * again as a record of a later time: then the other room finds the request changed (`work-out.ts`), and the flow fails with that reason
- * instead of taking another request's answer for its own.
+ * instead of taking another request's answer for its own. Another start of the same client request id, where the first is lost or parked, is
+ * another flow (`incarnationOf`): what the first has written stays, and it does not know of it.
  */
 import type { DirectAnswers, DirectWays } from '../../../shell/direct.ts';
 import type { FlowEvent } from './event.ts';
