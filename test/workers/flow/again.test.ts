@@ -138,6 +138,24 @@ describe('a client request id that is used again after its flow was removed', ()
   });
 });
 
+test('a replica that still has the earlier flow in memory does not go on with it when the later one comes to it', async () => {
+  const source = `export const flows = [startableFlow({ name: 'test.Waits', run: async (ctx, input) => { await ctx.sleep(1_000); return input; } })];`;
+  const world = await createWorld({ members: ['Alice'], app: { code: await bundleOf(source), flows: [{ name: 'test.Waits', kind: 'startable' }] }, sandbox: () => createTrustingSandbox(), limits: { endedKeepMs: keepMs } });
+  const { shortHash } = identityOf('Alice');
+  const room = world.rooms.get('Alice')!;
+  world.start('Alice', 'test.Waits', 'the first', 'k', 'first');
+  await world.settle();
+  room.rebalance();
+  world.deliver('Alice', encode(restToFlowKill, { key: flowIdOf(shortHash, 'k'), id: 'kill', body: { shortHash, clientRequestId: 'k', killedBy: 'admin' } }));
+  await world.settle();
+  await world.advance(keepMs);
+  world.start('Alice', 'test.Waits', 'the second', 'k', 'second');
+  await world.settle();
+  room.rebalance();
+  await world.advance(1_000);
+  expect(world.statusOf('Alice', 'k')).toMatchObject({ flowStatus: 'COMPLETED', flowResult: 'the second' });
+});
+
 describe('a session that a counterparty begins with a flow that was removed', () => {
   const source = `
 const tally = entity<{ id: string; count: number }>({ name: 'Tally', id: (one) => one.id });

@@ -10,7 +10,8 @@
  * - **H1** an ended flow never runs again and its head changes no more, unless it can be driven again: then it still takes what
  *   its sessions hear, until it is, or until its hold is over;
  * - **H2** `pending` holds exactly the operations that the fiber waits for and that are not complete;
- * - **H3** `itemCount` is the position of the next item: it grows with the journal, so equal counts mean equal journals;
+ * - **H3** `itemCount` is the position of the next item: it grows with the journal, so equal counts mean equal journals (of one incarnation;
+ *   what a replica remembers of another is given up with the conflict that its save meets, W5);
  * - **H4** `resume` is there only while no counterparty was told that the flow has failed.
  */
 import type { FlowStatus, FlowStatusName } from '../../../messages/grammar/shapes.ts';
