@@ -36,7 +36,7 @@ import type { StandardSchema } from './standard-schema.ts';
 export type FlowContext = {
   /** The virtual node that runs this flow: X.500 name, group id, and the short hash (12 hex digits) that REST uses. */
   readonly me: { readonly x500Name: string; readonly groupId: string; readonly shortHash: string };
-  /** UUID of this flow; sub-flows share it. */
+  /** UUID of this flow; sub-flows share it. A flow that is started under the client request id of one that was removed has the same. */
   readonly flowId: string;
 
   /**
