@@ -1,7 +1,7 @@
 /** db: the snapshot it publishes first, its answers. */
 import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
-import { createDbWorker, createPostgresDbTx, createVaults, ensureBootstrapAdmin, writeAtOnce, publishSnapshot } from '../../src/workers/db/worker.ts';
+import { createDbWorker, createPostgresDbTx, createVaults, ensureBootstrapAdmin, writeAtOnce, writeJointly, publishSnapshot } from '../../src/workers/db/worker.ts';
 import { readTlsMaterial } from '../database.ts';
 import type { OpenRoom } from '../open-room.ts';
 import { patiently } from '../patience.ts';
@@ -21,6 +21,6 @@ export const openDb = async (platform: Platform): Promise<OpenRoom> => {
   return {
     worker: createDbWorker({ configPassphrase: passphrase, vaults, log }),
     parking: createPostgresParkingLot({ database, schema: 'db' }),
-    answers: createPostgresAnswerStore({ database, schema: 'db', makeTx: (sql) => createPostgresDbTx(sql, vaults), atOnce: writeAtOnce }),
+    answers: createPostgresAnswerStore({ database, schema: 'db', makeTx: (sql) => createPostgresDbTx(sql, vaults), atOnce: writeAtOnce, jointly: writeJointly }),
   };
 };

@@ -8,6 +8,7 @@ import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { AnswerStore, StoredAnswer, StoredAnswers } from '../shell/store.ts';
 import type { Database, TransactionSql } from './database.ts';
 import { DatabaseError, translateError } from './database-error.ts';
+import type { JointStatement, PostgresJoint } from './joint.ts';
 import { jsonArraySql, jsonColumn, schemaName, textArray, type Parameter } from './statement.ts';
 
 export type PostgresAnswerStoreOptions<Tx> = {
@@ -17,6 +18,8 @@ export type PostgresAnswerStoreOptions<Tx> = {
   readonly table?: string;
   readonly makeTx: (sql: TransactionSql) => Tx;
   readonly atOnce?: AtOnce;
+  /** The same work as part of another room's save. */
+  readonly jointly?: JointStatement<any>;
 };
 
 /** A statement that does a whole work and stores its answers, or neither. It gives one row, whose column `done` says which. */
@@ -104,7 +107,7 @@ const isConflict = (error: unknown, primaryKey: string): boolean =>
 /** Two that wait for each other, or an answer that comes in between: the ordinary way tells. */
 const isInTheWay = (error: unknown): boolean => error instanceof DatabaseError && error.code === 'DATABASE_CONFLICT';
 
-export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableName = 'answer', makeTx, atOnce }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
+export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableName = 'answer', makeTx, atOnce, jointly }: PostgresAnswerStoreOptions<Tx>): AnswerStore<Tx> => {
   const table = `${schemaName(schema)}.${schemaName(tableName)}`;
   const cleanNowAndThen = createCleaner(database, table);
   const doAtOnce = async ({ text, parametersOf }: AtOnce, write: unknown, answers: readonly StoredAnswer[]): Promise<boolean> => {
@@ -119,6 +122,7 @@ export const createPostgresAnswerStore = <Tx>({ database, schema, table: tableNa
     }
   };
   return {
+    ...(jointly === undefined ? {} : { joint: (write) => ({ joint: { database, statement: jointly, write } satisfies PostgresJoint }) }),
     ...(atOnce === undefined ? {} : { atOnce: (write, answers) => doAtOnce(atOnce, write, answers) }),
     transact: async (work) => {
       cleanNowAndThen();

@@ -9,6 +9,7 @@
 import type { StateChange, StateStore, StoredState } from '../shell/store.ts';
 import type { Database } from './database.ts';
 import { createItemReader } from './items.ts';
+import { isInTheWay, type PostgresJoint } from './joint.ts';
 import { readOwed, writeOwed } from './owed.ts';
 import { jsonArraySql, jsonColumn, numberArray, rowsMax, schemaName, textArray, type Parameter } from './statement.ts';
 import { createTails, noTail, placeItems, type Item, type Place, type Placed, type Tail, type Tails } from './tails.ts';
@@ -130,15 +131,20 @@ const createPart = (schema: string): string => `inserted as (
   on conflict (key) do nothing
   returning key, head is null as removed)`;
 
+/** The expression of joint work, and the parameter that says how many states are to be saved. */
+type JointText = { readonly text: string; readonly countAt: number };
+
 /**
  * The parameters stand in the order of `parametersOf`. Most saves either create or update: a statement with one of both reads its rows once,
  * and does not copy them for the other.
  */
-const saveText = (schema: string, { creates, updates, adds, cuts, empties }: Shape): string => {
+const saveText = (schema: string, { creates, updates, adds, cuts, empties }: Shape, joint?: JointText): string => {
   const saved = [...(updates ? ['updated'] : []), ...(creates ? ['inserted'] : [])];
   const parts = [
+    ...(joint === undefined ? [] : [`joint (done) as materialized (select ${joint.text})`]),
     `change (key, version_before, head, handled, owed, due_at, scope, status, tail, appends, items_apart) as (
-      select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[], ${jsonArraySql(9)}, $10::boolean[], $11::boolean[]))`,
+      select * from unnest($1::text[], $2::bigint[], ${jsonArraySql(3)}, ${jsonArraySql(4)}, ${jsonArraySql(5)}, $6::bigint[], $7::text[], $8::text[], ${jsonArraySql(9)}, $10::boolean[], $11::boolean[])
+      ${joint === undefined ? '' : 'where (select done from joint)'})`,
     ...(updates ? [updatePart(schema)] : []),
     ...(creates ? [createPart(schema)] : []),
     `saved as (${saved.map((part) => `select key, removed from ${part}`).join(' union all ')})`,
@@ -162,7 +168,9 @@ const saveText = (schema: string, { creates, updates, adds, cuts, empties }: Sha
     );
   }
   if (empties) parts.push(`emptied as (delete from ${schema}.item as i using saved as d where i.key = d.key and d.removed)`);
-  return `with ${parts.join(',\n')}\nselect key from saved`;
+  // A division by zero where not all are saved: it takes back what was done jointly.
+  const result = joint === undefined ? 'key from saved' : `1 / (count(*) = $${joint.countAt})::integer from saved`;
+  return `with ${parts.join(',\n')}\nselect ${result}`;
 };
 
 const inOrder = (changes: readonly StateChange[]): readonly StateChange[] =>
@@ -172,14 +180,20 @@ type Query = <Row extends object>(text: string, parameters: readonly Parameter[]
 
 const tailOf = ({ tail: text, items_apart: apart }: TailRow): Tail => ({ text, apart });
 
-/** Saves changes and returns the keys of those whose version stood. */
-const createSaver = (query: Query, schema: string, tails: Tails): ((changes: readonly StateChange[]) => Promise<string[]>) => {
+type Saver = {
+  /** Saves changes and returns the keys of those whose version stood. */
+  save(changes: readonly StateChange[]): Promise<string[]>;
+  /** Saves all of them with joint work, or nothing and gives false. */
+  saveWith(changes: readonly StateChange[], joint: PostgresJoint): Promise<boolean>;
+};
+
+const createSaver = (query: Query, schema: string, tails: Tails): Saver => {
   /** The same text object for the same shape: the library looks prepared statements up by it. */
   const texts = new Map<string, string>();
-  const textFor = (shape: Shape): string => {
-    const id = Object.values(shape).join('/');
+  const textFor = (shape: Shape, joint?: JointText): string => {
+    const id = `${Object.values(shape).join('/')}${joint?.text ?? ''}`;
     let text = texts.get(id);
-    if (text === undefined) texts.set(id, (text = saveText(schema, shape)));
+    if (text === undefined) texts.set(id, (text = saveText(schema, shape, joint)));
     return text;
   };
   /** Finds the tails, and reads those that are not remembered. What stands at another version than the change names conflicts, whatever its tail is. */
@@ -190,14 +204,15 @@ const createSaver = (query: Query, schema: string, tails: Tails): ((changes: rea
     const read = new Map(rows.map((row) => [row.key, tailOf(row)]));
     return changes.map((change, i) => ({ change, tail: recalled[i] ?? read.get(change.key) ?? noTail }));
   };
-  const write = async (made: Texts): Promise<string[]> => {
-    const { changes, placed } = made;
-    const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
-    const saved = new Set(rows.map(({ key }) => key));
+  const keepTails = ({ changes, placed }: Texts, saved: ReadonlySet<string>): void =>
     changes.forEach(({ key, versionBefore, rests }, i) => {
       if (rests === true) tails.forget(key);
       else if (saved.has(key)) tails.remember(key, versionBefore + 1, placed[i]!.tail);
     });
+  const write = async (made: Texts): Promise<string[]> => {
+    const rows = await query<{ key: string }>(textFor(shapeOf(made)), parametersOf(made));
+    const saved = new Set(rows.map(({ key }) => key));
+    keepTails(made, saved);
     return [...saved];
   };
   /** What is too large for one statement goes in halves: each key is still saved in one piece. */
@@ -208,7 +223,28 @@ const createSaver = (query: Query, schema: string, tails: Tails): ((changes: rea
     const middle = known.length >> 1;
     return [...(await save(known.slice(0, middle))), ...(await save(known.slice(middle)))];
   };
-  return async (changes) => save(await learn(inOrder(changes)));
+  const writeWith = async (made: Texts, { statement, write: work }: PostgresJoint): Promise<void> => {
+    const parameters = parametersOf(made);
+    const joint = { text: statement.textFrom(parameters.length + 1), countAt: 0 };
+    parameters.push(...statement.parametersOf(work));
+    parameters.push(made.changes.length);
+    await query(textFor(shapeOf(made), { ...joint, countAt: parameters.length }), parameters);
+    keepTails(made, new Set(made.changes.map(({ key }) => key)));
+  };
+  return {
+    save: async (changes) => save(await learn(inOrder(changes))),
+    saveWith: async (changes, joint) => {
+      const made = textsOf(await learn(inOrder(changes)));
+      if (!fits(made)) return false;
+      try {
+        await writeWith(made, joint);
+        return true;
+      } catch (error) {
+        if (isInTheWay(error)) return false;
+        throw error;
+      }
+    },
+  };
 };
 
 const columns = 'key, version, head, handled, owed, due_at';
@@ -239,7 +275,7 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     (await database.byKey(text, parameters)) as readonly Row[];
 
   const tails = createTails();
-  const save = createSaver(query, schema, tails);
+  const saver = createSaver(query, schema, tails);
   const listText = createListTexts(schema);
 
   return {
@@ -249,7 +285,13 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
       return rows.map(stateOf);
     },
     loadItems: createItemReader(query, schema),
-    save: async (changes) => new Set(await save(changes)),
+    save: async (changes) => new Set(await saver.save(changes)),
+    saveWith: (changes, { joint }) => {
+      // Made by a store of answers of this module.
+      const work = joint as PostgresJoint;
+      if (work.database !== database) throw new Error('joint work is of another database than the states that it is saved with');
+      return saver.saveWith(changes, work);
+    },
     due: async (now, countMax) => {
       const text = `select key, due_at from ${schema}.state where due_at is not null order by due_at, key limit $1`;
       const rows = await query<{ key: string; due_at: string }>(text, [countMax + 1]);

@@ -7,6 +7,9 @@
  * It is the bus alone that is left out: wire, handler, transaction and stored answer are the same. So a request may go both ways, at the
  * same time even: it is worked out once, and told the same twice (W3). Who asks so before its own state is written must ask the same when
  * its input comes again (W1).
+ *
+ * Where both rooms are of one database, what is foreseen can be done with the save of who asks (`joint`): then it is done when the state is
+ * written, neither before nor behind it, and nothing need be stored for a repeat.
  */
 import type { Clock } from '../host/clock.ts';
 import type { Carried, Outcome } from '../messages/grammar/envelope.ts';
@@ -16,7 +19,7 @@ import type { Room } from '../messages/grammar/wire.ts';
 import { createShellMetrics } from './batch/metrics.ts';
 import type { ShellLimits } from './config.ts';
 import { messageOf } from './operational.ts';
-import type { AnswerStore } from './store.ts';
+import type { AnswerStore, JointWork } from './store.ts';
 import { workOut, workOutAtOnce, type WorkOut } from './work-out.ts';
 import type { Answering } from './worker.ts';
 
@@ -28,6 +31,8 @@ export type DirectAnswers = {
    * was done, or all were and are told so when they are asked again. Does not throw.
    */
   askAtOnce(requests: readonly Carried<unknown>[]): Promise<readonly Outcome[] | undefined>;
+  /** All of them as part of a save of who asks: with the outcome `done`, and no answers stored. `undefined` where that cannot be. Does nothing yet. */
+  joint?(requests: readonly Carried<unknown>[]): Promise<JointWork | undefined>;
 };
 
 /** The direct ways of one process: a topic's, where a room of it offers one. */
@@ -63,6 +68,13 @@ const outcomesAtOnce = async (work: WorkOut, requests: readonly Carried<unknown>
   return worked === undefined || worked.effects.length > 0 ? undefined : worked.told.map(({ outcome }) => outcome);
 };
 
+const jointOf = async ({ answering, answers, clock }: WorkOut, requests: readonly Carried<unknown>[]): Promise<JointWork | undefined> => {
+  const own = await ownAmong(answering, requests);
+  const foreseen = own.length < requests.length ? undefined : answering.foresee?.(requests, clock.now());
+  const isPlain = foreseen?.answered.every(({ outcome, effects = [] }) => outcome.type === 'done' && effects.length === 0) === true;
+  return isPlain ? answers?.joint?.(foreseen.write) : undefined;
+};
+
 export const createDirectAnswers = ({ room, answering, answers, clock, log, metrics: given, limits }: DirectOptions): DirectAnswers => {
   const { topic } = answering.wire;
   const metrics = createShellMetrics(given, room, `${topic} direct`);
@@ -92,6 +104,7 @@ export const createDirectAnswers = ({ room, answering, answers, clock, log, metr
       const outcomes = await tried(outcomesBy(work, requests), requests.length);
       return requests.map((request) => outcomes?.get(request));
     },
+    ...(answers.joint === undefined ? {} : { joint: (requests) => jointOf(work, requests) }),
     askAtOnce: (requests) => tried(outcomesAtOnce(work, requests), requests.length),
   };
 };

@@ -72,6 +72,18 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
   const rows = new Map<string, Row>();
   const items = new Map<string, Map<number, string>>();
   let births = 0;
+  const save = (changes: readonly StateChange[]): ReadonlySet<string> => {
+    const saved = new Set<string>();
+    for (const change of changes) {
+      const before = rows.get(change.key);
+      if ((before?.version ?? 0) !== change.versionBefore) continue;
+      const livesOn = before !== undefined && (before.head !== null || change.head === null);
+      rows.set(change.key, rowOf(change, now(), livesOn ? before.birth : ++births));
+      saveItems(items, change);
+      saved.add(change.key);
+    }
+    return saved;
+  };
   return {
     load: async (keys) =>
       keys.flatMap((key) => {
@@ -88,17 +100,11 @@ export const createMemoryStateStore = ({ now = Date.now }: MemoryStoreOptions = 
       }
       return new Map([...found].map(([key, known]) => [key, [...known.values()].sort((one, other) => one.position - other.position)]));
     },
-    save: async (changes) => {
-      const saved = new Set<string>();
-      for (const change of changes) {
-        const before = rows.get(change.key);
-        if ((before?.version ?? 0) !== change.versionBefore) continue;
-        const livesOn = before !== undefined && (before.head !== null || change.head === null);
-        rows.set(change.key, rowOf(change, now(), livesOn ? before.birth : ++births));
-        saveItems(items, change);
-        saved.add(change.key);
-      }
-      return saved;
+    save: async (changes) => save(changes),
+    saveWith: async (changes, { joint }) => {
+      const stands = ({ key, versionBefore }: StateChange): boolean => (rows.get(key)?.version ?? 0) === versionBefore;
+      // Made by a store of answers below.
+      return (joint as MemoryJoint)(() => changes.every(stands) && save(changes).size === changes.length);
     },
     due: async (time, countMax) => {
       const timed = [...rows].flatMap(([key, { dueAt }]) => (dueAt === null ? [] : [{ key, dueAt }]));
@@ -146,6 +152,9 @@ class AnswerStored extends Error {}
 /** Of what was foreseen. */
 class InTheWay extends Error {}
 
+/** Does its work and then the save of whom it is joint with, if nothing is in the way of either; else neither. */
+export type MemoryJoint = (save: () => boolean) => Promise<boolean>;
+
 // As in a database's store, what is written is the room's own.
 export type MemoryAtOnce<Tx> = (tx: Tx, write: any) => Promise<boolean>;
 
@@ -186,10 +195,10 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx
       return run(work);
     }
   };
-  const doAtOnce = async (write: MemoryAtOnce<Tx>, what: unknown, given: readonly StoredAnswer[]): Promise<boolean> => {
+  const doAtOnce = async (write: MemoryAtOnce<Tx>, what: unknown, given: readonly StoredAnswer[], save = (): boolean => true): Promise<boolean> => {
     try {
       await run(async (tx, answers) => {
-        if (!(await write(tx, what))) throw new InTheWay();
+        if (!(await write(tx, what)) || !save()) throw new InTheWay();
         await answers.add(given);
       });
       return true;
@@ -205,6 +214,11 @@ export const createMemoryAnswerStore = <Tx>(makeTx: () => Tx, rollback?: (tx: Tx
   };
   return {
     transact: (work) => inTurn(() => runAgain(work)),
-    ...(atOnce === undefined ? {} : { atOnce: (write, answers) => inTurn(() => doAtOnce(atOnce, write, answers)) }),
+    ...(atOnce === undefined
+      ? {}
+      : {
+          atOnce: (write, answers) => inTurn(() => doAtOnce(atOnce, write, answers)),
+          joint: (write) => ({ joint: ((save) => inTurn(() => doAtOnce(atOnce, write, [], save))) satisfies MemoryJoint }),
+        }),
   };
 };

@@ -52,6 +52,9 @@ export type ParkedRecord = {
 
 export type KeyRange = ItemRange & { readonly key: string };
 
+/** What another room does in the very transaction in which states are saved. Only stores know what it is made of. */
+export type JointWork = { readonly joint: unknown };
+
 /** States of one room's machine. */
 export type StateStore = {
   /** States that exist among these keys, tombstones too. */
@@ -60,6 +63,11 @@ export type StateStore = {
   loadItems(keys: readonly (string | KeyRange)[]): Promise<ReadonlyMap<string, readonly StoredItem<unknown>[]>>;
   /** Writes all changes whose version still stands, atomically, and returns their keys; the others conflict (W5). */
   save(changes: readonly StateChange[]): Promise<ReadonlySet<string>>;
+  /**
+   * Writes all changes and does the work of the other room, atomically; false where a version does not stand, or something is in the work's way:
+   * then neither is done.
+   */
+  readonly saveWith?: (changes: readonly StateChange[], work: JointWork) => Promise<boolean>;
   /** Keys due at or before `now`, earliest first, and the time of the next one after them. */
   due(now: number, countMax: number): Promise<{ readonly keys: readonly { key: string; dueAt: number }[]; readonly nextDueAt: number | null }>;
   /** Heads by scope and status, the newest born first; `after` is the key of the last one of the page before, whether it is there still or a tombstone. */
@@ -91,6 +99,8 @@ export type AnswerStore<Tx> = {
    * answer that is stored already: then nothing was written.
    */
   readonly atOnce?: (write: unknown, answers: readonly StoredAnswer[]) => Promise<boolean>;
+  /** What was foreseen, to be done when another room of this database saves its states. No answers are stored: who saves with it never asks again. */
+  readonly joint?: (write: unknown) => JointWork;
 };
 
 export type StoredAnswer = {

@@ -7,7 +7,7 @@
  *
  * Invariants, cited by number in code and tests:
  * - **W1** state is written before an effect is sent; alone a request that the same input would make again, word for word, may be asked
- *   directly before (`direct.ts`);
+ *   directly before, or be done in the same transaction (`direct.ts`);
  * - **W2** an effect owed is sent again until it is known to be durable on the bus;
  * - **W3** handling a record twice changes nothing and sends the same effects: ids are derived, never drawn;
  * - **W4** one bad record never blocks its partition: it is parked with its reason, counted, visible and re-drivable;
@@ -18,6 +18,7 @@ import type { Carried, Delivery, Outcome } from '../messages/grammar/envelope.ts
 import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Room, Wire } from '../messages/grammar/wire.ts';
 import type { Apart } from './apart.ts';
+import type { JointWork } from './store.ts';
 
 export type Worker = {
   readonly room: Room;
@@ -82,6 +83,9 @@ export type ItemRange = {
   readonly bytesMax: number;
 };
 
+/** `ended`: whether it was done with the save; told before the keys are stepped again where it was not. */
+export type Joint = { readonly work: JointWork; readonly ended: (isDone: boolean) => void };
+
 export type StoredItem<Item> = { readonly position: number; readonly value: Item };
 
 export type StepOutput<Head, Item> =
@@ -100,6 +104,11 @@ export type StepOutput<Head, Item> =
        * lost, as packets of a network do.
        */
       readonly fleeting?: readonly OutRecord[];
+      /**
+       * What another room is to do when this is saved, and neither without the other; the outputs of a step that name the same are saved together.
+       * Where it cannot be done, none of them is saved, and they are stepped again.
+       */
+      readonly joint?: Joint;
       /** The key will hardly be heard of again: its head leaves memory when its effects are on the bus. */
       readonly rests?: boolean;
       /** When the key wants to be woken, in ms since the epoch; absent means never. */

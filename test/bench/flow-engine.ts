@@ -31,7 +31,7 @@ import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
 import type { DirectWays } from '../../src/shell/direct.ts';
 import { runWorker } from '../../src/shell/run-worker.ts';
 import { newVirtualNode } from '../../src/workers/db/virtual-node.ts';
-import { applyMigrations, createDbWorker, createPostgresDbTx, writeAtOnce } from '../../src/workers/db/worker.ts';
+import { applyMigrations, createDbWorker, createPostgresDbTx, writeAtOnce, writeJointly } from '../../src/workers/db/worker.ts';
 import { noWays } from '../../src/workers/flow/engine/direct.ts';
 import { createFlowSandbox, createFlowWorker } from '../../src/workers/flow/worker.ts';
 import { testCode, testCpi } from '../workers/db/virtual-nodes.ts';
@@ -91,7 +91,7 @@ const runDbRoom = async ({ closing }: Scratch, database: Database, bus: Bus): Pr
     await tx.cpis.put(cpi, testCode(cpi));
     await tx.virtualNodes.create(newVirtualNode(alice, cpi, Date.now()), []);
   });
-  const answers = createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce });
+  const answers = createPostgresAnswerStore({ database, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce, jointly: writeJointly });
   const parking = createPostgresParkingLot({ database, schema: 'db' });
   const running = runWorker({ worker: createDbWorker({ log }), bus, instance: 'bench', clock: systemClock, log, metrics: createMetrics(), answers, parking });
   closing.add(() => running.stop());

@@ -13,7 +13,7 @@ import { backOffMs, type ShellLimits } from '../config.ts';
 import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
 import type { StateChange, StateStore } from '../store.ts';
-import type { Machine, StepOutput } from '../worker.ts';
+import type { Joint, Machine, StepOutput } from '../worker.ts';
 import type { HeadCache, Held } from './head-cache.ts';
 import { forgive, type Lane, type Lanes, type Queued } from './lanes.ts';
 import type { ShellMetrics } from './metrics.ts';
@@ -100,6 +100,41 @@ const saveChanges = async (options: RoundOptions, changes: readonly StateChange[
     for (const [key, fault] of one.faults) faults.set(key, fault);
   }
   return { saved, faults };
+};
+
+/** What is to be saved with work of another room, by that work. */
+const byJoint = (changed: readonly Changed[]): ReadonlyMap<Joint, readonly StateChange[]> => {
+  const groups = new Map<Joint, StateChange[]>();
+  for (const { output: { joint }, change } of changed) {
+    if (joint === undefined) continue;
+    const group = groups.get(joint);
+    if (group === undefined) groups.set(joint, [change]);
+    else group.push(change);
+  }
+  return groups;
+};
+
+/** The keys, where the work was done; none, and they conflict, where it was not. */
+const saveJoint = async ({ states, metrics, log }: RoundOptions, { work, ended }: Joint, changes: readonly StateChange[]): Promise<readonly string[]> => {
+  let isDone = false;
+  try {
+    isDone = await metrics.timed('save', () => states.saveWith!(changes, work));
+  } catch (error) {
+    if (isOperational(error)) throw error;
+    // Stepped again without such work, each finds its own fault.
+    log.error('save-threw', { keys: changes.length, first: changes[0]!.key, error });
+  }
+  ended(isDone);
+  return isDone ? changes.map(({ key }) => key) : [];
+};
+
+const saveAll = async (options: RoundOptions, changed: readonly Changed[]): Promise<{ saved: ReadonlySet<string>; faults: ReadonlyMap<string, unknown> }> => {
+  const alone = saveChanges(options, changed.flatMap(({ output, change }) => (output.joint === undefined ? [change] : [])));
+  const joint = [...byJoint(changed)].map(([one, changes]) => saveJoint(options, one, changes));
+  // All have ended before a fault of one is thrown, as below.
+  await Promise.allSettled([alone, ...joint]);
+  const { saved, faults } = await alone;
+  return { saved: new Set([...saved, ...(await Promise.all(joint)).flat()]), faults };
 };
 
 /** M5: keys whose head in memory is not what the store holds: what was decided on it is void. */
@@ -236,7 +271,7 @@ const applyFault = (options: RoundOptions, work: Work, fault: unknown): readonly
 type Settled = { readonly saved: ReadonlySet<string>; readonly faults: ReadonlyMap<string, unknown>; readonly stale: ReadonlySet<string> };
 
 const writeRound = async (options: RoundOptions, changed: readonly Changed[], unchanged: readonly Work[]): Promise<Settled> => {
-  const saving = saveChanges(options, changed.map(({ change }) => change));
+  const saving = saveAll(options, changed);
   const comparing = findStale(options, unchanged.filter(({ fresh }) => !fresh));
   // Both have ended before either's fault is thrown: the next round of these keys must not read while this one still writes.
   await Promise.allSettled([saving, comparing]);

@@ -27,7 +27,7 @@ export type { DbTx } from './db-tx.ts';
 export { createMemoryDb, writeAtOnceInMemory } from './memory/memory-db.ts';
 export { applyMigrations, readMigrations } from './migrations.ts';
 export { createPostgresDbTx } from './postgres/db-tx.ts';
-export { writeAtOnce } from './postgres/write-at-once.ts';
+export { writeAtOnce, writeJointly } from './postgres/write-at-once.ts';
 export { publishSnapshot } from './snapshot.ts';
 export { createVaults, type Vaults } from './vaults/vaults.ts';
 

@@ -52,8 +52,8 @@ export type FlowMachineOptions = {
 
 export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
   const memory = createMemory(sandbox, limits.flowsLiveMax);
-  const foresight = createForesight(direct, limits);
   const report = createReport(log, metrics);
+  const foresight = createForesight({ direct, limits, report: report.step });
   return {
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
     wake: onWake,
@@ -84,6 +84,7 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
       try {
         const first = inputs.map((input) => open(input, true));
         await run(first);
+        await foresight.join(first);
         memory.forget(first.filter(isUndone).map(({ key }) => key));
         drafts = first.map((draft, i) => (isUndone(draft) ? open(inputs[i]!, false) : draft));
         await run(drafts.filter(({ foresees }) => !foresees));
@@ -100,7 +101,8 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
         memory.end(keys);
       }
       memory.keep(drafts);
-      for (const draft of drafts) report.step(draft);
+      // What hangs on joint work is told of when that was done: else the step is made again, and would say all of it twice.
+      for (const draft of drafts) if (draft.joint === undefined) report.step(draft);
       report.held(memory.count());
       return drafts.map((draft) => outputOf(draft, facts));
     },
@@ -172,10 +174,11 @@ const isEvicted = ({ identity }: FlowHead, facts: Facts): boolean => facts.virtu
 
 const outputOf = (draft: Draft, facts: Facts): StepOutput<FlowHead, JournalItem> => {
   const { head, before, later, added, removed, effects, limits, now } = draft;
+  const joint = draft.joint === undefined ? {} : { joint: draft.joint };
   if (later !== undefined) return { type: 'later', reason: later };
   if (head === undefined) return { type: 'next', head, effects };
-  if (hasEnded(head) && isEvicted(head, facts)) return { type: 'next', head: null, effects };
-  if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, keptMsOf(head, limits))) return { type: 'next', head: null, effects };
+  if (hasEnded(head) && isEvicted(head, facts)) return { type: 'next', head: null, effects, ...joint };
+  if (hasEnded(head) && !isOnHold(head) && now >= removedAt(head, keptMsOf(head, limits))) return { type: 'next', head: null, effects, ...joint };
   if (head === before) return { type: 'next', head: undefined, effects };
   const dueAt = dueAtOf(head, { keepMs: keptMsOf(head, limits), silenceAt: (session) => silenceAt(session, limits.sessionTimeoutMs) });
   return {
@@ -187,6 +190,7 @@ const outputOf = (draft: Draft, facts: Facts): StepOutput<FlowHead, JournalItem>
     scope: head.identity.shortHash,
     status: head.status,
     ...(dueAt === undefined ? {} : { dueAt }),
+    ...joint,
     rests: hasEnded(head) && head.resume === undefined,
   };
 };

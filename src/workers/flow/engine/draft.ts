@@ -5,6 +5,7 @@
 import { flowToRestStatus } from '../../../messages/flow-to-rest.status.ts';
 import { encode } from '../../../messages/grammar/envelope.ts';
 import type { OutRecord } from '../../../messages/grammar/record.ts';
+import type { Joint } from '../../../shell/worker.ts';
 import type { FlowLimits } from '../config.ts';
 import type { FiberStart, LogLine } from '../sandbox/sandbox.ts';
 import type { Request } from './external.ts';
@@ -27,6 +28,10 @@ export type Draft = {
   readonly foresees: boolean;
   /** Such an answer was another: nothing that this draft came to is true. */
   isUndone: boolean;
+  /** Requests whose answers it foresaw, and that are not done. */
+  foreseen: AskedOf[];
+  /** Those that are done when it is saved. */
+  joint: Joint | undefined;
   head: FlowHead | undefined;
   /** The journal as it was; absent when the fiber is held, empty where the flow has continued as another run. */
   items: readonly Stored[] | undefined;
@@ -63,8 +68,7 @@ export type Ready = {
   readonly read?: readonly ReadValue[];
 };
 export type ReadValue = { readonly sessionId: string; readonly unread: readonly Unread[] };
-/** `isForeseen`: the code was told already that it is done. */
-export type AskedOf = { readonly op: number; readonly request: Request; isForeseen: boolean };
+export type AskedOf = { readonly op: number; readonly request: Request };
 export type Verification = { readonly op: number; readonly params: unknown };
 export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing };
 /** Something worth a line in the log, and a count. */
@@ -76,6 +80,8 @@ export const openDraft = (of: DraftOf): Draft => ({
   ...of,
   before: of.head,
   isUndone: false,
+  foreseen: [],
+  joint: undefined,
   starting: undefined,
   ready: [],
   verifications: [],

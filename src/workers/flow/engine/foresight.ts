@@ -1,30 +1,36 @@
 /**
  * Answers that are foreseen. To be told that an entity was written is to be told nothing, unless it was refused: so a turn goes on over such
- * answers before they have come, and what it asked for is done afterwards, together, in one statement of the db room. A flow that writes a
- * few entities one after the other is then one turn and one statement, instead of one of each for every entity.
+ * answers before they have come, and what it asked for is done afterwards, together, in one statement. A flow that writes a few entities one
+ * after the other is then one turn and one statement, instead of one of each for every entity.
  *
  *     turn: persist a ─ foreseen ─ persist b ─ foreseen ─ end        the sandbox
- *     a, b: done at once ──┬─ yes: the turn stands, as if each answer had come in its time
- *                          └─ no, and nothing is done: the draft is undone, and its step made again without foresight
+ *     a, b ──┬─ the step ends here: done in the very statement that saves the flow (joint)
+ *            └─ it goes on, to ask for what must see them: done at once, by the db room alone
+ *     done? ─┬─ yes: the turn stands, as if each answer had come in its time
+ *            └─ no, and nothing is: the step is made again, write by write
  *
  * Invariants:
  * - **F1** only a repeatable step foresees (direct.ts), so that there is nothing to take back: its draft begins from nothing;
- * - **F2** nothing leaves a draft, and nothing more is asked for it, before all that it foresaw was done;
+ * - **F2** nothing leaves a draft before all that it foresaw was done, and nothing is asked for it that might see the difference;
  * - **F3** what was done at once was done under the ids, and with the stored answers, that the ordinary way would have used: a step that is
- *   made again after a crash, or after an answer that came too late, is told these.
+ *   made again after a crash, or after an answer that came too late, is told these. What was done with the save needs no answers: a step that
+ *   is saved is not made again, and before that nothing of it is done.
  */
 import { flowToDbEntity } from '../../../messages/flow-to-db.entity.ts';
 import type { DirectAnswers, DirectWays } from '../../../shell/direct.ts';
 import { foreseeableKinds, foreseenJson } from '../sandbox/ask.ts';
 import type { AskedOf, Draft, Ready } from './draft.ts';
+import { hasEnded } from './head.ts';
 
 export type ForesightLimits = { readonly unforeseenMs: number; readonly foreseenRequestCharsMax: number };
 
 export type Foresight = {
   /** Whether the next turn of this flow may foresee. */
   may(draft: Draft): boolean;
-  /** Asks for all that these drafts have foreseen. Drafts for which it was not done are undone. */
+  /** Asks for all that these drafts have foreseen and need before they go on. Drafts for which it was not done are undone. */
   fulfil(drafts: readonly Draft[]): Promise<boolean>;
+  /** Joins what these drafts have foreseen, and need not have before, to their saves. */
+  join(drafts: readonly Draft[]): Promise<void>;
 };
 
 /** Virtual nodes that are remembered as doubtful; beyond it all are forgotten, which costs some work in vain. */
@@ -32,7 +38,10 @@ const doubtfulMax = 10_000;
 
 type Group = { readonly drafts: Draft[]; readonly asked: AskedOf[]; chars: number };
 
-export const createForesight = (direct: DirectWays, limits: ForesightLimits): Foresight => {
+/** `report` is told of each draft whose joint work was done. */
+export type ForesightOptions = { readonly direct: DirectWays; readonly limits: ForesightLimits; readonly report: (draft: Draft) => void };
+
+export const createForesight = ({ direct, limits, report }: ForesightOptions): Foresight => {
   const way = direct.get(flowToDbEntity.topic);
   /** Until when their flows go step by step: where answers were refused once, they may be again. */
   const doubtful = new Map<string, number>();
@@ -46,36 +55,53 @@ export const createForesight = (direct: DirectWays, limits: ForesightLimits): Fo
     if (until !== undefined && until <= now) doubtful.delete(shortHash);
     return until !== undefined && until > now;
   };
-  const fulfilGroup = async (of: DirectAnswers, { drafts, asked }: Group): Promise<void> => {
-    const outcomes = await of.askAtOnce(asked.map(({ request }) => request.message));
-    if (outcomes?.every(({ type }) => type === 'done') === true) return;
+  const undo = (drafts: readonly Draft[]): void => {
     doubt(drafts[0]!);
     for (const draft of drafts) draft.isUndone = true;
+  };
+  const fulfilGroup = async (of: DirectAnswers, { drafts, asked }: Group): Promise<void> => {
+    const outcomes = await of.askAtOnce(asked.map(({ request }) => request.message));
+    if (outcomes?.every(({ type }) => type === 'done') !== true) undo(drafts);
+  };
+  const joinGroup = async (of: DirectAnswers, { drafts, asked }: Group): Promise<void> => {
+    const work = await of.joint!(asked.map(({ request }) => request.message));
+    if (work === undefined) return undo(drafts);
+    const ended = (isDone: boolean): void => (isDone ? drafts.forEach(report) : doubt(drafts[0]!));
+    const joint = { work, ended };
+    for (const draft of drafts) draft.joint = joint;
   };
   return {
     may: (draft) => way !== undefined && draft.foresees && draft.isRepeatable && !isDoubtful(draft),
     fulfil: async (drafts) => {
       if (way === undefined) return false;
-      const groups = groupsOf(drafts.filter(({ isUndone }) => !isUndone), limits);
+      const groups = groupsOf(drafts.filter((draft) => !draft.isUndone && (way.joint === undefined || goesOn(draft))), limits);
       await Promise.all(groups.map((group) => fulfilGroup(way, group)));
       return groups.length > 0;
     },
+    join: async (drafts) => {
+      if (way?.joint === undefined) return;
+      await Promise.all(groupsOf(drafts.filter(({ isUndone, later }) => !isUndone && later === undefined), limits).map((group) => joinGroup(way, group)));
+    },
   };
 };
+
+/** Whether more of its step is to come: what it foresaw must be done before. */
+const goesOn = ({ head, asked, ready, verifications }: Draft): boolean =>
+  !hasEnded(head!) && (ready.length > 0 || verifications.length > 0 || asked.some(({ request }) => request.isShort));
 
 /** What is foreseen, by virtual node, so that one's refusals are not another's, in pieces that are not too long; takes it from the drafts. */
 const groupsOf = (drafts: readonly Draft[], { foreseenRequestCharsMax }: ForesightLimits): readonly Group[] => {
   const full: Group[] = [];
   const open = new Map<string, Group>();
   for (const draft of drafts) {
-    const asked = draft.asked.filter(({ isForeseen }) => isForeseen);
-    if (asked.length === 0) continue;
-    draft.asked = draft.asked.filter(({ isForeseen }) => !isForeseen);
+    const { foreseen } = draft;
+    if (foreseen.length === 0) continue;
+    draft.foreseen = [];
     const { shortHash } = draft.head!.identity;
     const group = open.get(shortHash) ?? { drafts: [], asked: [], chars: 0 };
     open.set(shortHash, group);
     group.drafts.push(draft);
-    for (const one of asked) {
+    for (const one of foreseen) {
       group.asked.push(one);
       group.chars += one.request.message.record.value.length;
     }
@@ -92,7 +118,8 @@ export const foresee = (draft: Draft, op: number): Ready | undefined => {
   const pending = head.pending.find((one) => one.op === op);
   const asked = draft.asked.find((one) => one.op === op);
   if (pending?.type !== 'external' || !foreseeableKinds.has(pending.kind) || asked === undefined || !draft.isRepeatable) return undefined;
-  asked.isForeseen = true;
+  draft.asked = draft.asked.filter((one) => one !== asked);
+  draft.foreseen.push(asked);
   draft.head = { ...head, pending: head.pending.filter((one) => one !== pending) };
   return { op, outcome: { type: 'answer', json: foreseenJson } };
 };

@@ -27,7 +27,7 @@ import { breakFlow } from './lifecycle.ts';
 /** Asks another room, or refuses what cannot be asked. */
 export const request = (draft: Draft, head: FlowHead, op: number, kind: OperationKind, made: Request | TurnOutcome): void => {
   if (made.type !== 'request') return complete(draft, head, op, made);
-  draft.asked.push({ op, request: made, isForeseen: false });
+  draft.asked.push({ op, request: made });
   const { now, limits } = draft;
   addPending(draft, head, { op, type: 'external', kind, askedAt: now, againAt: onGrid(now + limits.requestRepeatMs, limits.requestGridMs), tries: 0 });
 };

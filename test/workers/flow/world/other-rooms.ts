@@ -16,6 +16,7 @@ import type { FlowStatus } from '../../../../src/messages/grammar/shapes.ts';
 import type { BodyOf, Wire } from '../../../../src/messages/grammar/wire.ts';
 import { linkManagerToFlowReceive } from '../../../../src/messages/link-manager-to-flow.receive.ts';
 import type { DirectAnswers } from '../../../../src/shell/direct.ts';
+import type { MemoryJoint } from '../../../../src/shell/memory-store.ts';
 import { nameOf } from './identities.ts';
 import type { Room } from './world.ts';
 
@@ -103,19 +104,38 @@ export const entitiesDirectly = (vaults: Vaults, done: Answered, asked: OutRecor
       return answerEntity(vaults, done, read(flowToDbEntity, record));
     }),
   askAtOnce: async (requests) => {
-    if (declines() || requests.some(({ id }) => done.has(id))) return undefined;
-    const before = new Map([...vaults].map(([shortHash, vault]) => [shortHash, new Map(vault)]));
-    const outcomes = requests.map(({ record }) => answerEntity(vaults, done, read(flowToDbEntity, record)));
-    if (!outcomes.every(({ type }) => type === 'done')) {
-      for (const { id } of requests) done.delete(id);
-      for (const [shortHash, vault] of before) replaceAll(vaults.get(shortHash)!, vault);
-      return undefined;
-    }
-    asked.push(...requests.map(({ record }) => record));
+    const outcomes = declines() ? undefined : allOrNone(vaults, done, requests, asked);
     // Too late: all of it is done, and nobody is told.
     return declines() ? undefined : outcomes;
   },
+  joint: async (requests) =>
+    declines()
+      ? undefined
+      : {
+          joint: (async (save) => {
+            const before = done.size;
+            const saved = !declines() && allOrNone(vaults, done, requests, asked, save) !== undefined;
+            // Who saves with it never asks again: no answers are kept.
+            if (saved) for (const { id } of requests) done.delete(id);
+            if (done.size !== before) throw new Error('answers were kept of what is joint');
+            return saved;
+          }) satisfies MemoryJoint,
+        },
 });
+
+/** Answers them if each is done, and what is to be done with them too; else nothing happens. */
+const allOrNone = (vaults: Vaults, done: Answered, requests: readonly Carried<unknown>[], asked: OutRecord[], save = (): boolean => true): Outcome[] | undefined => {
+  if (requests.some(({ id }) => done.has(id))) return undefined;
+  const before = new Map([...vaults].map(([shortHash, vault]) => [shortHash, new Map(vault)]));
+  const outcomes = requests.map(({ record }) => answerEntity(vaults, done, read(flowToDbEntity, record)));
+  if (outcomes.every(({ type }) => type === 'done') && save()) {
+    asked.push(...requests.map(({ record }) => record));
+    return outcomes;
+  }
+  for (const { id } of requests) done.delete(id);
+  for (const [shortHash, vault] of before) replaceAll(vaults.get(shortHash)!, vault);
+  return undefined;
+};
 
 const replaceAll = (vault: Map<string, string>, by: ReadonlyMap<string, string>): void => {
   vault.clear();
