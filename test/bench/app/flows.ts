@@ -14,6 +14,17 @@ export const writeTwo = startableFlow({
   },
 });
 
+/** Two durable writes, and a look at the first before the second. */
+export const writeLookWrite = startableFlow({
+  name: 'bench.WriteLookWrite',
+  run: async (ctx) => {
+    await ctx.db.persist(notes, { id: `${ctx.flowId}/1`, text: 'hello' });
+    const found = await ctx.db.find(notes, `${ctx.flowId}/1`);
+    await ctx.db.persist(notes, { id: `${ctx.flowId}/2`, text: found?.text ?? 'nothing' });
+    return ctx.flowId;
+  },
+});
+
 /** Parked for most of a year. */
 export const sleepLong = startableFlow({
   name: 'bench.Sleep',

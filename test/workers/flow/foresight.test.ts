@@ -21,13 +21,14 @@ export const flows = [
   startable('test.Three', async (ctx, id) => { await write(ctx, id + 1); await ctx.db.merge(note, { id: id + 2, text: 'merged' }); await write(ctx, id + 3); return ctx.now(); }),
   startable('test.Taken', async (ctx, id) => [await told(write(ctx, id)), await told(write(ctx, id)), await told(write(ctx, id + ' again'))]),
   startable('test.Looks', async (ctx) => { await write(ctx, 'l1'); await write(ctx, 'l2'); return ctx.db.count(note, {}); }),
+  startable('test.Finds', async (ctx) => { await write(ctx, 'f1'); const found = await ctx.db.find(note, 'f1'); await write(ctx, 'f2'); return found; }),
   startable('test.Beside', async (ctx) => { await Promise.all([write(ctx, 'b1'), ctx.sleep(1000)]); await write(ctx, 'b2'); return ctx.now(); }),
   startable('test.Large', async (ctx) => { await write(ctx, 'g'); return 'x'.repeat(1_000_000); }),
   startable('test.Many', async (ctx) => { for (let i = 0; i < 12; i++) await write(ctx, 'm' + i); return 'done'; }),
   startable('test.Leaves', async (ctx) => { void write(ctx, 'left'); return 'gone'; }),
   startable('test.Spins', async (ctx) => { await write(ctx, 's'); for (;;); }),
 ];`;
-const flows = ['Three', 'Taken', 'Looks', 'Beside', 'Large', 'Many', 'Leaves', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
+const flows = ['Three', 'Taken', 'Looks', 'Finds', 'Beside', 'Large', 'Many', 'Leaves', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
 
 let app: App;
 beforeAll(async () => void (app = { code: await bundleOf(source), flows }));
@@ -75,9 +76,27 @@ describe('a flow that writes one entity after the other', () => {
     expect((await world.run('Alice', 'test.Three', 'x')).flowStatus).toBe('COMPLETED');
     expect([...world.vault('Alice').keys()]).toEqual(['Note/x1', 'Note/x2', 'Note/x3']);
     expect([turns, onBus(), (await seen(world)).version]).toEqual([{ all: 1, foreseeing: 1, over: [3] }, 0, 1]);
+    // Done with the save, so that nobody asks again.
+    expect([...world.answered]).toEqual([]);
   });
 
-  test.each(['test.Three', 'test.Taken', 'test.Looks', 'test.Beside', 'test.Large'])('%s leaves what it leaves when it is told of each write', async (flow) => {
+  test('has written what it then looks for, and the rest with its save', async () => {
+    const { world, turns, onBus } = await open();
+    expect((await world.run('Alice', 'test.Finds')).flowResult).toBe(JSON.stringify({ id: 'f1', text: 1_000_000 }));
+    expect([turns.over, onBus(), (await seen(world)).version]).toEqual([[1, 1], 0, 1]);
+    const kinds = [...world.answered.values()].map(({ request }) => (JSON.parse(request) as { body: { operation: { type: string } } }).body.operation.type);
+    expect(kinds).toEqual(['persist', 'find']);
+  });
+
+  test('is told of its log lines once, also where its save is refused the first time', async () => {
+    let asked = 0;
+    // Whether the work may be joint, and then, at the save, whether it is in the way of something.
+    const { world } = await open({ directDeclines: () => ++asked === 2 });
+    await world.run('Alice', 'test.Three', 'x');
+    expect((await seen(world)).said).toEqual(['writes x1', 'writes x3']);
+  });
+
+  test.each(['test.Three', 'test.Taken', 'test.Looks', 'test.Finds', 'test.Beside', 'test.Large'])('%s leaves what it leaves when it is told of each write', async (flow) => {
     const [{ world: quick, turns }, { world: slow }] = [await open(), await open({}, createTrustingSandbox({ limits: { foreseenMax: 0 } }))];
     for (const world of [quick, slow]) {
       await world.run('Alice', flow, 'y');
@@ -106,12 +125,12 @@ describe('a flow that writes one entity after the other', () => {
 
   test('is told what was written, where the news that it was done was lost', async () => {
     let asked = 0;
-    // The first question is whether all is declined, the second whether the answer is.
+    // The first question is whether all is declined, the second whether the news is.
     const { world, turns } = await open({ directDeclines: () => ++asked === 2 });
-    await world.run('Alice', 'test.Three', 'x');
+    await world.run('Alice', 'test.Finds');
     const { end, said } = await seen(world);
-    expect([end[0], said]).toEqual(['COMPLETED', ['writes x1', 'writes x3']]);
-    expect([...world.vault('Alice').keys()]).toEqual(['Note/x1', 'Note/x2', 'Note/x3']);
+    expect([end[0], said]).toEqual(['COMPLETED', ['writes f1', 'writes f2']]);
+    expect([...world.vault('Alice').keys()]).toEqual(['Note/f1', 'Note/f2']);
     expect(turns.all).toBe(1 + 4);
   });
 
