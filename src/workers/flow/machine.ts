@@ -53,7 +53,7 @@ export type FlowMachineOptions = {
 export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics }: FlowMachineOptions): FlowMachine => {
   const memory = createMemory(sandbox, limits.flowsLiveMax);
   const report = createReport(log, metrics);
-  const foresight = createForesight({ direct, limits, report: report.step });
+  const foresight = createForesight({ direct, limits, joined: (drafts, isDone) => (isDone ? drafts.forEach(report.step) : report.undone(drafts.length)) });
   return {
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
     wake: onWake,
@@ -85,7 +85,9 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
         const first = inputs.map((input) => open(input, true));
         await run(first);
         await foresight.join(first);
-        memory.forget(first.filter(isUndone).map(({ key }) => key));
+        const undone = first.filter(isUndone);
+        report.undone(undone.length);
+        memory.forget(undone.map(({ key }) => key));
         drafts = first.map((draft, i) => (isUndone(draft) ? open(inputs[i]!, false) : draft));
         await run(drafts.filter(({ foresees }) => !foresees));
         for (const draft of drafts) {

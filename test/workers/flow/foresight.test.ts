@@ -94,6 +94,7 @@ describe('a flow that writes one entity after the other', () => {
     const { world } = await open({ directDeclines: () => ++asked === 2 });
     await world.run('Alice', 'test.Three', 'x');
     expect((await seen(world)).said).toEqual(['writes x1', 'writes x3']);
+    expect(world.metricsText()).toMatch(/^cordage_flow_steps_undone_total 1$/m);
   });
 
   test.each(['test.Three', 'test.Taken', 'test.Looks', 'test.Finds', 'test.Beside', 'test.Large'])('%s leaves what it leaves when it is told of each write', async (flow) => {

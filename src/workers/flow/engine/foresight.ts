@@ -38,10 +38,14 @@ const doubtfulMax = 10_000;
 
 type Group = { readonly drafts: Draft[]; readonly asked: AskedOf[]; chars: number };
 
-/** `report` is told of each draft whose joint work was done. */
-export type ForesightOptions = { readonly direct: DirectWays; readonly limits: ForesightLimits; readonly report: (draft: Draft) => void };
+export type ForesightOptions = {
+  readonly direct: DirectWays;
+  readonly limits: ForesightLimits;
+  /** Told of the drafts of joint work, and whether it was done. */
+  readonly joined: (drafts: readonly Draft[], isDone: boolean) => void;
+};
 
-export const createForesight = ({ direct, limits, report }: ForesightOptions): Foresight => {
+export const createForesight = ({ direct, limits, joined }: ForesightOptions): Foresight => {
   const way = direct.get(flowToDbEntity.topic);
   /** Until when their flows go step by step: where answers were refused once, they may be again. */
   const doubtful = new Map<string, number>();
@@ -66,7 +70,10 @@ export const createForesight = ({ direct, limits, report }: ForesightOptions): F
   const joinGroup = async (of: DirectAnswers, { drafts, asked }: Group): Promise<void> => {
     const work = await of.joint!(asked.map(({ request }) => request.message));
     if (work === undefined) return undo(drafts);
-    const ended = (isDone: boolean): void => (isDone ? drafts.forEach(report) : doubt(drafts[0]!));
+    const ended = (isDone: boolean): void => {
+      if (!isDone) doubt(drafts[0]!);
+      joined(drafts, isDone);
+    };
     const joint = { work, ended };
     for (const draft of drafts) draft.joint = joint;
   };
