@@ -286,7 +286,7 @@ export const createPostgresStateStore = ({ database, schema: schemaText }: Postg
     },
     loadItems: createItemReader(query, schema),
     save: async (changes) => new Set(await saver.save(changes)),
-    saveWith: (changes, { joint }) => {
+    saveWith: async (changes, { joint }) => {
       // Made by a store of answers of this module.
       const work = joint as PostgresJoint;
       if (work.database !== database) throw new Error('joint work is of another database than the states that it is saved with');

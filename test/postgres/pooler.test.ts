@@ -9,9 +9,11 @@ import { openDatabase, type Database, type TransactionSql } from '../../src/post
 import { migrate } from '../../src/postgres/migrate.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
-import { applyMigrations, createPostgresDbTx, writeAtOnce } from '../../src/workers/db/worker.ts';
+import { applyMigrations, createPostgresDbTx, writeAtOnce, writeJointly } from '../../src/workers/db/worker.ts';
+import { jointSaveContract } from '../shell/joint-contract.ts';
 import { answerStoreContract, change, parkingLotContract, stateStoreContract, type Counter } from '../shell/store-contract.ts';
 import { makeVirtualNode } from '../workers/db/virtual-nodes.ts';
+import { openJointWorld } from './joint-world.ts';
 import { noPooler, startPgBouncer, type PgBouncer } from './pooler.ts';
 import { startTestServer, type TestServer } from './server.ts';
 
@@ -34,6 +36,7 @@ describe.skipIf(noPooler !== undefined)('behind PgBouncer', () => {
   const own = async () => ({ database, schema: await server.makeSchema() });
 
   stateStoreContract('PgBouncer', async () => createPostgresStateStore(await own()));
+  jointSaveContract('PgBouncer', async () => openJointWorld({ ...(await own()), owner: server.database }));
   parkingLotContract('PgBouncer', async () => createPostgresParkingLot(await own()));
   answerStoreContract('PgBouncer', async () => {
     const { schema } = await own();
@@ -75,27 +78,32 @@ describe.skipIf(noPooler !== undefined)('behind PgBouncer', () => {
     expect(await database.sql.unsafe(`select id from ${schema}.once`)).toHaveLength(1);
   });
 
-  test('entities and their answers are one statement there, whose roles and paths no other transaction meets', async () => {
+  test('entities are one statement with their answers, or with the states of who wrote them, there too, whose roles and paths no other transaction meets', async () => {
     await server.database.sql`create database entities`;
     const url = Object.assign(new URL(server.url), { pathname: '/entities' }).href;
     const [behind, straight] = [openDatabase({ url: pooler.urlOf(url), pooler: 'transaction', log: silentLog }), openDatabase({ url, connectionsMax: 4, log: silentLog })];
     try {
       await applyMigrations(behind, silentLog);
-      const store = createPostgresAnswerStore({ database: behind, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce });
+      const store = createPostgresAnswerStore({ database: behind, schema: 'db', makeTx: createPostgresDbTx, atOnce: writeAtOnce, jointly: writeJointly });
+      const states = createPostgresStateStore({ database: behind, schema: 'flow' });
       const vaults = [await store.transact(makeVirtualNode), await store.transact(makeVirtualNode)] as const;
       const settings = async () => (await behind.transact((sql) => sql`select current_setting('role') as role, current_setting('search_path') as path`))[0];
-      const write = (shortHash: string, id: string) =>
-        store.atOnce!({ shortHash, persisted: [{ entity: 'Cat', id, json: 'null' }], merged: [{ entity: 'Dog', id: 'one', json: '1' }], now: 0 }, [{ requestId: `${shortHash}/${id}`, outcome: { type: 'done', value: {} }, effects: [] }]);
+      const entities = (shortHash: string, id: string) => ({ shortHash, persisted: [{ entity: 'Cat', id, json: 'null' }], merged: [{ entity: 'Dog', id: 'one', json: '1' }], now: 0 });
+      const write = (shortHash: string, id: string) => store.atOnce!(entities(shortHash, id), [{ requestId: `${shortHash}/${id}`, outcome: { type: 'done', value: {} }, effects: [] }]);
+      const save = (shortHash: string, id: string) => states.saveWith!([change(`${shortHash}/${id}`, 0)], store.joint!(entities(shortHash, `joint ${id}`)));
       const ids = Array.from({ length: 20 }, (_, i) => `cat-${i}`);
       const before = await settings();
-      const ended = await Promise.all(ids.flatMap((id) => [...vaults.map((shortHash) => write(shortHash, id)), settings()]));
+      const ended = await Promise.all(ids.flatMap((id) => [...vaults.flatMap((shortHash) => [write(shortHash, id), save(shortHash, id)]), settings()]));
       expect(new Set(ended.map((one) => JSON.stringify(one)))).toEqual(new Set(['true', JSON.stringify(before)]));
       for (const shortHash of vaults) {
         expect(await write(shortHash, 'cat-0')).toBe(false);
+        expect(await states.saveWith!([change('in vain', 0)], store.joint!(entities(shortHash, 'cat-0')))).toBe(false);
+        expect(await settings()).toEqual(before);
         const rows = await straight.sql.unsafe(`select entity, count(*)::integer, max(version) as version from vnode_vault_${shortHash.toLowerCase()}.entity group by entity order by entity`);
-        expect([...rows]).toEqual([{ entity: 'Cat', count: 20, version: 1 }, { entity: 'Dog', count: 1, version: 20 }]);
+        expect([...rows]).toEqual([{ entity: 'Cat', count: 40, version: 1 }, { entity: 'Dog', count: 1, version: 40 }]);
       }
       expect([...(await straight.sql`select count(*)::integer from db.answer`)]).toEqual([{ count: 40 }]);
+      expect([...(await straight.sql`select count(*)::integer from flow.state`)]).toEqual([{ count: 40 }]);
     } finally {
       await Promise.all([behind.close(), straight.close()]);
     }

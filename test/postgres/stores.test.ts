@@ -3,7 +3,9 @@ import { createPostgresAnswerStore } from '../../src/postgres/answer-store.ts';
 import type { TransactionSql } from '../../src/postgres/database.ts';
 import { createPostgresParkingLot } from '../../src/postgres/parking-lot.ts';
 import { createPostgresStateStore } from '../../src/postgres/state-store.ts';
+import { jointSaveContract } from '../shell/joint-contract.ts';
 import { answerStoreContract, change, parkingLotContract, stateStoreContract, type Counter } from '../shell/store-contract.ts';
+import { openJointWorld } from './joint-world.ts';
 import { startTestServer, type TestServer } from './server.ts';
 
 let server: TestServer;
@@ -30,6 +32,8 @@ test('two replicas that save one key in turn lose none of its items, whatever ea
   const left = Array.from({ length: 12 }, (_, position) => position).filter((position) => position !== 1 && position !== 6);
   for (const replica of replicas) expect((await replica.loadItems(['one'])).get('one')).toEqual(left.map(item));
 });
+
+jointSaveContract('postgres', async () => openJointWorld({ ...(await own()), owner: server.database }));
 
 parkingLotContract('postgres', async () => createPostgresParkingLot(await own()));
 

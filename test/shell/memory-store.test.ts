@@ -1,4 +1,5 @@
 import { createMemoryAnswerStore, createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/memory-store.ts';
+import { jointSaveContract } from './joint-contract.ts';
 import { answerStoreContract, parkingLotContract, stateStoreContract, type Counter } from './store-contract.ts';
 
 stateStoreContract('memory', async () => createMemoryStateStore());
@@ -16,4 +17,16 @@ answerStoreContract('memory', async () => {
     counts.clear();
     for (const [name, count] of before) counts.set(name, count);
   });
+});
+
+jointSaveContract('memory', async () => {
+  const listed = new Set<string>();
+  const makeTx = () => ({ before: [...listed] });
+  const rollback = ({ before }: ReturnType<typeof makeTx>): void => {
+    listed.clear();
+    for (const name of before) listed.add(name);
+  };
+  const put = async (_tx: unknown, names: readonly string[]): Promise<boolean> => names.every((name) => !listed.has(name) && listed.add(name));
+  const { joint } = createMemoryAnswerStore(makeTx, rollback, put);
+  return { states: createMemoryStateStore(), put: (...names) => joint!(names), listed: async () => [...listed].toSorted() };
 });
