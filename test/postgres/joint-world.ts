@@ -27,6 +27,7 @@ export const openJointWorld = async ({ database, schema, owner }: JointWorldOpti
   const answers = createPostgresAnswerStore({ database, schema, makeTx: (sql) => sql, jointly });
   return {
     states: createPostgresStateStore({ database, schema }),
+    replica: createPostgresStateStore({ database, schema }),
     put: (...names) => answers.joint!(names),
     listed: async () => (await owner.sql.unsafe<{ name: string }[]>(`select name from ${schema}.listed order by name`)).map(({ name }) => name),
   };

@@ -28,5 +28,6 @@ jointSaveContract('memory', async () => {
   };
   const put = async (_tx: unknown, names: readonly string[]): Promise<boolean> => names.every((name) => !listed.has(name) && listed.add(name));
   const { joint } = createMemoryAnswerStore(makeTx, rollback, put);
-  return { states: createMemoryStateStore(), put: (...names) => joint!(names), listed: async () => [...listed].toSorted() };
+  const states = createMemoryStateStore();
+  return { states, replica: states, put: (...names) => joint!(names), listed: async () => [...listed].toSorted() };
 });

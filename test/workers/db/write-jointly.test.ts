@@ -178,17 +178,19 @@ describe('beside a transaction that is under way', () => {
 });
 
 test('vaults in turn are served by one prepared statement, each by its own, and what is set for them ends with it', async () => {
-  const settings = () => database.byKey("select current_user as login, current_setting('role') as role, current_setting('search_path') as path", []);
+  const settingsText = "select current_user as login, current_setting('role') as role, current_setting('search_path') as path";
+  const settings = () => database.byKey(settingsText, []);
   const prepared = () =>
     database.byKey("select custom_plans::integer as custom, generic_plans::integer as generic from pg_prepared_statements where statement like '%joint (done)%' and statement not like '%updated as%' and statement not like '%put as%'", []);
-  const [before] = await settings();
+  // Of connections that have saved nothing.
+  const [untouched] = await database.sql.unsafe(settingsText);
   for (let i = 0; i < 12; i++) {
     const write = { shortHash: vaults[i % 2]!, merged: [cat('turn')] };
     // Several at once, so that each connection is met; the last in vain.
     const saves = ['a', 'b'].map((one) => states.saveWith!([change(`turn-${i}${one}`, 0)], work({ ...write, persisted: [cat(`turn-${i}${one}`)] })));
     const again = states.saveWith!([change(`turn-${i}c`, 0)], work({ ...write, persisted: [cat(`turn-${i % 2}c`)] }));
     expect(await Promise.all([...saves, again])).toEqual([true, true, i < 2]);
-    for (const [row] of await Promise.all([settings(), settings()])) expect(row).toEqual(before);
+    for (const [row] of await Promise.all([settings(), settings()])) expect(row).toEqual(untouched);
   }
   for (const rows of await Promise.all([prepared(), prepared()])) expect(rows).toEqual([{ custom: 0, generic: expect.any(Number) }]);
   for (const [at, shortHash] of vaults.entries()) {
