@@ -36,7 +36,7 @@ describe.skipIf(noPooler !== undefined)('behind PgBouncer', () => {
   const own = async () => ({ database, schema: await server.makeSchema() });
 
   stateStoreContract('PgBouncer', async () => createPostgresStateStore(await own()));
-  jointSaveContract('PgBouncer', async () => openJointWorld({ ...(await own()), owner: server.database }));
+  jointSaveContract('PgBouncer', async () => openJointWorld({ ...(await own()), owner: server.database }), { runs: 3 });
   parkingLotContract('PgBouncer', async () => createPostgresParkingLot(await own()));
   answerStoreContract('PgBouncer', async () => {
     const { schema } = await own();

@@ -28,7 +28,8 @@ const seen = async (states: StateStore, keys: readonly string[]) => {
   };
 };
 
-export const jointSaveContract = (name: string, open: () => Promise<JointWorld>): void => {
+/** `runs`: of the test with random saves. */
+export const jointSaveContract = (name: string, open: () => Promise<JointWorld>, { runs = 12 } = {}): void => {
   describe(`${name}: saves with another room's work`, () => {
     test('all is saved and the work is done: births, updates and removals, items and what is owed', async () => {
       const { states, put, listed } = await open();
@@ -184,7 +185,7 @@ export const jointSaveContract = (name: string, open: () => Promise<JointWorld>)
           expect(await seen(states, keys)).toEqual(await seen(ordinary, keys));
           expect(await listed()).toEqual(done.toSorted());
         }),
-        { numRuns: 12 },
+        { numRuns: runs },
       );
     });
   });
