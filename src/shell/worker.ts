@@ -73,6 +73,8 @@ export type StepInput<Head, Item, Event> = {
   readonly items: readonly StoredItem<Item>[] | undefined;
   /** In the order in which they came. Never empty. */
   readonly events: readonly Event[];
+  /** What this key came to last was not saved, or may not have been. It names no joint work now, so that it is held up by nobody else's fault (W5). */
+  readonly isAgain?: true;
 };
 
 /** The first items behind a position: as many as both bounds allow, and one at least where there is one. */
@@ -106,7 +108,7 @@ export type StepOutput<Head, Item> =
       readonly fleeting?: readonly OutRecord[];
       /**
        * What another room is to do when this is saved, and neither without the other; the outputs of a step that name the same are saved together.
-       * Where it cannot be done, none of them is saved, and they are stepped again.
+       * Where it cannot be done, none of them is saved, and they are stepped again. Only beside a head.
        */
       readonly joint?: Joint;
       /** The key will hardly be heard of again: its head leaves memory when its effects are on the bus. */

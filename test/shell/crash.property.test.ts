@@ -1,6 +1,6 @@
 /**
  * Random machines' work under random schedules of crashes, stalls, rebalances and failures ends as a run without any: the same
- * states, the same set of effects, the same parked records (W1–W5).
+ * states, the same set of effects, the same parked records (W1–W5), and what is asked of another room done once, be it with a save or by the bus.
  */
 import { describe, expect, test } from 'vitest';
 import type { OutRecord } from '../../src/messages/grammar/record.ts';
@@ -12,6 +12,7 @@ import { createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/
 import { isOperational } from '../../src/shell/operational.ts';
 import { createTimers } from '../../src/shell/timers.ts';
 import { createRandom, type Random } from '../simulation/random.ts';
+import { askedIn, askedTopic, createOtherRoom, joining } from './joining.ts';
 import { createLedger, outTopic, record, saidIn, type Does } from './ledger.ts';
 import { gated, partitionCount, Scheduler, WorldBus, WorldClock, type Life, type WorldConsumer } from './world.ts';
 
@@ -28,9 +29,9 @@ const drawRecords = (random: Random, count: number): OutRecord[] =>
     return record(side, random.pick(keys), `e${i}`, what, 1_000_000 + i * 7);
   });
 
-type Outcome = { readonly heads: unknown; readonly items: unknown; readonly said: string[]; readonly parked: string[] };
-type Faults = { readonly crash: number; readonly rebalance: number; readonly fail: number; readonly later: number };
-const noFaults: Faults = { crash: 0, rebalance: 0, fail: 0, later: 0 };
+type Outcome = { readonly heads: unknown; readonly items: unknown; readonly said: string[]; readonly parked: string[]; readonly asked: string[] };
+type Faults = { readonly crash: number; readonly rebalance: number; readonly fail: number; readonly later: number; /** Of joint work. */ readonly refuse: number };
+const noFaults: Faults = { crash: 0, rebalance: 0, fail: 0, later: 0, refuse: 0 };
 
 /** Turns of the scheduler in which faults happen. */
 const faultyTurns = 700;
@@ -45,6 +46,10 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
   const clock = new WorldClock();
   const states = createMemoryStateStore();
   const parking = createMemoryParkingLot();
+  const room = createOtherRoom(() => {
+    if (unless(faults.refuse / 10)()) throw new Error('a bug in the other room');
+    return !unless(faults.refuse)();
+  });
   const replicas: { life: Life; consumer: WorldConsumer }[] = [];
   let calm = faults === noFaults;
   const unless = (probability: number) => (): boolean => !calm && random.chance(probability);
@@ -54,7 +59,8 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
   const start = (): void => {
     const life: Life = { dead: false };
     // Any first event may be a key's birth, as far as this machine can tell: it is often wrong.
-    const machine = { ...createLedger({ isLater: unless(faults.later) }), isBirth: () => random.chance(0.5), stepsAtOnceMax: random.pick([1, 2, 3]) };
+    const ledger = joining(createLedger({ isLater: unless(faults.later) }), { room, nameOf: () => random.pick([undefined, 'one', 'other']) });
+    const machine = { ...ledger, isBirth: () => random.chance(0.5), stepsAtOnceMax: random.pick([1, 2, 3]) };
     const topics = machineTopics(machine);
     const { publish, consumer } = bus.connect(life, scheduler, topics);
     const store = gated(states, life, scheduler, unless(faults.fail));
@@ -128,6 +134,7 @@ const run = async (seed: number, records: readonly OutRecord[], faults: Faults):
     items: Object.fromEntries(await states.loadItems(known)),
     said: saidIn(bus.records(outTopic)),
     parked: parked.toSorted(),
+    asked: [...room.done, ...askedIn(bus.records(askedTopic))].toSorted(),
   };
 };
 
@@ -143,7 +150,8 @@ describe('whatever happens, the end is that of a calm run', () => {
     ['rebalances with zombies', { ...noFaults, rebalance: 0.05 }],
     ['failing bus and database', { ...noFaults, fail: 0.05 }],
     ['keys that are not ready', { ...noFaults, later: 0.3 }],
-    ['all of it at once', { crash: 0.02, rebalance: 0.05, fail: 0.03, later: 0.1 }],
+    ['another room that refuses', { ...noFaults, refuse: 0.5, rebalance: 0.02 }],
+    ['all of it at once', { crash: 0.02, rebalance: 0.05, fail: 0.03, later: 0.1, refuse: 0.2 }],
   ];
   for (const [name, faults] of cases) {
     test(`${name} (${seeds} seeds)`, { timeout: 300_000 }, async () => {

@@ -16,7 +16,7 @@ export const leftWire = wire({ ...room, topic: 'test.left', body });
 export const rightWire = wire({ ...room, topic: 'test.right', body });
 export const wakeWire = wire({ ...room, topic: 'test.wake', body: z.object({ dueAt: z.number() }) });
 export const outTopic = 'test.out';
-const outWire = wire({ ...room, topic: outTopic, body: z.object({ what: z.string() }) });
+export const outWire = wire({ ...room, topic: outTopic, body: z.object({ what: z.string() }) });
 
 export type Does = z.infer<typeof does>;
 export type LedgerEvent = { side: 'left' | 'right' | 'wake'; id: string; does: Does | 'wake'; n: number };

@@ -25,6 +25,8 @@ export type Lane = {
   refusedSince: number | undefined;
   refusals: number;
   conflicts: number;
+  /** Its last round came to nothing, or nobody knows to what: it is looked for in the store, and is stepped by itself. */
+  again: boolean;
 };
 
 export type Lanes = {
@@ -49,7 +51,7 @@ export const createLanes = (): Lanes => {
       held++;
       const lane = lanes.get(key);
       if (lane !== undefined) lane.queue.push(queued);
-      else lanes.set(key, { key, queue: [queued], oneByOne: false, waitUntil: 0, taken: false, refusedSince: undefined, refusals: 0, conflicts: 0 });
+      else lanes.set(key, { key, queue: [queued], oneByOne: false, waitUntil: 0, taken: false, refusedSince: undefined, refusals: 0, conflicts: 0, again: false });
     },
     ready: (now) => [...lanes.values()].filter(({ waitUntil, taken }) => !taken && waitUntil <= now),
     isTaken: (key) => lanes.get(key)?.taken === true,
@@ -73,5 +75,6 @@ export const forgive = (lane: Lane): void => {
   lane.refusedSince = undefined;
   lane.refusals = 0;
   lane.conflicts = 0;
+  lane.again = false;
   lane.waitUntil = 0;
 };

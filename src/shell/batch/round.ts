@@ -121,7 +121,7 @@ const saveJoint = async ({ states, metrics, log }: RoundOptions, { work, ended }
     isDone = await metrics.timed('save', () => states.saveWith!(changes, work));
   } catch (error) {
     if (isOperational(error)) throw error;
-    // Stepped again without such work, each finds its own fault.
+    // Stepped again without such work (`isAgain`), each finds its own fault (W5).
     log.error('save-threw', { keys: changes.length, first: changes[0]!.key, error });
   }
   ended(isDone);
@@ -213,6 +213,7 @@ const applyConflict = (options: RoundOptions, { lane, held }: Work): readonly Re
   options.cache.drop([held.key]);
   options.machine.forget?.([held.key]);
   options.metrics.count('conflict', lane.queue[0]!.record.topic);
+  lane.again = true;
   if (++lane.conflicts <= options.limits.conflictTriesMax) return [];
   if (!postpone(options, lane)) return [];
   return lane.queue.map((queued) => ({ queued, reason: `for ${options.limits.laterWindowMs} ms other replicas kept changing this key` }));
@@ -323,6 +324,7 @@ const voidRound = ({ cache, machine }: RoundOptions, lanes: readonly Lane[]): vo
   const keys = lanes.map(({ key }) => key);
   cache.drop(keys);
   machine.forget?.(keys);
+  for (const lane of lanes) lane.again = true;
 };
 
 const chooseLanes = ({ machine, cache, lanes, clock, limits }: RoundOptions): readonly Lane[] =>
@@ -333,7 +335,7 @@ const chooseLanes = ({ machine, cache, lanes, clock, limits }: RoundOptions): re
  * what was decided without a save is found stale (M5), and then it is read.
  */
 const unbornAmong = ({ machine }: RoundOptions, lanes: readonly Lane[]): ReadonlySet<string> =>
-  new Set(lanes.flatMap(({ key, queue, conflicts }) => (conflicts === 0 && machine.isBirth?.(queue[0]!.event) === true ? [key] : [])));
+  new Set(lanes.flatMap(({ key, queue, again }) => (!again && machine.isBirth?.(queue[0]!.event) === true ? [key] : [])));
 
 /** Takes ready lanes, reads and steps them; `undefined` when none is ready. Throws only what is operational. */
 export const takeRound = async (options: RoundOptions): Promise<Stepped | undefined> => {

@@ -67,16 +67,26 @@ const loadItems = async ({ machine, states, metrics }: StepOptions, works: reado
   return new Map(wanted.map((one) => (typeof one === 'string' ? one : one.key)).map((key) => [key, found.get(key) ?? []]));
 };
 
+/** What is joint with no save would be lost; what is joint again could hold others up for ever (W5). */
+const checkJoints = (inputs: readonly StepInput<unknown, unknown, unknown>[], outputs: readonly StepOutput<unknown, unknown>[]): void => {
+  for (const [i, output] of outputs.entries()) {
+    if (output.type !== 'next' || output.joint === undefined) continue;
+    if (output.head === undefined) throw new Error(`step named joint work for ${inputs[i]!.key}, of which nothing is saved`);
+    if (inputs[i]!.isAgain) throw new Error(`step named joint work for ${inputs[i]!.key}, which is stepped again`);
+  }
+};
+
 const attempt = async (options: StepOptions, works: readonly Work[]): Promise<readonly Verdict[]> => {
   const { machine, clock, metrics } = options;
   await machine.prepare?.(works.flatMap(eventsOf));
   const items = await loadItems(options, works);
   const inputs = works.map((work): StepInput<unknown, unknown, unknown> => {
     const { key, head } = work.held;
-    return { key, head, items: items.get(key), events: eventsOf(work) };
+    return { key, head, items: items.get(key), events: eventsOf(work), ...(work.lane.again ? { isAgain: true } : {}) };
   });
   const outputs = await metrics.timed('step', () => machine.step(inputs, clock.now()));
   if (outputs.length !== inputs.length) throw new Error(`step returned ${outputs.length} outputs for ${inputs.length} inputs`);
+  checkJoints(inputs, outputs);
   return outputs;
 };
 

@@ -82,14 +82,14 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
       let drafts: readonly Draft[] = [];
       memory.begin(keys);
       try {
-        const first = inputs.map((input) => open(input, true));
+        const first = inputs.map((input) => open(input, input.isAgain !== true));
         await run(first);
         await foresight.join(first);
         const undone = first.filter(isUndone);
         report.undone(undone.length);
         memory.forget(undone.map(({ key }) => key));
         drafts = first.map((draft, i) => (isUndone(draft) ? open(inputs[i]!, false) : draft));
-        await run(drafts.filter(({ foresees }) => !foresees));
+        await run(drafts.filter((draft, i) => draft !== first[i]));
         for (const draft of drafts) {
           // Nothing was to be foreseen any more: its sandbox process says what none of ours does.
           if (draft.isUndone) draft.later = 'the sandbox went on over answers that had not come';
