@@ -208,7 +208,7 @@ describe('a machine that names joint work', () => {
     const opened = open({ room: createOtherRoom(() => false) });
     const { bench, openMachine } = opened;
     const machine = openMachine();
-    const stubborn: typeof machine = { ...machine, step: (inputs, now) => machine.step(inputs.map(({ isAgain: _, ...input }) => input), now) };
+    const stubborn: typeof machine = { ...machine, step: (inputs, now) => machine.step(inputs.map(({ key, head, items, events }) => ({ key, head, items, events })), now) };
     await bench.openBatch(stubborn).handleBatch(bench.append(...adds('x1', 'a')));
     expect(await reasons(opened)).toEqual(['step threw step named joint work for x1, which is stepped again']);
     expect(await versions(opened, 'x1', 'a')).toEqual([0, 1]);
