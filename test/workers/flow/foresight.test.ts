@@ -26,9 +26,10 @@ export const flows = [
   startable('test.Large', async (ctx) => { await write(ctx, 'g'); return 'x'.repeat(1_000_000); }),
   startable('test.Many', async (ctx) => { for (let i = 0; i < 12; i++) await write(ctx, 'm' + i); return 'done'; }),
   startable('test.Leaves', async (ctx) => { void write(ctx, 'left'); return 'gone'; }),
+  startable('test.Changes', async (ctx, id) => { await ctx.db.merge(note, { id, text: 'changed' }); await ctx.db.merge(note, { id: id + ' too', text: 'changed' }); }),
   startable('test.Spins', async (ctx) => { await write(ctx, 's'); for (;;); }),
 ];`;
-const flows = ['Three', 'Taken', 'Looks', 'Finds', 'Beside', 'Large', 'Many', 'Leaves', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
+const flows = ['Three', 'Taken', 'Looks', 'Finds', 'Beside', 'Large', 'Many', 'Leaves', 'Changes', 'Spins'].map((name) => ({ name: `test.${name}`, kind: 'startable' as const }));
 
 let app: App;
 beforeAll(async () => void (app = { code: await bundleOf(source), flows }));
@@ -104,7 +105,8 @@ describe('a flow that writes one entity after the other', () => {
       await world.advance(1_000);
     }
     expect(turns.foreseeing).toBeGreaterThan(0);
-    expect(await seen(quick)).toEqual(await seen(slow));
+    // What could not be foreseen goes by the bus, and is more saves.
+    expect({ ...(await seen(quick)), version: 0 }).toEqual({ ...(await seen(slow)), version: 0 });
   });
 
   test('does not go on where it waits for something else as well', async () => {
@@ -141,6 +143,42 @@ describe('a flow that writes one entity after the other', () => {
     expect((await world.run('Alice', 'test.Three', 'x')).flowStatus).toBe('COMPLETED');
     expect(left).toBeLessThan(0);
     expect([...world.vault('Alice').keys()]).toEqual(['Note/x1', 'Note/x2', 'Note/x3']);
+  });
+
+  test('has written nothing before it is saved, where it goes write by write: its next try may foresee', async () => {
+    const declined = [true].values();
+    let before: number | undefined;
+    const { world } = await open({
+      // That its work be joint is declined once.
+      directDeclines: () => !declined.next().done,
+      crashAt: (_room, point) => {
+        if (point !== 'stepped' || before !== undefined) return false;
+        before = world.vault('Alice').size;
+        return true;
+      },
+    });
+    await world.run('Alice', 'test.Changes', 'c');
+    expect([before, [...world.vault('Alice').keys()]]).toEqual([0, ['Note/c', 'Note/c too']]);
+  });
+
+  test('does not do again what was done with its save, where a crash brings its start again and it goes write by write then', async () => {
+    let crashed = false;
+    // That its work be joint is declined once.
+    const declined = [true].values();
+    const { world, onBus } = await open({
+      directDeclines: () => crashed && !declined.next().done,
+      crashAt: (_room, point) => {
+        if (point !== 'saved' || crashed) return false;
+        crashed = true;
+        // Another flow, which is not heard of again.
+        world.vault('Alice').set('Note/c', '"changed since"');
+        world.vault('Alice').delete('Note/c too');
+        return true;
+      },
+    });
+    await world.run('Alice', 'test.Changes', 'c');
+    expect(crashed).toBe(true);
+    expect([[...world.vault('Alice')], onBus()]).toEqual([[['Note/c', '"changed since"']], 0]);
   });
 });
 

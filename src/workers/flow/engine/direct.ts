@@ -10,6 +10,11 @@
  * - **D2** the code is told the time of the start's record, not that of the step;
  * - **D3** it has been told nothing that may change meanwhile, as members and sessions do (`repeatableKinds`).
  *
+ * Stored answers guard nothing of what is done with a save (foresight.ts), which stores none: it may have been done so before, or be done so yet,
+ * by a step that this one repeats. So where writes may be done with a save,
+ *
+ * - **D4** a turn that cannot foresee leaves its writes to the bus: they are made once the step is saved, and a repeat is not.
+ *
  * What is left is that its virtual node got other code between the crash and the repeat, or that the start was parked in between and driven
  * again as a record of a later time: then the other room finds the request changed (`work-out.ts`), and the flow fails with that reason
  * instead of taking another request's answer for its own. Another start of the same client request id, where the first is lost or parked, is
@@ -19,6 +24,7 @@ import type { DirectAnswers, DirectWays } from '../../../shell/direct.ts';
 import type { FlowEvent } from './event.ts';
 import type { AskedOf, Draft } from './draft.ts';
 import { hasEnded, type FlowHead } from './head.ts';
+import { foreseeableKinds } from '../sandbox/ask.ts';
 import type { AskKind } from '../sandbox/sandbox.ts';
 import { takeAnswer } from './request.ts';
 
@@ -35,8 +41,17 @@ export const repeatableKinds: ReadonlySet<AskKind> = new Set(['db.persist', 'db.
 
 type Asking = { readonly draft: Draft; readonly asked: AskedOf };
 
-const wayOf = (direct: DirectWays, draft: Draft, { request }: AskedOf): DirectAnswers | undefined =>
-  request.isShort && draft.isRepeatable && draft.later === undefined && !hasEnded(draft.head!) ? direct.get(request.message.record.topic) : undefined;
+const isWrite = ({ head }: Draft, op: number): boolean => {
+  const pending = head!.pending.find((one) => one.op === op);
+  return pending?.type === 'external' && foreseeableKinds.has(pending.kind);
+};
+
+const wayOf = (direct: DirectWays, draft: Draft, { op, request }: AskedOf, foresees: boolean): DirectAnswers | undefined => {
+  if (!request.isShort || !draft.isRepeatable || draft.later !== undefined || hasEnded(draft.head!)) return undefined;
+  const way = direct.get(request.message.record.topic);
+  // D4
+  return way?.joint !== undefined && !foresees && isWrite(draft, op) ? undefined : way;
+};
 
 const put = (byWay: Map<DirectAnswers, Asking[]>, way: DirectAnswers, asking: Asking): void => {
   const others = byWay.get(way);
@@ -44,12 +59,15 @@ const put = (byWay: Map<DirectAnswers, Asking[]>, way: DirectAnswers, asking: As
   else others.push(asking);
 };
 
-/** Sends what this round has asked of other rooms, by the bus when the step ends, or directly; then says true, and takes the answers. */
-export const sendAsked = async (drafts: readonly Draft[], direct: DirectWays): Promise<boolean> => {
+/**
+ * Sends what this round has asked of other rooms, by the bus when the step ends, or directly; then says true, and takes the answers.
+ * `foresaw` tells of a draft whether its turn could foresee.
+ */
+export const sendAsked = async (drafts: readonly Draft[], direct: DirectWays, foresaw: (draft: Draft) => boolean): Promise<boolean> => {
   const byWay = new Map<DirectAnswers, Asking[]>();
   for (const draft of drafts) {
     for (const asked of draft.asked) {
-      const way = wayOf(direct, draft, asked);
+      const way = wayOf(direct, draft, asked, foresaw(draft));
       if (way === undefined) draft.effects.push(asked.request.message.record);
       else put(byWay, way, { draft, asked });
     }

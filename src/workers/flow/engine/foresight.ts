@@ -7,14 +7,14 @@
  *     a, b ──┬─ the step ends here: done in the very statement that saves the flow (joint)
  *            └─ it goes on, to ask for what must see them: done at once, by the db room alone
  *     done? ─┬─ yes: the turn stands, as if each answer had come in its time
- *            └─ no, and nothing is: the step is made again, write by write
+ *            └─ no, and nothing is: the step is made again, write by write, by the bus where writes may be joint (D4 in direct.ts)
  *
  * Invariants:
  * - **F1** only a repeatable step foresees (direct.ts), so that there is nothing to take back: its draft begins from nothing;
  * - **F2** nothing leaves a draft before all that it foresaw was done, and nothing is asked for it that might see the difference;
  * - **F3** what was done at once was done under the ids, and with the stored answers, that the ordinary way would have used: a step that is
- *   made again after a crash, or after an answer that came too late, is told these. What was done with the save needs no answers: a step that
- *   is saved is not made again, and before that nothing of it is done.
+ *   made again after a crash, or after an answer that came too late, is told these. What was done with the save needs no answers: before that
+ *   nothing of it is done, and a step that is made again after it, as the start of a flow that is not looked for may be, is not saved.
  */
 import { flowToDbEntity } from '../../../messages/flow-to-db.entity.ts';
 import type { DirectAnswers, DirectWays } from '../../../shell/direct.ts';

@@ -57,13 +57,13 @@ export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, dire
     }
     if (moving.length === 0) return;
     const isPatient = directRounds < directRoundsMax && moving.length * directShareMax >= drafts.length;
-    const turns = moving.map(({ draft, turn }) => (isPatient && foresight.may(draft) ? { ...turn, foresees: true } : turn));
-    const results = await sandbox.run(turns);
+    const foreseeing = new Set(moving.flatMap(({ draft }) => (isPatient && foresight.may(draft) ? [draft] : [])));
+    const results = await sandbox.run(moving.map(({ draft, turn }) => (foreseeing.has(draft) ? { ...turn, foresees: true } : turn)));
     moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
     const hasForeseen = await foresight.fulfil(moving.map(({ draft }) => draft));
     const standing = moving.flatMap(({ draft }) => (draft.isUndone ? [] : [draft]));
     await Promise.all(standing.map(runVerifications));
-    const hasAsked = await sendAsked(standing, isPatient ? direct : noWays);
+    const hasAsked = await sendAsked(standing, isPatient ? direct : noWays, (draft) => foreseeing.has(draft));
     if (hasForeseen || hasAsked) directRounds++;
   }
 };
