@@ -8,6 +8,7 @@ import { flowIdOf } from '../../src/identity/derive.ts';
 import type { StepInput, StepOutput, StoredItem } from '../../src/shell/worker.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
+import { requestIdOf } from '../../src/workers/flow/engine/external.ts';
 import { createFlowSandbox, createFlowWorker, createTrustingSandbox } from '../../src/workers/flow/worker.ts';
 import type { Sandbox } from '../../src/workers/flow/worker.ts';
 import { bundleOf } from '../workers/flow/world/bundle.ts';
@@ -72,7 +73,7 @@ const runFlows = async (machine: Machine, count: number, batch: number, tag: str
         if (outputs.some(({ head }) => head.status !== 'COMPLETED')) throw new Error(JSON.stringify(outputs[0]!.head));
         break;
       }
-      inputs = inputs.map(({ key }, i) => ({ key, head: outputs[i]!.head, items: undefined, events: [answerOf(`${key}/${op}`, [{ id: key, json: '{"id":"x","text":"hello"}' }])] }));
+      inputs = inputs.map(({ key }, i) => ({ key, head: outputs[i]!.head, items: undefined, events: [answerOf(requestIdOf(outputs[i]!.head, op), [{ id: key, json: '{"id":"x","text":"hello"}' }])] }));
     }
   }
   return { rate: (count / (performance.now() - begun)) * 1000, cpuUs: ((cpuOfAll() - cpuBegun) * 1000) / count };
@@ -84,12 +85,12 @@ const replay = async (machine: Machine, count: number): Promise<number> => {
   let [output] = await stepAll(machine, [{ key: event.key, head: undefined, items: undefined, events: [event] }]);
   for (let op = 0; op < count; op++) {
     items.push(...(output!.itemsAdded ?? []));
-    [output] = await stepAll(machine, [{ key: event.key, head: output!.head, items: undefined, events: [answerOf(`${event.key}/${op}`, [])] }]);
+    [output] = await stepAll(machine, [{ key: event.key, head: output!.head, items: undefined, events: [answerOf(requestIdOf(output!.head, op), [])] }]);
   }
   items.push(...(output!.itemsAdded ?? []));
   machine.forget?.([event.key]);
   const begun = performance.now();
-  await stepAll(machine, [{ key: event.key, head: output!.head, items, events: [answerOf(`${event.key}/${count}`, [])] }]);
+  await stepAll(machine, [{ key: event.key, head: output!.head, items, events: [answerOf(requestIdOf(output!.head, count), [])] }]);
   return performance.now() - begun;
 };
 
