@@ -9,7 +9,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextMacrotask } from 'node:timers/promises';
 import postgres from 'postgres';
-import { flowIdOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
+import { flowIdOf, originOf, responderFlowIdOf, sessionIdOf } from '../../src/identity/derive.ts';
 import { readTail } from '../../src/postgres/tails.ts';
 import { until } from '../../src/rest-client/waits.ts';
 import type { StoredItem } from '../../src/shell/worker.ts';
@@ -39,6 +39,8 @@ type Cluster = Awaited<ReturnType<typeof startOneCluster>>;
 type Template = {
   readonly kind: Kind;
   readonly key: string;
+  /** Of Alice's flow. */
+  readonly incarnation: string | undefined;
   /** What only this flow has in its rows: its id, then the others that `namesOf` makes for a copy, in the same order. */
   readonly names: readonly string[];
   /** Parameters in its journal that hold such a name: the journal knows them again by a digest. */
@@ -50,10 +52,10 @@ type Templates = Readonly<Record<Kind, Template>>;
 // ── Parking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Names of the flows of one number: Alice's, with its request, and Bob's, which answers its first session. */
-const namesOf = (kind: Kind, { shortHash, groupId }: OneCluster, requestId: string): readonly string[] => {
+const namesOf = (kind: Kind, { shortHash, groupId }: OneCluster, requestId: string, incarnation: string | undefined): readonly string[] => {
   const flowId = flowIdOf(shortHash, requestId);
   if (kind === 'sleeper') return [flowId, requestId];
-  const sessionId = sessionIdOf(flowId, 0);
+  const sessionId = sessionIdOf(originOf(flowId, incarnation), 0);
   return [responderFlowIdOf(groupId, bob, alice, sessionId), sessionId, flowId];
 };
 
@@ -69,27 +71,36 @@ const askedWith = (items: readonly StoredItem<unknown>[], names: readonly string
   return [...new Set(named.map(({ sketch }) => sketch))];
 };
 
+/** As the flow room has derived it from the message of the start, of which nobody else knows the id. */
+const incarnationIn = (sql: Sql, flowId: string): Promise<string | undefined> =>
+  until('the head of a flow', async () => {
+    const [row] = await sql<{ head: string }[]>`select head from flow.state where key = ${flowId}`;
+    // Written by the flow room: engine/head.ts.
+    return row === undefined ? undefined : (JSON.parse(row.head) as FlowHead).incarnation;
+  });
+
 const parkOne = async (sql: Sql, cluster: OneCluster, kind: Kind): Promise<Template> => {
   const requestId = `template-${kind}`;
   const flows = openFlows(cluster, 1);
   await flows.start(kind === 'sleeper' ? 'bench.Sleep' : 'bench.SayOneWord', requestId, bob);
   await flows.close();
-  const names = namesOf(kind, cluster, requestId);
+  const incarnation = await incarnationIn(sql, flowIdOf(cluster.shortHash, requestId));
+  const names = namesOf(kind, cluster, requestId, incarnation);
   const key = names[0]!;
   return until(`a parked ${kind}`, async () => {
     const [row] = await sql<{ head: string; due_at: string; tail: string; items_apart: boolean }[]>`select head, due_at, tail, items_apart from flow.state where key = ${key}`;
     // Written by the flow room: engine/head.ts.
     if (row === undefined || !isParked(JSON.parse(row.head) as FlowHead, kind)) return undefined;
     if (row.items_apart) throw new Error(`the journal of the parked ${kind} is too long for its row, and only rows are copied`);
-    return { kind, key, names, asked: askedWith(readTail(row.tail), names), dueAt: Number(row.due_at) };
+    return { kind, key, incarnation, names, asked: askedWith(readTail(row.tail), names), dueAt: Number(row.due_at) };
   });
 };
 
 /** What stands in the template's texts, and by what it is replaced in each copy: a column for each. */
 type Copies = { readonly from: readonly string[]; readonly to: readonly (readonly string[])[] };
 
-const copiesOf = ({ kind, names, asked }: Template, cluster: OneCluster, prefix: string, first: number, count: number): Copies => {
-  const made = Array.from({ length: count }, (_, i) => namesOf(kind, cluster, `${prefix}-${first + i}`));
+const copiesOf = ({ kind, incarnation, names, asked }: Template, cluster: OneCluster, prefix: string, first: number, count: number): Copies => {
+  const made = Array.from({ length: count }, (_, i) => namesOf(kind, cluster, `${prefix}-${first + i}`, incarnation));
   const rename = (text: string, given: readonly string[]): string => names.reduce((renamed, name, i) => renamed.replaceAll(name, given[i]!), text);
   const digests = asked.map((sketch) => made.map((given) => digestOf(rename(sketch, given))));
   return { from: [...names, ...asked.map(digestOf)], to: [...names.map((_, i) => made.map((given) => given[i]!)), ...digests] };
@@ -141,7 +152,7 @@ const parkDue = async (sql: Sql, cluster: OneCluster, templates: Templates): Pro
 };
 
 /** Resolves when all of them have completed: Alice's by REST with their results, Bob's in their room's table. */
-const seeEnds = async (running: OneCluster): Promise<void> => {
+const seeEnds = async (running: OneCluster, { waiter }: Templates): Promise<void> => {
   const flows = openFlows(running, callers);
   const sleepers = Array.from({ length: dueCounts.sleeper }, async (_, i) => {
     const wanted = `woken ${flowIdOf(running.shortHash, `due-${i}`)}`;
@@ -150,7 +161,7 @@ const seeEnds = async (running: OneCluster): Promise<void> => {
   });
   await Promise.all(sleepers);
   await flows.close();
-  const waiters = Array.from({ length: dueCounts.waiter }, (_, i) => namesOf('waiter', running, `due-${i}`)[0]!);
+  const waiters = Array.from({ length: dueCounts.waiter }, (_, i) => namesOf('waiter', running, `due-${i}`, waiter.incarnation)[0]!);
   await withSql(running, (sql) =>
     until('the end of all that waited', async () => {
       const [row] = await sql<{ count: string }[]>`select count(*) from flow.state where key = any(${waiters}) and status = 'COMPLETED'`;
@@ -217,7 +228,7 @@ export const run = (): Promise<void> =>
     await withSql(startWith.running, (sql) => parkDue(sql, cluster, templates));
     const { running } = await restarted(cluster, startWith.running);
     const begun = performance.now();
-    await seeEnds(running);
+    await seeEnds(running, templates);
     const wakingSeconds = (performance.now() - begun) / 1000;
     const line = (what: string, { run: { perSecond, p50, p99 }, cpuUs, walKb }: Measured, seconds: number) => [what, perSecond.toFixed(0), ms(p50), ms(p99), cpuUs.toFixed(0), `${walKb.toFixed(1)} KB`, `${seconds.toFixed(2)} s`];
     printTable(`flows with two entity writes, ${callers} callers, half of the parked asleep and half waiting for a message`, [
