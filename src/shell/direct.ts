@@ -31,7 +31,7 @@ export type DirectAnswers = {
    * was done, or all were and are told so when they are asked again. Does not throw.
    */
   askAtOnce(requests: readonly Carried<unknown>[]): Promise<readonly Outcome[] | undefined>;
-  /** All of them as part of a save of who asks: with the outcome `done`, and no answers stored. `undefined` where that cannot be. Does nothing yet. */
+  /** All of them as part of a save of who asks: with the outcome `done`, and no answers stored. `undefined` where that cannot be. Does nothing yet, and does not throw. */
   joint?(requests: readonly Carried<unknown>[]): Promise<JointWork | undefined>;
 };
 
@@ -104,7 +104,7 @@ export const createDirectAnswers = ({ room, answering, answers, clock, log, metr
       const outcomes = await tried(outcomesBy(work, requests), requests.length);
       return requests.map((request) => outcomes?.get(request));
     },
-    ...(answers.joint === undefined ? {} : { joint: (requests) => jointOf(work, requests) }),
+    ...(answers.joint === undefined ? {} : { joint: (requests) => tried(jointOf(work, requests), requests.length) }),
     askAtOnce: (requests) => tried(outcomesAtOnce(work, requests), requests.length),
   };
 };

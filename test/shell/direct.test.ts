@@ -51,7 +51,7 @@ const open = (more: Partial<Answering<{ by: number }, number, Tx>> = {}) => {
       await stored.add(added);
       return true;
     });
-  const answers = { ...memory, atOnce };
+  const answers = { ...memory, atOnce, joint: (write: unknown) => ({ joint: write }) };
   const { parking, publish, commit, clock, metrics, limits } = bench;
   const common = { room: 'db', answering, answers, clock, log: silentLog, metrics, limits } as const;
   const batch = createAnswerBatch({ ...common, parking, publish, commit });
@@ -162,6 +162,18 @@ describe('requests that are asked at once', () => {
     const apart = openAtOnce({ apart: { storesOf: (requests) => requests.map(({ id }) => (id === 'far' ? elsewhere : undefined)), away: () => ({ type: 'refused', code: 'AWAY', message: 'away', fault: 'transient' }) } });
     expect(await apart.direct.askAtOnce([request('near', 1), request('far', 1)])).toBeUndefined();
     expect([...unforeseen.sums, ...apart.sums]).toEqual([]);
+  });
+
+  test('are joint with a save where they can be, and where their store cannot be told they are not', async () => {
+    const { direct, sums } = openAtOnce();
+    expect(await direct.joint!([request('one', 1), request('two', 2)])).toEqual({ joint: [1, 2] });
+    expect(sums).toEqual([]);
+    const storesOf = (): never => {
+      throw new Error('the vaults are away');
+    };
+    const away = openAtOnce({ apart: { storesOf, away: () => ({ type: 'refused', code: 'AWAY', message: 'away', fault: 'transient' }) } });
+    expect(await away.direct.joint!([request('one', 1)])).toBeUndefined();
+    expect(await open().direct.joint!([request('one', 1)])).toBeUndefined();
   });
 
   test('that owe more than their answers are told nothing, so that it leaves by way of the bus', async () => {
