@@ -53,6 +53,7 @@ import { createParking, type Reasoned } from './batch/parking.ts';
 import { finishRound, takeRound, type RoundOptions, type SavedDueAt } from './batch/round.ts';
 import { createCommitter } from './batch/committer.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
+import { noEars, type Ears } from './ears.ts';
 import { messageOf, type Probe } from './operational.ts';
 import type { ParkingLot, StateStore } from './store.ts';
 import type { Hearing, Machine } from './worker.ts';
@@ -72,6 +73,8 @@ export type MachineBatchOptions = {
   readonly random?: () => number;
   readonly probe?: Probe;
   readonly onSaved?: (saved: readonly SavedDueAt[]) => void;
+  /** Told at once what a saved state owes. */
+  readonly ears?: Ears;
 };
 
 export type Batch = {
@@ -155,6 +158,7 @@ const assemble = (options: MachineBatchOptions, metrics: ShellMetrics): RoundOpt
     lanes: createLanes(),
     offsets: createOffsets(),
     outbox: createOutbox({ publish, parking, limits }),
+    ears: options.ears ?? noEars,
     parking,
     clock,
     log,

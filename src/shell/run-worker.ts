@@ -12,6 +12,7 @@ import { redrivenRecord } from './batch/parking.ts';
 import { createAnswerBatch } from './answer-batch.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
 import { createDirectAnswers, type DirectWays } from './direct.ts';
+import type { Ears } from './ears.ts';
 import { createMachineBatch, machineTopics, type Batch } from './machine-batch.ts';
 import type { Probe } from './operational.ts';
 import { createPumpBatch } from './pump-batch.ts';
@@ -40,6 +41,8 @@ export type RunWorkerOptions = {
   readonly limits?: Partial<ShellLimits>;
   /** Chance for back-offs. */
   readonly random?: () => number;
+  /** Rooms of this process that are told at once what this room's states owe. */
+  readonly ears?: Ears;
 };
 
 export type RunningWorker = {
@@ -102,14 +105,14 @@ const startSweeper = ({ clock, log, bounds }: Context, states: StateStore): (() 
 type Part = { health(): Health; stop(): Promise<void> };
 
 const startMachine = (context: Context): Part[] => {
-  const { worker, states, chance } = context;
+  const { worker, states, chance, ears } = context;
   const { machine, room } = worker;
   if (machine === undefined) return [];
   if (states === undefined) throw new Error(`the ${room} room has a machine, so it needs a state store`);
   const timers = startTimers(context, states);
   const onSaved = timers?.saved;
   const loop = openLoop(context, room, machineTopics(machine), (commit) =>
-    createMachineBatch({ ...shared(context), machine, states, commit, random: chance, ...(onSaved === undefined ? {} : { onSaved }) }),
+    createMachineBatch({ ...shared(context), machine, states, commit, random: chance, ...(onSaved === undefined ? {} : { onSaved }), ...(ears === undefined ? {} : { ears }) }),
   );
   timers?.start();
   const stopSweeper = startSweeper(context, states);

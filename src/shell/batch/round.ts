@@ -10,6 +10,7 @@ import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
+import type { Ears } from '../ears.ts';
 import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
 import type { StateChange, StateStore } from '../store.ts';
@@ -31,6 +32,7 @@ export type RoundOptions = {
   readonly lanes: Lanes;
   readonly offsets: Offsets;
   readonly outbox: Outbox;
+  readonly ears: Ears;
   readonly parking: Parking;
   readonly clock: Clock;
   readonly log: Log;
@@ -171,8 +173,9 @@ const sendEnding = (options: RoundOptions, { records, works }: Ending): void => 
       if (rests && work.lane.queue.length === 0) options.cache.rest(work.held);
     }
   };
-  if (records.length === 0) end();
-  else options.outbox.add(records, end);
+  if (records.length === 0) return end();
+  options.outbox.add(records, end);
+  for (const record of records) options.ears.get(record.topic)?.(record);
 };
 
 const applySaved = (options: RoundOptions, ending: Ending, { work, output, change }: Changed): void => {
