@@ -8,9 +8,11 @@
  *   the topics that a consumer hears go to the same owner, so a key has one owner across topics;
  * - **B4** what was polled and not committed is delivered again after the consumer is gone;
  * - **B5** a compacted topic can be read from its beginning and ends with the latest record of each key;
- * - **B6** waiting costs nothing: polls are long, and wake when a record comes.
+ * - **B6** waiting costs nothing: polls are long, and wake when a record comes;
+ * - **B7** only who asks for it hears records *early*, before they are durable: in their order, each with the promise that it becomes so.
+ *   Those that cannot be written are taken back before anything comes in their place.
  */
-import type { InRecord, OutRecord, TopicPartitionOffset } from '../messages/grammar/record.ts';
+import type { HeardRecord, InRecord, OutRecord, TopicPartitionOffset } from '../messages/grammar/record.ts';
 
 export type Bus = {
   /**
@@ -31,6 +33,8 @@ export type ConsumeOptions = {
   /** Stable name of this replica: a restarted process with the same name takes its partitions back at once. */
   readonly instance: string;
   readonly topics: readonly string[];
+  /** Records may come early (B7), from a bus that can. Such a consumer commits and tells nothing of a record before it is durable. */
+  readonly early?: boolean;
 };
 
 export type PollOptions = {
@@ -41,7 +45,7 @@ export type PollOptions = {
 
 export type Consumer = {
   /** The next records, in order per partition; empty after the time-out. Never polled twice at once. */
-  poll(options: PollOptions & { readonly recordsMax: number }): Promise<readonly InRecord[]>;
+  poll(options: PollOptions & { readonly recordsMax: number }): Promise<readonly HeardRecord[]>;
   /**
    * Says that everything before these offsets is done (`offset` is the next to read, as in Kafka). A partition that has
    * moved to another consumer is left out without error: its new owner decides.

@@ -37,6 +37,8 @@ export type ConsumeRequest = {
   readonly topics: readonly string[];
   readonly reset: OffsetReset;
   readonly sessionTimeoutMs: number;
+  /** Records may be handed out before they are durable (B7); an engine that cannot does not. */
+  readonly early?: boolean | undefined;
   /** Commits by itself what was handed out, this often; not at all when left out. */
   readonly autoCommitMs?: number | undefined;
   readonly recordsMax: number;

@@ -40,7 +40,7 @@
 import type { Bus, Consumer } from '../bus/bus.ts';
 import type { Clock } from '../host/clock.ts';
 import { decode } from '../messages/grammar/envelope.ts';
-import { streamOf, type InRecord } from '../messages/grammar/record.ts';
+import { streamOf, type HeardRecord } from '../messages/grammar/record.ts';
 import type { Room } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -50,8 +50,9 @@ import { createShellMetrics, type ShellMetrics } from './batch/metrics.ts';
 import { createOffsets } from './batch/offsets.ts';
 import { createOutbox } from './batch/outbox.ts';
 import { createParking, type Reasoned } from './batch/parking.ts';
-import { finishRound, takeRound, type RoundOptions, type SavedDueAt } from './batch/round.ts';
+import { saveRound, sendRound, takeRound, type RoundOptions, type SavedDueAt } from './batch/round.ts';
 import { createCommitter } from './batch/committer.ts';
+import { onTakenBack, settled } from './batch/early.ts';
 import { shellLimits, type ShellLimits } from './config.ts';
 import { noEars, type Ears } from './ears.ts';
 import { messageOf, type Probe } from './operational.ts';
@@ -80,13 +81,13 @@ export type MachineBatchOptions = {
 export type Batch = {
   /** How many `handleBatch` may be under way at once. */
   readonly atOnceMax: number;
-  /** How long a batch with few records waits for more while others are under way; default 0. */
-  readonly lingerMs?: number;
+  /** How long a batch with few records waits for more: while others step and save, so that it would wait in any case. Default 0. */
+  lingerMs?(): number;
   /**
    * Handles what was polled and what waits; resolves when its effects are on the bus, while the commit is under way.
    * Throws what is operational: then, when all others have ended, call it again (with no records) after a back-off; nothing is lost.
    */
-  handleBatch(records: readonly InRecord[]): Promise<void>;
+  handleBatch(records: readonly HeardRecord[]): Promise<void>;
   /** When `handleBatch` has something to do even if nothing is polled. */
   readyAt(): number | undefined;
   /** Records that wait in memory. */
@@ -106,7 +107,7 @@ type Read = { readonly type: 'queued'; readonly queued: Queued } | { readonly ty
 /** PostgreSQL's text holds no NUL, and half a surrogate pair would come back as another key. */
 const isSoundKey = (key: string): boolean => key.isWellFormed() && !key.includes('\0');
 
-const createReader = (machine: Machine<any, any, any>): ((record: InRecord) => Read) => {
+const createReader = (machine: Machine<any, any, any>): ((record: HeardRecord) => Read) => {
   const hearings = new Map<string, Hearing<any, unknown>>(machine.hearings.map((hearing) => [hearing.wire.topic, hearing]));
   const { wake } = machine;
   const wakeTopic = wake?.wire.topic;
@@ -123,7 +124,7 @@ const createReader = (machine: Machine<any, any, any>): ((record: InRecord) => R
       const event = hearing.toEvent(delivery);
       // The wake wire's own schema has just read this body.
       const wakeDueAt = record.topic === wakeTopic ? (delivery.body as { dueAt: number }).dueAt : undefined;
-      return { type: 'queued', queued: { record, stream: streamOf(record), event, wakeDueAt } };
+      return { type: 'queued', queued: { record, stream: streamOf(record), event, wakeDueAt, isVoid: false } };
     } catch (error) {
       return { type: 'malformed', reason: `no event could be made of it: ${messageOf(error)}` };
     }
@@ -177,17 +178,26 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
   const read = createReader(machine);
   const committer = createCommitter({ offsets, commit: options.commit, metrics, log, probe });
   /** Malformed records that are not in the lot yet. */
-  let refused: Reasoned<InRecord>[] = [];
+  let refused: Reasoned<HeardRecord>[] = [];
 
-  const accept = (record: InRecord): void => {
+  /** E2 */
+  const takeBack = (record: HeardRecord, queued?: Queued): void => {
+    metrics.count('unwritten', record.topic);
+    offsets.takeBack(record);
+    if (queued !== undefined) lanes.takeBack(queued);
+    refused = refused.filter((one) => one.record !== record);
+  };
+  const accept = (record: HeardRecord): void => {
     if (!offsets.open(record)) return;
     const result = read(record);
+    onTakenBack(record, () => takeBack(record, result.type === 'queued' ? result.queued : undefined));
     if (result.type === 'queued') return lanes.add(result.queued);
-    if (result.type === 'nothing') return offsets.done(record);
+    if (result.type === 'nothing') return record.durable === undefined ? offsets.done(record) : void record.durable.then(() => offsets.done(record), () => {});
     metrics.count('malformed', record.topic);
     refused.push({ record, reason: result.reason });
   };
   const parkRefused = async (): Promise<void> => {
+    await settled(refused.map(({ record }) => record));
     const parked = refused;
     await parking.records(parked);
     for (const { record } of parked) offsets.done(record);
@@ -196,22 +206,32 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
   /** As many steps at a time as the machine's memory bears: whoever waits finds more keys ready. */
   const stepsAtOnceMax = machine.stepsAtOnceMax ?? 1;
   const stepping = createTurns(stepsAtOnceMax);
-  const runRounds = async (): Promise<void> => {
-    for (let round = await stepping(() => takeRound(context)); round !== undefined; round = await stepping(() => takeRound(context))) {
-      await finishRound(context, round);
+  /** Rounds that are stepped or saved now. */
+  let busy = 0;
+  const runRound = async (): Promise<boolean> => {
+    busy++;
+    try {
+      const round = await stepping(() => takeRound(context));
+      if (round === undefined) return false;
+      await saveRound(context, round);
+    } finally {
+      busy--;
     }
+    await sendRound(context);
+    return true;
   };
 
   return {
     atOnceMax: context.limits.batchesAtOnceMax + stepsAtOnceMax - 1,
-    lingerMs: stepsAtOnceMax > 1 ? context.limits.lingerMs : 0,
+    lingerMs: () => (stepsAtOnceMax > 1 && busy > 0 ? context.limits.lingerMs : 0),
     handleBatch: async (records) => {
       if (records.length > 0) metrics.batch(records);
       for (const record of records) accept(record);
       await probe?.('polled');
       await outbox.flush();
       await parkRefused();
-      await runRounds();
+      // Each round takes what is ready; the last finds nothing.
+      while (await runRound());
       const evicted = cache.trim(lanes.isTaken);
       if (evicted.length > 0) machine.forget?.(evicted);
       committer.commit();

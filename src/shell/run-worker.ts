@@ -60,9 +60,11 @@ export type RunningWorker = {
 
 type Context = RunWorkerOptions & { readonly bounds: ShellLimits; readonly chance: () => number };
 
-const openLoop = (context: Context, group: string, topics: readonly string[], makeBatch: (commit: Consumer['commit']) => Batch): Loop => {
+type Heard = { readonly group: string; readonly topics: readonly string[]; readonly early?: boolean };
+
+const openLoop = (context: Context, { group, topics, early = false }: Heard, makeBatch: (commit: Consumer['commit']) => Batch): Loop => {
   const { bus, instance, clock, log, bounds, chance } = context;
-  const consumer = bus.consume({ group, instance, topics });
+  const consumer = bus.consume({ group, instance, topics, early });
   const batch = makeBatch((positions) => consumer.commit(positions));
   return startLoop({ name: group, consumer, batch, clock, log: log.with({ loop: group }), limits: bounds, random: chance });
 };
@@ -111,7 +113,7 @@ const startMachine = (context: Context): Part[] => {
   if (states === undefined) throw new Error(`the ${room} room has a machine, so it needs a state store`);
   const timers = startTimers(context, states);
   const onSaved = timers?.saved;
-  const loop = openLoop(context, room, machineTopics(machine), (commit) =>
+  const loop = openLoop(context, { group: room, topics: machineTopics(machine), early: machine.hearsEarly === true }, (commit) =>
     createMachineBatch({ ...shared(context), machine, states, commit, random: chance, ...(onSaved === undefined ? {} : { onSaved }), ...(ears === undefined ? {} : { ears }) }),
   );
   timers?.start();
@@ -129,7 +131,7 @@ const startMachine = (context: Context): Part[] => {
 const startAnswers = (context: Context): Part[] => {
   const { worker, answers, states } = context;
   return (worker.answers ?? []).map((answering) =>
-    openLoop(context, `${worker.room}/${answering.wire.topic}`, [answering.wire.topic], (commit) =>
+    openLoop(context, { group: `${worker.room}/${answering.wire.topic}`, topics: [answering.wire.topic] }, (commit) =>
       createAnswerBatch({
         ...shared(context),
         answering,
@@ -150,7 +152,7 @@ const openDirectWays = ({ worker, answers, clock, log, metrics, bounds: limits }
 
 const startPumps = (context: Context): Part[] =>
   (context.worker.pumps ?? []).map((pump) =>
-    openLoop(context, `${context.worker.room}/${pump.wire.topic}`, [pump.wire.topic], (commit) => createPumpBatch({ ...shared(context), pump, commit })),
+    openLoop(context, { group: `${context.worker.room}/${pump.wire.topic}`, topics: [pump.wire.topic] }, (commit) => createPumpBatch({ ...shared(context), pump, commit })),
   );
 
 const ranks = { UP: 0, DOWN: 1, ERROR: 2 } as const;

@@ -51,6 +51,8 @@ export type Machine<Head, Item, Event> = {
    * that can tell which key is at fault returns `{ type: 'poison' }` for it instead.
    */
   readonly step: (inputs: readonly StepInput<Head, Item, Event>[], now: number) => Promise<readonly StepOutput<Head, Item>[]>;
+  /** Its records may be stepped before the bus has them on disk; the shell saves and tells nothing before. See `StepInput.durable`. */
+  readonly hearsEarly?: true;
   /** Steps of different keys that may be under way at once, where a step waits for others; default 1. */
   readonly stepsAtOnceMax?: number;
   /** True for an event with which a key nearly always begins: the key is then not looked for before it is stepped. */
@@ -75,6 +77,8 @@ export type StepInput<Head, Item, Event> = {
   readonly events: readonly Event[];
   /** What this key came to last was not saved, or may not have been. It names no joint work now, so that it is held up by nobody else's fault (W5). */
   readonly isAgain?: true;
+  /** Some of the events were heard before they were durable: until this resolves nothing may be done for them outside of the step; where it rejects, never. */
+  readonly durable?: Promise<unknown>;
 };
 
 /** The first items behind a position: as many as both bounds allow, and one at least where there is one. */

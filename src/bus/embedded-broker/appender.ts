@@ -1,8 +1,9 @@
-/** The way in: checks records, gives them offsets, brings them to the log, shows them when they are durable. */
+/** The way in: checks records, gives them offsets, brings them to the log, shows them when they are durable, and before to who hears early. */
 import { BusError } from '../bus.ts';
 import type { LogRecord, NewRecord } from '../engine.ts';
 import { partitionOf } from '../topics.ts';
 import type { Clock } from '../../host/clock.ts';
+import { endOfTurn } from '../../host/turn.ts';
 import type { BrokerLimits } from './config.ts';
 import type { Log } from './log/log.ts';
 import type { Partition } from './partition.ts';
@@ -29,6 +30,8 @@ export class Appender {
   readonly #options: AppenderOptions;
   /** Readers of what was shown since the last wake. */
   readonly #touched = new Set<Reader>();
+  /** Those who hear early, of what was submitted in this turn. */
+  readonly #early = new Set<Reader>();
   /** What memory holds, oldest first. */
   #cached: (Batch & { readonly location: Location })[] = [];
   #cachedFrom = 0;
@@ -93,6 +96,13 @@ export class Appender {
   }
 
   #submit(batch: Batch): Promise<void> {
+    const durable = this.#write(batch);
+    // A log in memory is as quick as this.
+    if (this.#options.evicts) this.#showEarly(batch, durable);
+    return durable;
+  }
+
+  #write(batch: Batch): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (location: Location): void => {
         this.#show(batch, location);
@@ -106,6 +116,33 @@ export class Appender {
     });
   }
 
+  /** B7. Who waits is woken at the end of the turn, with all that was submitted in it. */
+  #showEarly({ records, owners }: Batch, durable: Promise<void>): void {
+    let isHeard = false;
+    for (let i = 0; i < records.length; i++) {
+      const partition = owners[i]!;
+      if (partition.retention !== 'log') continue;
+      let hears = false;
+      for (const cursor of partition.cursors) {
+        if (!cursor.reader.early) continue;
+        hears = true;
+        cursor.reader.mark(cursor);
+        this.#early.add(cursor.reader);
+      }
+      if (hears) partition.submit(records[i]!, durable);
+      isHeard ||= hears;
+    }
+    if (!isHeard) return;
+    // Each who hears it early asks of it; nobody else is to be told of it twice.
+    durable.catch(() => {});
+    void endOfTurn().then(this.#wakeEarly);
+  }
+
+  readonly #wakeEarly = (): void => {
+    for (const reader of this.#early) reader.wake();
+    this.#early.clear();
+  };
+
   #show({ records, owners, chars }: Batch, location: Location): void {
     const segment = segmentOf(location);
     const contents = this.#options.contents.of(segment);
@@ -114,6 +151,8 @@ export class Appender {
       partition.show(records[i]!, location);
       if (partition.retention === 'log') contents.set(partition, records[i]!.offset);
       for (const cursor of partition.cursors) {
+        // It has heard it early.
+        if (cursor.position > records[i]!.offset) continue;
         cursor.reader.mark(cursor);
         this.#touched.add(cursor.reader);
       }

@@ -214,12 +214,12 @@ export class Group {
     return member;
   }
 
-  #newMember({ instance, member, topics, reset, sessionTimeoutMs, autoCommitMs }: ConsumeRequest): Member {
+  #newMember({ instance, member, topics, reset, sessionTimeoutMs, autoCommitMs, early = false }: ConsumeRequest): Member {
     return {
       instance,
       id: member,
       topics: new Set(topics),
-      reader: new Reader(),
+      reader: new Reader({ early }),
       reset,
       sessionTimeoutMs,
       autoCommitMs,

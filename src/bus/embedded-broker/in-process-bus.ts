@@ -70,7 +70,7 @@ export const createInProcessBus = (powers: InProcessPowers): Bus => {
 const createConsumer = (powers: InProcessPowers, options: ConsumeOptions, forget: (consumer: Consumer) => void): Consumer => {
   const { groups, limits } = powers;
   const by = { group: options.group, instance: options.instance, member: powers.nextMember() };
-  const join = { ...by, topics: options.topics, reset: 'earliest', sessionTimeoutMs: limits.sessionTimeoutMs } as const;
+  const join = { ...by, topics: options.topics, reset: 'earliest', sessionTimeoutMs: limits.sessionTimeoutMs, early: options.early } as const;
   let closed = false;
   const consumer: Consumer = {
     poll: async ({ recordsMax, timeoutMs, signal }) => {

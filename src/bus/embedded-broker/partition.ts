@@ -1,10 +1,11 @@
 /**
  * One partition: which offsets may be read and where their records are, in memory or at a location of the log.
  *
- * What is shown here is durable. Offsets are given in order when a record is submitted (`assigned`), and shown in that order.
+ * What is shown here is durable; what was submitted may be read before by those who hear early (B7). Offsets are given in order when a record is submitted (`assigned`), and shown in that order.
  */
 import { BusError } from '../bus.ts';
 import type { Retention } from '../../messages/grammar/wire.ts';
+import type { HeardRecord } from '../../messages/grammar/record.ts';
 import type { LogRecord } from '../engine.ts';
 import type { Location } from './record.ts';
 import { segmentOf } from './record.ts';
@@ -64,6 +65,8 @@ export class LogPartition implements Shared {
   #slots: (Slot | undefined)[] = [];
   #base = 0;
   #start = 0;
+  /** Submitted while somebody heard early, and not shown yet, in order. */
+  readonly #submitted: HeardRecord[] = [];
 
   constructor({ topic, number, topicNumber }: PartitionOptions) {
     this.topic = topic;
@@ -81,6 +84,25 @@ export class LogPartition implements Shared {
 
   show(record: LogRecord): void {
     this.#slots.push(record);
+    if (this.#submitted[0]?.offset === record.offset) this.#submitted.shift();
+  }
+
+  /** For those who hear early. Offsets come in order. */
+  submit(record: LogRecord, durable: Promise<void>): void {
+    this.#submitted.push({ ...record, durable });
+  }
+
+  /** The record of an offset behind those that are shown, if it was submitted for those who hear early. */
+  earlyAt(offset: number): HeardRecord | undefined {
+    const submitted = this.#submitted[offset - (this.#submitted[0]?.offset ?? 0)];
+    // Where nobody heard early for a while, there is a hole.
+    return submitted?.offset === offset ? submitted : undefined;
+  }
+
+  /** What was submitted and not shown could not be written: who has heard it hears what comes in its place. */
+  takeBack(): void {
+    this.#submitted.length = 0;
+    for (const cursor of this.cursors) cursor.position = Math.min(cursor.position, this.next);
   }
 
   seek(position: number): number {

@@ -1,10 +1,13 @@
 /**
  * Reads a set of partitions from positions of its own: a group's member, a follower, or one fetch.
  *
+ * A reader that hears *early* (B7) is ahead of what is shown by what was submitted; when that cannot be written, it is set back.
+ *
  * It knows which of its partitions may have something new, so that neither a poll nor a wake looks at the others (B6).
  */
 import type { Partition } from './partition.ts';
 import { charsOf } from './record.ts';
+import type { HeardRecord } from '../../messages/grammar/record.ts';
 import type { LogRecord } from '../engine.ts';
 import type { Location } from './record.ts';
 
@@ -17,10 +20,16 @@ type Batch = { readonly records: LogRecord[]; chars: number; cold: Location | un
 export type FindCold = (location: Location, partition: Partition, offset: number) => LogRecord | undefined;
 
 export class Reader {
+  /** Whether it reads records before they are durable (B7). */
+  readonly early: boolean;
   readonly #cursors = new Map<Partition, Cursor>();
   readonly #ready = new Set<Cursor>();
   #wake: (() => void) | undefined;
   #turn: Promise<unknown> | undefined;
+
+  constructor({ early = false }: { readonly early?: boolean } = {}) {
+    this.early = early;
+  }
 
   get partitions(): IterableIterator<Partition> {
     return this.#cursors.keys();
@@ -154,7 +163,7 @@ const takeFrom = (cursor: Cursor, batch: Batch, bounds: Bounds): 'empty' | 'else
   const { partition } = cursor;
   for (let taken = 0; taken < share; taken++) {
     const offset = partition.seek(cursor.position);
-    const slot = offset < 0 ? undefined : partition.slot(offset);
+    const slot = offset < 0 ? earlyAt(cursor) : partition.slot(offset);
     if (slot === undefined) return 'empty';
     if ((typeof slot === 'number' ? slot : undefined) !== location) return 'elsewhere';
     if (batch.records.length >= recordsMax) return 'full';
@@ -167,7 +176,11 @@ const takeFrom = (cursor: Cursor, batch: Batch, bounds: Bounds): 'empty' | 'else
     if (batch.records.length > 0 && batch.chars + chars > charsMax) return 'full';
     batch.records.push(record);
     batch.chars += chars;
-    cursor.position = offset + 1;
+    cursor.position = record.offset + 1;
   }
   return 'elsewhere';
 };
+
+/** What was submitted and is not shown yet. */
+const earlyAt = ({ partition, position, reader }: Cursor): HeardRecord | undefined =>
+  reader.early && partition.retention === 'log' ? partition.earlyAt(position) : undefined;

@@ -80,7 +80,12 @@ export class TopicTable {
 
   /** Offsets that were given and not written are given again. */
   resetAssigned(): void {
-    for (const { partitions } of this.#topics) for (const partition of partitions) partition.assigned = partition.next;
+    for (const { partitions } of this.#topics) {
+      for (const partition of partitions) {
+        partition.assigned = partition.next;
+        if (partition.retention === 'log') partition.takeBack();
+      }
+    }
   }
 
   #add(name: string, retention: Retention, count: number): Topic {

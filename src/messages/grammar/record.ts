@@ -18,6 +18,9 @@ export type InRecord = {
   readonly value: string;
 };
 
+/** A record that may have been heard before it was durable: then it says when it is. Where that rejects, it was never there, and its offset is given to another. */
+export type HeardRecord = InRecord & { readonly durable?: Promise<void> };
+
 export type TopicPartition = { readonly topic: string; readonly partition: number };
 export type TopicPartitionOffset = TopicPartition & { readonly offset: number };
 

@@ -2,14 +2,16 @@
  * Records that wait to be stepped: one lane a key, in the order in which they came. A lane that must wait holds up no other, and a
  * lane that a round has taken is in no other round until that one gives it back.
  */
-import type { InRecord } from '../../messages/grammar/record.ts';
+import type { HeardRecord } from '../../messages/grammar/record.ts';
 
 export type Queued = {
-  readonly record: InRecord;
+  readonly record: HeardRecord;
   readonly stream: string;
   readonly event: unknown;
   /** Present on wake records: the time for which the key was woken. */
   readonly wakeDueAt: number | undefined;
+  /** It was heard early, and the bus could not write it: it was never there. */
+  isVoid: boolean;
 };
 
 export type Lane = {
@@ -36,6 +38,9 @@ export type Lanes = {
   isTaken(key: string): boolean;
   /** These records are done; the lane leaves when nothing is left in it. */
   remove(lane: Lane, done: ReadonlySet<Queued>): void;
+  /** This record was never there. A lane that a round has taken is rid of it at the round's end, by `sweep`. */
+  takeBack(queued: Queued): void;
+  sweep(lane: Lane): void;
   /** When the first lane that waits and is not taken becomes ready. */
   readyAt(): number | undefined;
   /** Records in all lanes. */
@@ -45,6 +50,13 @@ export type Lanes = {
 export const createLanes = (): Lanes => {
   const lanes = new Map<string, Lane>();
   let held = 0;
+  const remove = (lane: Lane, done: ReadonlySet<Queued>): void => {
+    const before = lane.queue.length;
+    lane.queue = done.size === before ? [] : lane.queue.filter((queued) => !done.has(queued));
+    held -= before - lane.queue.length;
+    if (lane.queue.length === 0) lanes.delete(lane.key);
+  };
+  const sweep = (lane: Lane): void => remove(lane, new Set(lane.queue.filter(({ isVoid }) => isVoid)));
   return {
     add: (queued) => {
       const { key } = queued.record;
@@ -55,12 +67,13 @@ export const createLanes = (): Lanes => {
     },
     ready: (now) => [...lanes.values()].filter(({ waitUntil, taken }) => !taken && waitUntil <= now),
     isTaken: (key) => lanes.get(key)?.taken === true,
-    remove: (lane, done) => {
-      const before = lane.queue.length;
-      lane.queue = done.size === before ? [] : lane.queue.filter((queued) => !done.has(queued));
-      held -= before - lane.queue.length;
-      if (lane.queue.length === 0) lanes.delete(lane.key);
+    remove,
+    takeBack: (queued) => {
+      queued.isVoid = true;
+      const lane = lanes.get(queued.record.key);
+      if (lane?.taken === false) sweep(lane);
     },
+    sweep,
     readyAt: () => {
       let first: number | undefined;
       for (const { waitUntil, taken } of lanes.values()) if (!taken && (first === undefined || waitUntil < first)) first = waitUntil;

@@ -4,7 +4,7 @@
  * before anything new is polled.
  */
 import { BusError, type Consumer } from '../../bus/bus.ts';
-import type { InRecord } from '../../messages/grammar/record.ts';
+import type { HeardRecord } from '../../messages/grammar/record.ts';
 import { pause, type Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
@@ -90,13 +90,13 @@ const createUnderWay = (ended: (failed: boolean) => void): UnderWay => {
 };
 
 /**
- * Begins a batch. What has little to do while others are under way waits a moment for more (Kafka: `linger.ms`), since a batch costs
+ * Begins a batch. What has little to do while others are in work waits a moment for more (Kafka: `linger.ms`), since a batch costs
  * much whatever is in it, and callers that were answered together come again together.
  */
-const begin = async ({ batch, clock, consumer, limits }: LoopOptions, underWay: UnderWay, records: readonly InRecord[], signal: AbortSignal): Promise<void> => {
-  const { lingerMs = 0 } = batch;
-  if (lingerMs === 0 || records.length === 0 || records.length >= limits.lingerRecordsMax || underWay.count() === 0) return underWay.start(batch.handleBatch(records));
-  let more: readonly InRecord[] = [];
+const begin = async ({ batch, clock, consumer, limits }: LoopOptions, underWay: UnderWay, records: readonly HeardRecord[], signal: AbortSignal): Promise<void> => {
+  const lingerMs = batch.lingerMs?.() ?? 0;
+  if (lingerMs === 0 || records.length === 0 || records.length >= limits.lingerRecordsMax) return underWay.start(batch.handleBatch(records));
+  let more: readonly HeardRecord[] = [];
   try {
     await pause(clock, lingerMs, signal);
     more = await consumer.poll({ timeoutMs: 0, recordsMax: limits.recordsPerPollMax });

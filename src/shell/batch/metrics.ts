@@ -4,7 +4,7 @@ import type { Room } from '../../messages/grammar/wire.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 
 export type Phase = 'load' | 'step' | 'save' | 'publish' | 'commit';
-export type Happening = 'malformed' | 'parked' | 'conflict' | 'later' | 'retry' | 'repeat' | 'expired' | 'wake' | 'stale-wake';
+export type Happening = 'malformed' | 'parked' | 'conflict' | 'later' | 'retry' | 'repeat' | 'expired' | 'wake' | 'stale-wake' | 'unwritten';
 
 export type ShellMetrics = {
   batch(records: readonly InRecord[]): void;

@@ -12,6 +12,8 @@ export type Offsets = {
   /** The record is in work from now on. False when it is in work already. */
   open(record: InRecord): boolean;
   done(record: InRecord): void;
+  /** The record was never there: another will come with its offset. */
+  takeBack(record: InRecord): void;
   /** Positions that changed since they were last handed out. */
   positions(): readonly TopicPartitionOffset[];
   /** The commit of these positions failed: they are handed out again. */
@@ -46,6 +48,11 @@ export const createOffsets = (): Offsets => {
       return true;
     },
     done: (record) => void streamFor(record).open.delete(record.offset),
+    takeBack: (record) => {
+      const stream = streamFor(record);
+      stream.open.delete(record.offset);
+      stream.next = Math.min(stream.next, record.offset);
+    },
     positions: () => {
       const changed: TopicPartitionOffset[] = [];
       for (const stream of streams.values()) {

@@ -1,5 +1,5 @@
 /**
- * One round of a machine's batch: ready keys are taken, read and stepped (`takeRound`), then saved and sent (`finishRound`), once.
+ * One round of a machine's batch: ready keys are taken, read and stepped (`takeRound`), then saved and sent (`saveRound`, `sendRound`), once.
  * `machine-batch.ts` states why nothing is lost; the numbers M1–M7 are from there.
  *
  * Several rounds may be under way, each with keys of its own: a lane is given back when its effects are on the bus (M4), or when
@@ -11,6 +11,7 @@ import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
 import type { Ears } from '../ears.ts';
+import { settled } from './early.ts';
 import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
 import type { StateChange, StateStore } from '../store.ts';
@@ -362,13 +363,26 @@ export const takeRound = async (options: RoundOptions): Promise<Stepped | undefi
   }
 };
 
-/** Saves what was stepped and sends what it owes. Throws only what is operational. */
-export const finishRound = async (options: RoundOptions, stepped: Stepped): Promise<void> => {
-  const { metrics, outbox, probe } = options;
+const isVoid = ({ lane }: Work): boolean => lane.queue.some((queued) => queued.isVoid);
+
+/** E1, E2: what is left when all that was stepped is durable, or is known not to be. */
+const settleEarly = async (options: RoundOptions, { lanes, judged, idle }: Stepped): Promise<Stepped> => {
+  const works = [...judged.map(({ work }) => work), ...idle];
+  await settled(works.flatMap(consumedOf).map(({ record }) => record));
+  const voided = works.filter(isVoid).map(({ lane }) => lane);
+  if (voided.length === 0) return { lanes, judged, idle };
+  voidRound(options, voided);
+  for (const lane of voided) options.lanes.sweep(lane);
+  const isLeft = (work: Work): boolean => !voided.includes(work.lane);
+  return { lanes, judged: judged.filter(({ work }) => isLeft(work)), idle: idle.filter(isLeft) };
+};
+
+/** Saves what was stepped. Throws only what is operational. Then `outbox.flush` sends what it owes. */
+export const saveRound = async (options: RoundOptions, stepped: Stepped): Promise<void> => {
   const ending: Ending = { records: [], works: [] };
   const ends = new Set<Lane>();
   try {
-    const refused = await settleRound(options, ending, stepped);
+    const refused = await settleRound(options, ending, await settleEarly(options, stepped));
     for (const { work } of ending.works) ends.add(work.lane);
     sendEnding(options, ending);
     await parkRefused(options, refused);
@@ -378,6 +392,10 @@ export const finishRound = async (options: RoundOptions, stepped: Stepped): Prom
   } finally {
     for (const lane of stepped.lanes) if (!ends.has(lane)) lane.taken = false;
   }
+};
+
+/** Sends what is owed by all that was saved. Throws only what is operational. */
+export const sendRound = async ({ metrics, outbox, probe }: RoundOptions): Promise<void> => {
   await metrics.timed('publish', () => outbox.flush());
   await probe?.('published');
 };

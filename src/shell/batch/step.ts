@@ -4,6 +4,7 @@ import type { Log } from '../../observability/log.ts';
 import { isOperational, messageOf } from '../operational.ts';
 import type { KeyRange, StateStore } from '../store.ts';
 import type { Machine, StepInput, StepOutput, StoredItem } from '../worker.ts';
+import { durableOf } from './early.ts';
 import type { Held } from './head-cache.ts';
 import type { Lane, Queued } from './lanes.ts';
 import type { ShellMetrics } from './metrics.ts';
@@ -82,7 +83,8 @@ const attempt = async (options: StepOptions, works: readonly Work[]): Promise<re
   const items = await loadItems(options, works);
   const inputs = works.map((work): StepInput<unknown, unknown, unknown> => {
     const { key, head } = work.held;
-    return { key, head, items: items.get(key), events: eventsOf(work), ...(work.lane.again ? { isAgain: true } : {}) };
+    const durable = durableOf(work.takes);
+    return { key, head, items: items.get(key), events: eventsOf(work), ...(work.lane.again ? { isAgain: true } : {}), ...(durable === undefined ? {} : { durable }) };
   });
   const outputs = await metrics.timed('step', () => machine.step(inputs, clock.now()));
   if (outputs.length !== inputs.length) throw new Error(`step returned ${outputs.length} outputs for ${inputs.length} inputs`);

@@ -58,6 +58,7 @@ export const createFlowMachine = ({ facts, sandbox, direct, limits, log, metrics
     hearings: [onStart, onReceive, onAnswer, onKill, onRedrive, onFlowEviction],
     wake: onWake,
     prepare: facts.prepare,
+    hearsEarly: true,
     // While one step waits for the sandbox or for a direct answer, another goes on.
     stepsAtOnceMax: 2,
     isBirth: ({ type }) => type === 'start',
@@ -122,12 +123,12 @@ const isUndone = (draft: Draft): boolean => draft.isUndone;
 
 type DraftOptions = { readonly now: number; readonly limits: FlowLimits; readonly memory: Memory; readonly foresees: boolean };
 
-const draftOf = ({ key, head, items, events }: StepInput<FlowHead, JournalItem, FlowEvent>, { now, limits, memory, foresees }: DraftOptions): Draft => {
+const draftOf = ({ key, head, items, events, durable }: StepInput<FlowHead, JournalItem, FlowEvent>, { now, limits, memory, foresees }: DraftOptions): Draft => {
   // Items come for a flow that memory does not hold, or not at this point.
   if (items !== undefined) memory.forget([key]);
   const own = itemsOf(head, items);
   const messages = own === undefined ? memory.messagesOf(key) : messagesOf(own);
-  return openDraft({ key, now, at: timeOf(head, events, now), limits, isRepeatable: isRepeatable(head, events), foresees, head, items: own, messages });
+  return openDraft({ key, now, durable, at: timeOf(head, events, now), limits, isRepeatable: isRepeatable(head, events), foresees, head, items: own, messages });
 };
 
 /** The journal as it was at this head: another replica may have gone on since the head was read, and then this step is void. */

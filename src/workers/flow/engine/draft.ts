@@ -18,6 +18,8 @@ import { sessionRecord } from './session-record.ts';
 export type Draft = {
   readonly key: string;
   readonly now: number;
+  /** Until this resolves nothing may be done for it outside of the step (`StepInput.durable`). */
+  readonly durable: Promise<unknown> | undefined;
   /** The time that the code is told. */
   readonly at: number;
   readonly limits: FlowLimits;
@@ -74,7 +76,7 @@ export type Posted = { readonly sessionId: string; readonly outgoing: Outgoing }
 /** Something worth a line in the log, and a count. */
 export type Note = { readonly level: 'debug' | 'info' | 'warn'; readonly event: string; readonly fields?: Readonly<Record<string, unknown>> };
 
-export type DraftOf = Pick<Draft, 'key' | 'now' | 'at' | 'limits' | 'isRepeatable' | 'foresees' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
+export type DraftOf = Pick<Draft, 'key' | 'now' | 'durable' | 'at' | 'limits' | 'isRepeatable' | 'foresees' | 'items' | 'messages'> & { readonly head: FlowHead | undefined };
 
 export const openDraft = (of: DraftOf): Draft => ({
   ...of,

@@ -81,7 +81,7 @@ export const createForesight = ({ direct, limits, joined }: ForesightOptions): F
     may: (draft) => way !== undefined && draft.foresees && draft.isRepeatable && !isDoubtful(draft),
     fulfil: async (drafts) => {
       if (way === undefined) return false;
-      const groups = groupsOf(drafts.filter((draft) => !draft.isUndone && (way.joint === undefined || goesOn(draft))), limits);
+      const groups = groupsOf(drafts.filter((draft) => !draft.isUndone && draft.later === undefined && (way.joint === undefined || goesOn(draft))), limits);
       await Promise.all(groups.map((group) => fulfilGroup(way, group)));
       return groups.length > 0;
     },

@@ -60,11 +60,22 @@ export const runRounds = async (drafts: readonly Draft[], { sandbox, facts, dire
     const foreseeing = new Set(moving.flatMap(({ draft }) => (isPatient && foresight.may(draft) ? [draft] : [])));
     const results = await sandbox.run(moving.map(({ draft, turn }) => (foreseeing.has(draft) ? { ...turn, foresees: true } : turn)));
     moving.forEach(({ draft }, i) => takeResult(draft, results[i]!, facts));
+    if (direct.size > 0) await Promise.all(moving.map(({ draft }) => awaitDurable(draft)));
     const hasForeseen = await foresight.fulfil(moving.map(({ draft }) => draft));
     const standing = moving.flatMap(({ draft }) => (draft.isUndone ? [] : [draft]));
     await Promise.all(standing.map(runVerifications));
     const hasAsked = await sendAsked(standing, isPatient ? direct : noWays, (draft) => foreseeing.has(draft));
     if (hasForeseen || hasAsked) directRounds++;
+  }
+};
+
+/** What is asked directly is done at once: not for what the bus may not come to have. */
+const awaitDurable = async (draft: Draft): Promise<void> => {
+  if (draft.durable === undefined || (draft.asked.length === 0 && draft.foreseen.length === 0)) return;
+  try {
+    await draft.durable;
+  } catch {
+    draft.later = 'the bus could not write what the flow heard';
   }
 };
 
