@@ -5,23 +5,34 @@ import { systemClock } from '../../../src/host/clock.ts';
 import type { GuestOptions } from '../../../src/host/guests.ts';
 import { silentLog } from '../../../src/observability/log.ts';
 import { createMetrics } from '../../../src/observability/metrics.ts';
+import { platformProperties } from '../../../src/workers/flow/engine/properties.ts';
 import { packResult, packTurns, unpackResults, unpackTurns } from '../../../src/workers/flow/sandbox/packing.ts';
-import type { Completion, Fresh, Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
+import type { Completion, FiberStart, Fresh, Properties, Turn, TurnResult } from '../../../src/workers/flow/sandbox/sandbox.ts';
 import { createFlowSandbox } from '../../../src/workers/flow/worker.ts';
 import { turnOf } from './world/drive.ts';
+import { identityOf } from './world/identities.ts';
+import { viewsOf } from './world/world.ts';
 
 const text = fc.string({ maxLength: 20 });
 const completion: fc.Arbitrary<Completion> = fc.oneof(
   fc.record({ op: fc.nat(), type: fc.constant('answer' as const), json: text }),
   fc.record({ op: fc.nat(), type: fc.constant('refused' as const), code: text, message: text }),
 );
+/** Few of each, so that flows of a batch are of the same kind, of kinds that differ in one thing, or of the same kind told by objects of their own. */
+const context: fc.Arbitrary<Properties> = fc.constantFrom('{"one":"1","two":"2"}', '{"one":"1"}', '{"one":"1","two":"other"}', '{"one":"1","other":"2"}', '{"__proto__":"1"}', '{}').map((json) => JSON.parse(json) as Properties);
+const incarnation = fc.constant('again');
+const counters = fc.constant({ operations: 1, sessions: 2, uuids: 3, chance: 4 });
+const start: fc.Arbitrary<FiberStart> = fc.oneof(
+  fc.record({ type: fc.constant('input' as const), json: text, context, incarnation, counters }, { requiredKeys: ['type', 'json', 'context'] }),
+  fc.record({ type: fc.constant('session' as const), sessionId: text, counterparty: text, protocolVersion: fc.nat(), context, incarnation }, { requiredKeys: ['type', 'sessionId', 'counterparty', 'protocolVersion', 'context'] }),
+);
 const fresh: fc.Arbitrary<Fresh> = fc
   .record({
     code: fc.constant(''),
-    me: fc.record({ x500Name: text, groupId: text, shortHash: text }),
-    flowClassName: text,
-    flags: fc.array(text, { maxLength: 3 }),
-    start: fc.record({ type: fc.constant('input' as const), json: text, context: fc.constant({ one: 'other' }) }),
+    me: fc.record({ x500Name: fc.constantFrom('Alice', 'Bob'), groupId: fc.constantFrom('g', 'h'), shortHash: fc.constantFrom('A', 'B') }),
+    flowClassName: fc.constantFrom('one', 'other'),
+    flags: fc.subarray(['one', 'two']),
+    start,
     journal: fc.array(fc.record({ at: fc.nat(), asked: fc.constant([]) }), { maxLength: 2 }),
     recall: fc.option(fc.array(fc.nat(), { minLength: 1, maxLength: 3 }), { nil: undefined }),
   })
@@ -56,7 +67,7 @@ const result: fc.Arbitrary<TurnResult> = fc.oneof(
 const crossed = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 test('turns and their results come out as they went in', () => {
-  const turnsCross = fc.property(fc.array(turn, { maxLength: 3 }), (all) => {
+  const turnsCross = fc.property(fc.array(turn, { maxLength: 6 }), (all) => {
     // What crossed is what was packed.
     expect(unpackTurns(crossed(packTurns(all)) as ReturnType<typeof packTurns>)).toEqual(all);
   });
@@ -65,6 +76,58 @@ test('turns and their results come out as they went in', () => {
   });
   fc.assert(turnsCross);
   fc.assert(resultsCross);
+});
+
+test('what flows of a batch have in common is said once, whether they bring one object or each their own', () => {
+  const known = { 'corda.account': 'account-zero' };
+  const begun = (flowId: string, name: string, context: Properties): Turn => {
+    const turn = turnOf({ flowId, compartment: 'app/alice', code: '', flowClassName: name });
+    return { ...turn, fresh: { ...turn.fresh!, flags: ['as-once'], start: { type: 'input', json: 'null', context } } };
+  };
+  const { kinds } = packTurns([
+    begun('1', 'test.One', known),
+    begun('2', 'test.One', known),
+    begun('3', 'test.Other', known),
+    begun('4', 'test.One', { ...known }),
+    begun('5', 'test.Other', known),
+    begun('6', 'test.One', { 'corda.account': 'another' }),
+  ]);
+  expect(kinds.map(([, , , name, flags, context]) => [name, flags, context])).toEqual([
+    ['test.One', ['as-once'], known],
+    ['test.Other', ['as-once'], known],
+    ['test.One', ['as-once'], { 'corda.account': 'another' }],
+  ]);
+});
+
+const base: Fresh = { code: '', me: { x500Name: 'Alice', groupId: 'g', shortHash: 'A' }, flowClassName: 'test.One', flags: ['one'], start: { type: 'input', json: '', context: { one: '1' } }, journal: [] };
+const startIn = (context: Properties): Fresh => ({ ...base, start: { type: 'input', json: '', context } });
+const others: readonly (readonly [what: string, fresh: Fresh])[] = [
+  ['its name', { ...base, me: { ...base.me, x500Name: 'Bob' } }],
+  ['its group', { ...base, me: { ...base.me, groupId: 'h' } }],
+  ['its short hash', { ...base, me: { ...base.me, shortHash: 'B' } }],
+  ['its class', { ...base, flowClassName: 'test.Other' }],
+  ['a flag', { ...base, flags: ['other'] }],
+  ['a flag more', { ...base, flags: ['one', 'other'] }],
+  ['a property', startIn({ one: '2' })],
+  ['a property more', startIn({ one: '1', two: '2' })],
+  ['a property less', startIn({})],
+];
+
+test.each(others)('a flow that differs from the one before it in %s keeps its own', (_, other) => {
+  const turns = [base, other, base].map((given, i): Turn => ({ flowId: String(i), compartment: 'app/alice', at: 0, completions: [], fresh: given }));
+  // What crossed is what was packed.
+  expect(unpackTurns(crossed(packTurns(turns)) as ReturnType<typeof packTurns>)).toEqual(turns);
+});
+
+test('flows of a virtual node begin with one object that nobody can change, until the node or its CPI is another', () => {
+  const { virtualNodes, cpis } = viewsOf(['Alice'], [], { code: '', flows: [] });
+  const node = virtualNodes.get(identityOf('Alice').shortHash)!;
+  const cpi = cpis.get(node.cpiFullChecksum)!;
+  const properties = platformProperties(node, cpi);
+  expect(platformProperties(node, cpi)).toBe(properties);
+  expect(Object.isFrozen(properties)).toBe(true);
+  expect(platformProperties({ ...node, cpkHashes: ['BEEF'] }, cpi)['corda.cpkFileChecksum.0']).toBe('BEEF');
+  expect(platformProperties(node, { ...cpi, id: { ...cpi.id, version: '9' } })['corda.cpiVersion']).toBe('9');
 });
 
 const strange: readonly (readonly [what: string, results: unknown])[] = [

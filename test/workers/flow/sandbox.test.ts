@@ -36,6 +36,15 @@ const follow = async (ctx: any, program: any[], out: any[]): Promise<void> => {
 export const flows = [
   startableFlow({ name: 'test.Follow', run: async (ctx, input: any) => { const out: any[] = []; await follow(ctx, input, out); return out; } }),
   startableFlow({ name: 'test.Echo', run: async (_, input) => input }),
+  startableFlow({ name: 'test.Trace', run: async (ctx, input: any) => {
+    const { all } = ctx.properties;
+    try { (all() as any).one = 'changed'; (ctx.me as any).x500Name = 'changed'; } catch { /* frozen */ }
+    const before = { ...all() };
+    ctx.properties.put('trace', input);
+    ctx.properties.put('one', input);
+    await ctx.db.find(note, 'x');
+    return { before, after: all(), me: ctx.me.x500Name };
+  } }),
   startableFlow({ name: 'test.Throw', run: async () => { throw new Error('no way'); } }),
   startableFlow({ name: 'test.ThrowHostile', run: async () => { throw { get message(): string { throw 1; } }; } }),
   startableFlow({ name: 'test.ThrowNothing', run: async () => { throw undefined; } }),
@@ -132,6 +141,18 @@ describe.each(implementations)('the %s sandbox', (_, create) => {
   afterAll(() => sandbox.close());
 
   const runOne = async (turn: Turn): Promise<TurnResult> => (await sandbox.run([turn]))[0]!;
+
+  test('F4: flows that begin with the same properties in one batch do not meet in them', async () => {
+    const context = Object.freeze({ 'corda.account': 'account-zero', one: 'one' });
+    const turns = ['a', 'b'].map((input): Turn => {
+      const turn = begin('test.Trace', input);
+      return { ...turn, fresh: { ...turn.fresh!, start: { type: 'input', json: JSON.stringify(input), context } } };
+    });
+    await sandbox.run(turns);
+    const results = await sandbox.run(turns.map(({ flowId, compartment, at }) => ({ flowId, compartment, at, completions: [{ op: 0, type: 'answer', json: '{"items":[]}' }] })));
+    const expected = (input: string) => ({ before: context, after: { ...context, trace: input, one: input }, me: me.x500Name });
+    expect(results.map((result) => JSON.parse((ranOf(result).finished as { result: string }).result) as unknown)).toEqual([expected('a'), expected('b')]);
+  });
 
   test('F1: a flow that is thrown out of memory at any time asks for the same and ends the same', async () => {
     await fc.assert(

@@ -7,8 +7,19 @@ import type { Properties } from '../sandbox/sandbox.ts';
 /** Of the code units of a CPI, so many are named: the properties ride in each session's first message. */
 const cpksNamedMax = 20;
 
-/** What every flow of this virtual node begins with. */
-export const platformProperties = ({ cpkHashes, cpiFullChecksum }: VirtualNode, { id }: CpiMetadata): Properties => ({
+/** Made once for a virtual node as it stands in the view, and its CPI. */
+const made = new WeakMap<VirtualNode, { readonly cpi: CpiMetadata; readonly properties: Properties }>();
+
+/** What every flow of this virtual node begins with: one frozen object for all of them, by which the sandbox knows that they have the same. */
+export const platformProperties = (node: VirtualNode, cpi: CpiMetadata): Properties => {
+  const known = made.get(node);
+  if (known?.cpi === cpi) return known.properties;
+  const properties = Object.freeze(propertiesOf(node, cpi));
+  made.set(node, { cpi, properties });
+  return properties;
+};
+
+const propertiesOf = ({ cpkHashes, cpiFullChecksum }: VirtualNode, { id }: CpiMetadata): Properties => ({
   'corda.account': 'account-zero',
   'corda.cpiName': id.name,
   'corda.cpiVersion': id.version,

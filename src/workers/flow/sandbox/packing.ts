@@ -2,19 +2,18 @@
  * Turns and what came of them, as they cross the border of a guest: lists without the names of their fields, since these take longer to read
  * than what they name. What comes out is checked: where it is made, foreign code runs.
  */
-import type { Ask, AskKind, Completion, FiberStart, Finished, Fresh, LogLine, Recalled, ReplayStep, Turn, TurnResult, TurnStep } from './sandbox.ts';
+import type { FiberCounters } from '../../../flow-sdk/operations.ts';
+import type { Ask, AskKind, Completion, FiberStart, Finished, Fresh, LogLine, Properties, Recalled, ReplayStep, Turn, TurnResult, TurnStep } from './sandbox.ts';
 
 type PackedCompletion = readonly [op: number, json: string] | readonly [op: number, code: string, message: string];
-type PackedFresh = readonly [
-  x500Name: string,
-  groupId: string,
-  shortHash: string,
-  flowClassName: string,
-  flags: readonly string[],
-  start: FiberStart,
-  journal: readonly ReplayStep[],
-  recall?: readonly number[],
-];
+/** What flows of one class at one virtual node have in common, as a rule: most of what a turn that begins one would say. */
+type PackedKind = readonly [x500Name: string, groupId: string, shortHash: string, flowClassName: string, flags: readonly string[], context: Properties];
+/** What the kind does not say; of a session, the third is a number. */
+type PackedStart =
+  | readonly [json: string, incarnation: string | null, counters?: FiberCounters]
+  | readonly [sessionId: string, counterparty: string, protocolVersion: number, incarnation?: string];
+/** `kind`: its place in the list of the batch. */
+type PackedFresh = readonly [kind: number, start: PackedStart, journal: readonly ReplayStep[], recall?: readonly number[]];
 
 /** `compartment`: its place in the list of the batch. `after`: milliseconds after the time of the batch. The code does not travel with a turn. */
 type PackedTurn = readonly [flowId: string, compartment: number, after: number, completions: readonly PackedCompletion[], fresh?: PackedFresh | 0, foresees?: 1];
@@ -22,6 +21,7 @@ export type PackedTurns = {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly compartments: readonly string[];
+  readonly kinds: readonly PackedKind[];
   readonly turns: readonly PackedTurn[];
 };
 
@@ -40,43 +40,87 @@ const packCompletion = (completion: Completion): PackedCompletion =>
 const unpackCompletion = ([op, first, second]: PackedCompletion): Completion =>
   second === undefined ? { op, type: 'answer', json: first } : { op, type: 'refused', code: first, message: second };
 
-const packFresh = ({ me, flowClassName, flags, start, journal, recall }: Fresh): PackedFresh => [
-  me.x500Name,
-  me.groupId,
-  me.shortHash,
-  flowClassName,
-  flags,
-  start,
-  journal,
-  ...(recall === undefined ? ([] as const) : ([recall] as const)),
-];
+const packStart = (start: FiberStart): PackedStart => {
+  const { incarnation } = start;
+  if (start.type === 'input') return start.counters === undefined ? [start.json, incarnation ?? null] : [start.json, incarnation ?? null, start.counters];
+  const one = [start.sessionId, start.counterparty, start.protocolVersion] as const;
+  return incarnation === undefined ? one : [...one, incarnation];
+};
 
-const unpackFresh = ([x500Name, groupId, shortHash, flowClassName, flags, start, journal, recall]: PackedFresh): Fresh => {
-  const fresh = { code: '', me: { x500Name, groupId, shortHash }, flowClassName, flags, start, journal };
+const unpackStart = (packed: PackedStart, context: Properties): FiberStart => {
+  if (typeof packed[2] === 'number') {
+    // A list of the two kinds whose third is a number is a session's.
+    const [sessionId, counterparty, protocolVersion, incarnation] = packed as Extract<PackedStart, readonly [string, string, number, string?]>;
+    return { type: 'session', sessionId, counterparty, protocolVersion, context, ...(incarnation === undefined ? {} : { incarnation }) };
+  }
+  const [json, incarnation, counters] = packed;
+  return { type: 'input', json, context, ...(incarnation === null ? {} : { incarnation }), ...(counters === undefined ? {} : { counters }) };
+};
+
+const packKind = ({ me, flowClassName, flags, start }: Fresh): PackedKind => [me.x500Name, me.groupId, me.shortHash, flowClassName, flags, start.context];
+
+const isOfKind = ([x500Name, groupId, shortHash, flowClassName, flags, context]: PackedKind, { me, flowClassName: name, flags: own, start }: Fresh): boolean =>
+  flowClassName === name && shortHash === me.shortHash && groupId === me.groupId && x500Name === me.x500Name && areFlags(flags, own) && areProperties(context, start.context);
+
+const areFlags = (some: readonly string[], others: readonly string[]): boolean =>
+  some === others || (some.length === others.length && some.every((flag, i) => flag === others[i]));
+
+/** Flows that begin at one virtual node are given one object; those of a journal have each their own, and another of the same content perhaps. */
+const areProperties = (some: Properties, others: Properties): boolean => {
+  if (some === others) return true;
+  const names = Object.keys(some);
+  return names.length === Object.keys(others).length && names.every((name) => some[name] === others[name]);
+};
+
+/** The kinds of a batch. Of one class in one compartment only the last is compared: others are seldom, and are named once more. */
+class Kinds {
+  readonly all: PackedKind[] = [];
+  readonly #last = new Map<string, number>();
+
+  placeOf(compartment: number, fresh: Fresh): number {
+    const key = `${compartment} ${fresh.flowClassName}`;
+    const last = this.#last.get(key);
+    if (last !== undefined && isOfKind(this.all[last]!, fresh)) return last;
+    this.#last.set(key, this.all.length);
+    return this.all.push(packKind(fresh)) - 1;
+  }
+}
+
+const packFresh = (fresh: Fresh, kind: number): PackedFresh => {
+  const { start, journal, recall } = fresh;
+  return recall === undefined ? [kind, packStart(start), journal] : [kind, packStart(start), journal, recall];
+};
+
+/** The kind's own values are shared by all flows of it: a fiber keeps no value that its flow could change, nor hands one out. */
+const unpackFresh = ([kind, start, journal, recall]: PackedFresh, kinds: readonly PackedKind[]): Fresh => {
+  const [x500Name, groupId, shortHash, flowClassName, flags, context] = kinds[kind]!;
+  const fresh = { code: '', me: { x500Name, groupId, shortHash }, flowClassName, flags, start: unpackStart(start, context), journal };
   return recall === undefined ? fresh : { ...fresh, recall };
 };
 
 export const packTurns = (turns: readonly Turn[]): PackedTurns => {
   const batchAt = turns[0]?.at ?? 0;
   const places = new Map<string, number>();
+  const kinds = new Kinds();
   const packed = turns.map(({ flowId, compartment, at, completions, fresh, foresees }): PackedTurn => {
     let place = places.get(compartment);
     if (place === undefined) places.set(compartment, (place = places.size));
     const one = [flowId, place, at - batchAt, completions.map(packCompletion)] as const;
-    if (foresees === true) return [...one, fresh === undefined ? 0 : packFresh(fresh), 1];
-    return fresh === undefined ? one : [...one, packFresh(fresh)];
+    const begun = fresh === undefined ? undefined : packFresh(fresh, kinds.placeOf(place, fresh));
+    if (foresees === true) return [...one, begun ?? 0, 1];
+    return begun === undefined ? one : [...one, begun];
   });
-  return { at: batchAt, compartments: [...places.keys()], turns: packed };
+  return { at: batchAt, compartments: [...places.keys()], kinds: kinds.all, turns: packed };
 };
 
 /** Fresh turns have no code. */
-export const unpackTurns = ({ at, compartments, turns }: PackedTurns): Turn[] =>
+export const unpackTurns = ({ at, compartments, kinds, turns }: PackedTurns): Turn[] =>
   turns.map(([flowId, place, after, completions, fresh, foresees]) => ({
     flowId,
     compartment: compartments[place]!,
     at: at + after,
     completions: completions.map(unpackCompletion),
-    ...(fresh === undefined || fresh === 0 ? {} : { fresh: unpackFresh(fresh) }),
+    ...(fresh === undefined || fresh === 0 ? {} : { fresh: unpackFresh(fresh, kinds) }),
     ...(foresees === 1 ? { foresees: true } : {}),
   }));
 
