@@ -54,6 +54,11 @@ export const shellConfigDefault = {
   parkedListMax: 1_000,
   /** Due keys asked of the store at once. */
   wakeKeysPerAskMax: 500,
+  /**
+   * UTF-16 code units of records that were told within a process and have not come by its bus yet: those of a second at thousands of flows
+   * a second. What does not fit is read twice.
+   */
+  toldCharsMax: 8_000_000,
   /** The store is asked at least this often, for keys whose replica died before it could set its timer. */
   wakeRereadMs: 30 * second,
   /** A wake that was published and not handled is published again after this. */

@@ -1,6 +1,7 @@
 /**
  * Requests by rooms without state: a question carries the asker's own partition of its answer wire; the answer finds the
- * question by its id. Several replicas may share a partition: ids that nobody here asked for are left alone.
+ * question by its id. Several replicas may share a partition: ids that nobody here asked for are left alone. Rooms of the same process may
+ * tell an answer before it is on the bus (`hear`).
  */
 import { BusError, partitionCountDefault, type Bus } from '../bus/bus.ts';
 import { partitionOf } from '../bus/topics.ts';
@@ -10,6 +11,7 @@ import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
 import type { Wire } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
 import { backOffMs, shellConfigDefault } from './config.ts';
+import { createEar, type Hear } from './ears.ts';
 import { RequestTimeout, type Ask, type Requests } from './requests.ts';
 
 /** How long an asker waits, unless it says so. */
@@ -25,6 +27,9 @@ export class RequestsOverloaded extends Error {
     this.name = 'RequestsOverloaded';
   }
 }
+
+/** `hear`: for answers that a room of this process has saved; those to other replicas are left alone. */
+export type HearingRequests = Requests & { readonly hear: Hear };
 
 export type CreateRequestsOptions = {
   readonly bus: Bus;
@@ -78,7 +83,7 @@ const checkReply = <Reply>(wire: Wire<any, Reply>, outcome: Outcome): Outcome<Re
   return { type: 'refused', code: 'REQUEST_ANSWER_MALFORMED', message: `the answer on ${wire.topic} is not of its wire's shape: ${value.error.message}` };
 };
 
-const createPendings = (answerWire: Wire<Answer, any>, log: Log) => {
+const createPendings = () => {
   const pending = new Map<string, Set<Pending>>();
   let count = 0;
   return {
@@ -94,14 +99,11 @@ const createPendings = (answerWire: Wire<Answer, any>, log: Log) => {
       count--;
       if (waiting.size === 0) pending.delete(id);
     },
-    answer: (records: readonly InRecord[]): void => {
-      for (const record of records) {
-        const decoded = decode(answerWire, record);
-        if (decoded.type === 'malformed') log.warn('answer-malformed', { topic: record.topic, offset: record.offset, reason: decoded.reason });
-        if (decoded.type !== 'message') continue;
-        const { requestId, outcome } = decoded.delivery.body;
-        for (const { settle } of pending.get(requestId) ?? []) settle(outcome);
-      }
+    /** Gives whether anybody waited. */
+    answer: ({ requestId, outcome }: Answer): boolean => {
+      const waiting = pending.get(requestId);
+      for (const { settle } of waiting ?? []) settle(outcome);
+      return waiting !== undefined;
     },
     failAll: (error: unknown): void => {
       for (const waiting of pending.values()) for (const { fail } of waiting) fail(error);
@@ -109,7 +111,7 @@ const createPendings = (answerWire: Wire<Answer, any>, log: Log) => {
   };
 };
 
-export const createRequests = async (options: CreateRequestsOptions): Promise<Requests> => {
+export const createRequests = async (options: CreateRequestsOptions): Promise<HearingRequests> => {
   const { bus, answerWire, instance, clock = systemClock, partitions = partitionCountDefault, random = Math.random } = options;
   const log = options.log.with({ room: options.room, wire: answerWire.topic });
   const partition = partitionOf(instance, partitions);
@@ -118,17 +120,26 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<Re
   await follower.ready;
   const closing = new AbortController();
   const { signal } = closing;
-  const pendings = createPendings(answerWire, log);
+  const pendings = createPendings();
+  // Who asks anew with an id that was answered has an answer of its own on the way, and it or the first one's copy is read (E1).
+  const ear = createEar({ wire: answerWire, heeds: (record) => record.partition === partition, hear: pendings.answer, log });
   const send = createSender({ bus, log, clock, random, signal });
 
+  const answer = (record: InRecord): void => {
+    if (ear.hasHeard(record)) return;
+    const decoded = decode(answerWire, record);
+    if (decoded.type === 'message') pendings.answer(decoded.delivery.body);
+    else if (decoded.type === 'malformed') log.warn('answer-malformed', { topic: record.topic, offset: record.offset, reason: decoded.reason });
+  };
   const listen = async (): Promise<void> => {
     const { pollWaitMsMax, retryDelayMsMin, retryDelayMsMax } = shellConfigDefault;
     for (let tries = 0; !signal.aborted; ) {
       try {
-        pendings.answer(await follower.poll({ timeoutMs: pollWaitMsMax, signal }));
+        (await follower.poll({ timeoutMs: pollWaitMsMax, signal })).forEach(answer);
         tries = 0;
       } catch (error) {
         if (signal.aborted) return;
+        ear.forget();
         log.warn('answer-poll-failed', { tries, error });
         await pause(clock, backOffMs(tries++, retryDelayMsMin, retryDelayMsMax, random), signal);
       }
@@ -155,6 +166,7 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<Re
 
   return {
     ask: async (wire, request) => checkReply(wire, await ask(wire, request)),
+    hear: ear.hear,
     close: async () => {
       closing.abort();
       pendings.failAll(new BusError('BUS_CLOSED', 'the room closed before the answer came'));

@@ -3,6 +3,7 @@ import { streamOf, type InRecord, type OutRecord, type TopicPartitionOffset } fr
 import { silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { shellLimits, type ShellLimits } from '../../src/shell/config.ts';
+import type { Ears } from '../../src/shell/ears.ts';
 import { createMachineBatch, type Batch } from '../../src/shell/machine-batch.ts';
 import { createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/memory-store.ts';
 import type { BatchPoint, Probe } from '../../src/shell/operational.ts';
@@ -24,7 +25,7 @@ export const crashAt = (point: BatchPoint, count = 1): Probe => {
 
 export type Bench = ReturnType<typeof createBench>;
 
-export const createBench = (given: { states?: StateStore; parking?: ParkingLot; limits?: Partial<ShellLimits> } = {}) => {
+export const createBench = (given: { states?: StateStore; parking?: ParkingLot; limits?: Partial<ShellLimits>; ears?: Ears } = {}) => {
   const log: InRecord[] = [];
   const published: OutRecord[] = [];
   const order: string[] = [];
@@ -96,6 +97,7 @@ export const createBench = (given: { states?: StateStore; parking?: ParkingLot; 
         random: () => 0,
         onSaved: (saved) => void saves.push(...saved),
         ...(probe === undefined ? {} : { probe }),
+        ...(given.ears === undefined ? {} : { ears: given.ears }),
       }),
   };
 };

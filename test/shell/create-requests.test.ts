@@ -6,8 +6,8 @@ import { answerTo, decode, type Delivery, type Outcome } from '../../src/message
 import type { OutRecord } from '../../src/messages/grammar/record.ts';
 import { wire } from '../../src/messages/grammar/wire.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
-import { silentLog } from '../../src/observability/log.ts';
-import { createRequests, type CreateRequestsOptions } from '../../src/shell/create-requests.ts';
+import { createLog, silentLog } from '../../src/observability/log.ts';
+import { createRequests, type CreateRequestsOptions, type HearingRequests } from '../../src/shell/create-requests.ts';
 import { RequestTimeout, type Requests } from '../../src/shell/requests.ts';
 import { openBroker } from './broker.ts';
 import { WorldClock } from './world.ts';
@@ -25,7 +25,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((one) => one.close()));
   await broker.close();
 });
-const create = async (options: Partial<CreateRequestsOptions> = {}): Promise<Requests> => {
+const create = async (options: Partial<CreateRequestsOptions> = {}): Promise<HearingRequests> => {
   const one = await createRequests({ bus, room: 'rest', answerWire: allToRestAnswer, instance: 'rest-1', log: silentLog, ...options });
   open.push(one);
   return one;
@@ -160,5 +160,101 @@ describe('requests', () => {
     await requests.close();
     await expect(asking).rejects.toMatchObject({ code: 'BUS_CLOSED' });
     await expect(requests.ask(doubleWire, { key: 'a', body: { n: 1 } })).rejects.toMatchObject({ code: 'BUS_CLOSED' });
+  });
+});
+
+describe('answers that are told before the bus brings them', () => {
+  const twice = (n: number): Outcome => ({ type: 'done', value: { twice: n } });
+  const answered = (request: Delivery<unknown>, outcome: Outcome): OutRecord => answerTo(request, outcome)!;
+
+  test('settle at once; the copy on the bus changes nothing, not even for who asks the same anew', async () => {
+    const requests = await create();
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await db.until(1);
+    const first = answered(db.seen[0]!, twice(2));
+    requests.hear(first);
+    expect(await asking).toEqual(twice(2));
+    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await db.until(2);
+    // Passed over: were it read, it would answer the new question.
+    await bus.publish([first, answered(db.seen[1]!, twice(3))]);
+    expect(await anew).toEqual(twice(3));
+  });
+
+  test('are heard again where they are said again: equal answers to equal questions are passed over once', async () => {
+    const requests = await create();
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await db.until(1);
+    const answer = answered(db.seen[0]!, twice(2));
+    requests.hear(answer);
+    await asking;
+    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await bus.publish([answer, answer]);
+    expect(await anew).toEqual(twice(2));
+  });
+
+  test('are left alone where they go to another replica, or nobody asked for them: then the bus brings them', async () => {
+    const requests = await create();
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', id: 'mine', body: { n: 1 } });
+    await db.until(1);
+    const { partition } = db.seen[0]!.replyTo!;
+    const { partition: _, ...astray } = answered(db.seen[0]!, twice(7));
+    for (const one of [astray, { ...astray, partition: partition! + 1 }]) requests.hear(one);
+    const early = answered({ ...db.seen[0]!, id: 'not yet asked' }, twice(8));
+    requests.hear(early);
+    const later = requests.ask(doubleWire, { key: 'a', id: 'not yet asked', body: { n: 4 } });
+    await bus.publish([answered(db.seen[0]!, twice(2)), early]);
+    expect(await asking).toEqual(twice(2));
+    expect(await later).toEqual(twice(8));
+  });
+
+  test('throw nothing where they cannot be read; the bus says where they lie', async () => {
+    const logged: string[] = [];
+    const requests = await create({ log: createLog({ level: 'info', write: (line) => void logged.push(line) }) });
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', body: { n: 1 } });
+    await db.until(1);
+    const good = answered(db.seen[0]!, twice(2));
+    const malformed = { ...good, value: '{' };
+    requests.hear(malformed);
+    expect(logged).toEqual([]);
+    await bus.publish([malformed, good]);
+    expect(await asking).toEqual(twice(2));
+    expect(logged).toEqual([expect.stringContaining('answer-malformed')]);
+  });
+
+  test('are read from the bus where a poll failed since: what it would have brought may have been lost with it', async () => {
+    const { promise: fault, reject: fail } = Promise.withResolvers<never>();
+    fault.catch(() => {});
+    let faults = 1;
+    const follow: Bus['follow'] = (options) => {
+      const follower = bus.follow(options);
+      return { ...follower, poll: (how) => (faults > 0 ? fault.finally(() => faults--) : follower.poll(how)) };
+    };
+    const requests = await create({ bus: { ...bus, follow } });
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await db.until(1);
+    const answer = answered(db.seen[0]!, twice(2));
+    requests.hear(answer);
+    await asking;
+    fail(new BusError('BUS_UNREACHABLE', 'away'));
+    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    await bus.publish([answer]);
+    expect(await anew).toEqual(twice(2));
+  });
+
+  test('settle nothing once the room is closed', async () => {
+    const requests = await create();
+    const db = serve(() => undefined);
+    const asking = requests.ask(doubleWire, { key: 'a', body: { n: 1 } });
+    asking.catch(() => {});
+    await db.until(1);
+    await requests.close();
+    requests.hear(answered(db.seen[0]!, twice(2)));
+    await expect(asking).rejects.toMatchObject({ code: 'BUS_CLOSED' });
   });
 });

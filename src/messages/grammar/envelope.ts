@@ -39,7 +39,8 @@ export type Message<Body> = {
 /** A message with the record that carries it. */
 export type Carried<Body> = Message<Body> & { readonly record: OutRecord };
 
-export type Delivery<Body> = Message<Body> & { readonly record: InRecord };
+/** A message that was read, with its record: as the bus brought it, unless said otherwise. */
+export type Delivery<Body, Of extends OutRecord = InRecord> = Message<Body> & { readonly record: Of };
 
 /** Writes a message of this wire as a record. The body is trusted to have the wire's type: we made it. */
 export const encode = <Body>(wire: Wire<Body, any>, message: Message<Body | null>): OutRecord => ({
@@ -66,13 +67,13 @@ export const removesKey = (value: string): boolean => {
   }
 };
 
-export type Decoded<Body> =
-  | { readonly type: 'message'; readonly delivery: Delivery<Body> }
+export type Decoded<Body, Of extends OutRecord = InRecord> =
+  | { readonly type: 'message'; readonly delivery: Delivery<Body, Of> }
   | { readonly type: 'removed'; readonly key: string }
   | { readonly type: 'malformed'; readonly reason: string };
 
 /** Reads a record of this wire; what cannot be read is a value, not an exception, so that it can be parked (W4). */
-export const decode = <Body>(wire: Wire<Body, any>, record: InRecord): Decoded<Body> => {
+export const decode = <Body, Of extends OutRecord = InRecord>(wire: Wire<Body, any>, record: Of): Decoded<Body, Of> => {
   if (record.value.length > recordValueCharsMax) return { type: 'malformed', reason: `value longer than ${recordValueCharsMax}` };
   let json: unknown;
   try {
