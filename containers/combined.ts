@@ -63,7 +63,7 @@ const openPlatform = async (settings: Settings, directory: string, powers: Broke
   if (server !== undefined) closing.add(() => server.close());
   const pusher = await pushToEdge(broker, settings, powers);
   if (pusher !== undefined) closing.add(() => pusher.close());
-  return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, direct: new Map(), busUrl: server?.url };
+  return { ...powers, settings: withSecrets(settings, directory), instance: settings.CORDAGE_INSTANCE, bus, views, database, direct: new Map(), ears: new Map(), busUrl: server?.url };
 };
 
 /** Rooms that others ask at their own start come first: the gateway needs crypto, rest needs db's users, flow asks db directly. */

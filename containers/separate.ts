@@ -26,7 +26,7 @@ export const startSeparate = async (room: Room, settings: Settings, powers: Brok
   const views = createViews(bus, log);
   closing.add(() => views.close());
   const database = await databaseFor(room, settings, powers, closing);
-  const running = await startRoom(room, { ...powers, settings, instance: settings.CORDAGE_INSTANCE, bus, views, database, direct: new Map() });
+  const running = await startRoom(room, { ...powers, settings, instance: settings.CORDAGE_INSTANCE, bus, views, database, direct: new Map(), ears: new Map() });
   closing.add(() => running.stop());
   closing.add(async () => {
     stage.leaves();

@@ -12,7 +12,9 @@ import { dbToAllVirtualNode } from '../../src/messages/db-to-all.virtual-node.ts
 import { dbToRestPermission } from '../../src/messages/db-to-rest.permission.ts';
 import { dbToRestRole } from '../../src/messages/db-to-rest.role.ts';
 import { dbToRestUser } from '../../src/messages/db-to-rest.user.ts';
-import { createRequests } from '../../src/shell/create-requests.ts';
+import { flowToRestStatus } from '../../src/messages/flow-to-rest.status.ts';
+import { createRequests, type HearingRequests } from '../../src/shell/create-requests.ts';
+import type { Ears } from '../../src/shell/ears.ts';
 import { createMemoryParkingLot } from '../../src/shell/memory-store.ts';
 import { openRestTlsKeys, type RestTlsKeysOptions } from '../../src/workers/rest/tls-keys.ts';
 import { createRestWorker, restLimits, type RestWorker } from '../../src/workers/rest/worker.ts';
@@ -48,6 +50,10 @@ const serveRest = async ({ worker, webSockets, settings, views, ...from }: RestD
   return openTlsDoor({ ...options, keys, log: from.log, tlsVersionMin: 'TLSv1.2' });
 };
 
+/** What it need not wait for the bus to hear, where the room that says it is of the same process. */
+const earsOf = ({ hear }: HearingRequests, { hearStatus }: RestWorker): Ears =>
+  new Map([[allToRestAnswer.topic, hear], ...(hearStatus === undefined ? [] : [[flowToRestStatus.topic, hearStatus] as const])]);
+
 export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;
   const [requests, virtualNodes, cpis, users, roles, permissions, stored, config] = await Promise.all([
@@ -79,5 +85,11 @@ export const openRest = async (platform: Platform): Promise<OpenRoom> => {
     await worker.close();
     await requests.close();
   };
-  return { worker: { ...worker, close }, parking: createMemoryParkingLot(), serve: () => serveRest({ worker, webSockets, settings, requests, views, clock, log }), leave: worker.leave };
+  return {
+    worker: { ...worker, close },
+    parking: createMemoryParkingLot(),
+    serve: () => serveRest({ worker, webSockets, settings, requests, views, clock, log }),
+    ears: earsOf(requests, worker),
+    leave: worker.leave,
+  };
 };

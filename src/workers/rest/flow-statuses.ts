@@ -7,7 +7,9 @@
  *   again, or whose id is used anew after its retention, begins anew, at a later `since`;
  * - **S4** `lost()` forgets every flow that may still change, the failed ones too, and tells all listeners to ask again;
  * - **S5** whoever listens to a flow hears of each status on its way, although the wire says only how a step left it: what was asked for
- *   was START_REQUESTED before it ran, and what has ended was RUNNING before.
+ *   was START_REQUESTED before it ran, and what has ended was RUNNING before;
+ * - **S6** a status that the flow room of this process tells when its state is saved, before it is published, is noted while statuses are
+ *   followed and then alone: of the others of its flow none has been missed. `lost()` forgets it like any other, and its copy on the bus is noted.
  */
 import type { FlowStatus, FlowStatusName } from '../../messages/grammar/shapes.ts';
 import type { RestLimits } from './config.ts';

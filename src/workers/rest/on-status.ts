@@ -1,6 +1,7 @@
 /**
  * Hears `flow-to-rest.status`: follows the whole topic from its latest record, since every rest worker must see every
- * status. When the bus fails it begins again, and says that statuses may have been missed.
+ * status. When the bus fails it begins again, and says that statuses may have been missed. A flow room of the same process tells what it has
+ * saved before it is on the bus (`hear`).
  */
 import type { Bus, Follower } from '../../bus/bus.ts';
 import { pause, type Clock } from '../../host/clock.ts';
@@ -8,10 +9,11 @@ import { flowToRestStatus } from '../../messages/flow-to-rest.status.ts';
 import { decode } from '../../messages/grammar/envelope.ts';
 import type { InRecord } from '../../messages/grammar/record.ts';
 import type { Log } from '../../observability/log.ts';
+import { createEar, type Hear } from '../../shell/ears.ts';
 import type { RestLimits } from './config.ts';
 import type { FlowStatuses } from './flow-statuses.ts';
 
-export type StatusFollower = { close(): Promise<void> };
+export type StatusFollower = { readonly hear: Hear; close(): Promise<void> };
 
 type FollowStatuses = {
   readonly bus: Pick<Bus, 'follow'>;
@@ -25,7 +27,18 @@ export const followStatuses = ({ bus, statuses, clock, log, limits }: FollowStat
   const ending = new AbortController();
   const { signal } = ending;
 
+  const ear = createEar({
+    wire: flowToRestStatus,
+    // What is told tells nothing of statuses that were missed before (S6).
+    heeds: () => statuses.isTracking,
+    hear: (status) => {
+      statuses.note(status);
+      return true;
+    },
+    log,
+  });
   const note = (record: InRecord): void => {
+    if (ear.hasHeard(record)) return;
     const decoded = decode(flowToRestStatus, record);
     if (decoded.type === 'message') statuses.note(decoded.delivery.body);
     else if (decoded.type === 'malformed') log.warn('rest.status.malformed', { topic: record.topic, partition: record.partition, offset: record.offset, reason: decoded.reason });
@@ -45,6 +58,8 @@ export const followStatuses = ({ bus, statuses, clock, log, limits }: FollowStat
       if (!signal.aborted) log.warn('rest.status.follow-failed', { cause, next: 'it is followed again' });
       const stood = statuses.isTracking;
       statuses.lost();
+      // The copy of what was told and is forgotten now is to be noted, should it come (S6).
+      ear.forget();
       return stood;
     } finally {
       await follower?.close().catch(() => {});
@@ -63,6 +78,7 @@ export const followStatuses = ({ bus, statuses, clock, log, limits }: FollowStat
 
   const running = run();
   return {
+    hear: ear.hear,
     close: async () => {
       ending.abort();
       await follower?.close().catch(() => {});

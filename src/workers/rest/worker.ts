@@ -1,7 +1,7 @@
 /**
  * The rest room: Corda's REST API, and what Cordage adds to it.
  *
- * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it); `all-to-rest.answer` through
+ * - **hears** `client-to-rest.api` over HTTP; `flow-to-rest.status` (every replica all of it; from a flow room of its process at once); `all-to-rest.answer` through
  *   its requests; the views `db-to-rest.user`, `db-to-rest.role`, `db-to-rest.permission`, `db-to-all.config`, `db-to-all.cpi`, `db-to-all.virtual-node`.
  * - **says** `rest-to-flow.start`, `rest-to-flow.query`, `rest-to-db.certificate`, `rest-to-db.config`, `rest-to-db.rbac`, `rest-to-db.cpi`,
  *   `rest-to-db.virtual-node`, `rest-to-db.transfer`, `rest-to-crypto.transfer`, `rest-to-crypto.csr`, `rest-to-crypto.rotation`, `rest-to-crypto.tls-key`, `rest-to-member.registration`, `rest-to-member.lookup`, `rest-to-link-manager.receipt`, `all-to-crypto.key`.
@@ -14,6 +14,7 @@ import type { AcceptWebSocket } from '../../host/web-socket.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import { fixedConfig, liveLimits, type Config } from '../../shell/live-config.ts';
+import type { Hear } from '../../shell/ears.ts';
 import type { Requests } from '../../shell/requests.ts';
 import type { Worker } from '../../shell/worker.ts';
 import { routes } from './api/api.ts';
@@ -63,6 +64,8 @@ export type RestDeps = {
 /** `env` is the host's own: on Node it carries the socket, which WebSockets and addresses need. */
 export type RestWorker = Worker & {
   readonly fetch: Serve;
+  /** For statuses that a flow room of this process has saved; absent where none are followed. */
+  readonly hearStatus?: Hear;
   /** Answers whoever waits with what is known, and lets nobody wait any more: the process is about to end. */
   readonly leave: () => void;
   readonly close: () => Promise<void>;
@@ -97,5 +100,5 @@ export const createRestWorker = (deps: RestDeps): RestWorker => {
   const follower = bus === undefined ? undefined : followStatuses({ bus, statuses, clock, log, limits });
   const authenticate = createAuth({ users: views.users, verifyPassword, tokens: createTokens({ config, clock, fetchedKeys: deps.fetchedKeys }), clock, log, metrics, limits });
   const fetch = createServe({ room, routes, authenticate, metrics, acceptWebSocket, readSwaggerFile, addressOf: (request, env) => addressOf?.(request, env) ?? 'unknown' });
-  return { room: 'rest', fetch, leave: () => statuses.leave(), close: async () => follower?.close() };
+  return { room: 'rest', fetch, ...(follower === undefined ? {} : { hearStatus: follower.hear }), leave: () => statuses.leave(), close: async () => follower?.close() };
 };
