@@ -121,7 +121,7 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<He
   const closing = new AbortController();
   const { signal } = closing;
   const pendings = createPendings();
-  // Who asks anew with an id that was answered has an answer of its own on the way, and it or the first one's copy is read (E1).
+  // Where the same is asked anew while the copy of its answer is on the way, two are coming, and one at most is passed over (H1).
   const ear = createEar({ wire: answerWire, heeds: (record) => record.partition === partition, hear: pendings.answer, log });
   const send = createSender({ bus, log, clock, random, signal });
 

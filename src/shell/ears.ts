@@ -10,8 +10,8 @@
  *
  * What an ear has heard need not be read again when the bus brings it:
  *
- * - **E1** a copy is passed over only where its record was told, was heard, and has not come since; each time it is told, once;
- * - **E2** who forgets what it heard (`forget`), or may have missed copies, reads the copies that come.
+ * - **H1** a copy is passed over once, and only where its record was told, was of use to who heard it, and has not come since;
+ * - **H2** who forgets what it heard (`forget`), or may have missed copies, reads the copies that come.
  */
 import { decode } from '../messages/grammar/envelope.ts';
 import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
@@ -29,9 +29,9 @@ export const noEars: Ears = new Map();
 
 export type Ear = {
   readonly hear: Hear;
-  /** Whether the bus brings what was heard already, and so need not be read (E1). */
+  /** Whether the bus brings what was heard already, and so need not be read (H1). */
   hasHeard(record: InRecord): boolean;
-  /** What was heard counts no more: its copies are to be read (E2). */
+  /** What was heard counts no more: its copies are to be read (H2). */
   forget(): void;
 };
 

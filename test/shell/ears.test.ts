@@ -107,7 +107,7 @@ const openEar = (more: Partial<EarOptions<{ n: number }>> = {}) => {
 };
 
 describe('an ear', () => {
-  test('E1: passes over the copy of what it heard, once', () => {
+  test('H1: passes over the copy of what it heard, once', () => {
     const { ear, heard } = openEar();
     expect(ear.hasHeard(copyOf(sum(1)))).toBe(false);
     ear.hear(sum(1));
@@ -116,19 +116,19 @@ describe('an ear', () => {
     expect([sum(2), sum(1), sum(1)].map((one) => ear.hasHeard(copyOf(one)))).toEqual([false, true, false]);
   });
 
-  test('E1: does not read what it does not heed, and passes over no copy of it', () => {
+  test('H1: does not read what it does not heed, and passes over no copy of it', () => {
     const { ear, heard } = openEar({ heeds: () => false });
     ear.hear(sum(1));
     expect([heard, ear.hasHeard(copyOf(sum(1)))]).toEqual([[], false]);
   });
 
-  test('E1: passes over no copy of what was of no use when it was told', () => {
+  test('H1: passes over no copy of what was of no use when it was told', () => {
     const { ear } = openEar({ hear: () => false });
     ear.hear(sum(1));
     expect(ear.hasHeard(copyOf(sum(1)))).toBe(false);
   });
 
-  test('E2: reads the copies of what it was to forget', () => {
+  test('H2: reads the copies of what it was to forget', () => {
     const { ear } = openEar();
     ear.hear(sum(1));
     ear.forget();

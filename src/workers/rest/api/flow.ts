@@ -109,7 +109,10 @@ const startedAlready = ({ shortHash: virtualNode, clientRequestId }: FlowKey): R
     clientRequestId,
   });
 
-/** Answers once the start is durable; the flow room decides which of two equal starts was the first. */
+/**
+ * Answers once the flow's first state is saved, though what it owes may not be on the bus yet; the flow room decides which of two equal starts
+ * was the first.
+ */
 const startFlow = async (room: RestRoom, node: VirtualNode, start: StartParameters, startedBy: string): Promise<number | Refusal> => {
   const { requests, statuses, admission, limits } = room;
   const { holdingIdentity } = node;
