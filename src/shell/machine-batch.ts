@@ -36,6 +36,8 @@
  *
  * The order of one key: its records are stepped in the order they came; a key that waits keeps its later records behind
  * it, in memory, and its partition's commit before it (W5).
+ *
+ * A machine may hear its records before the bus has them on disk, and step them meanwhile: `batch/early.ts` says what waits until it has (E1, E2).
  */
 import type { Bus, Consumer } from '../bus/bus.ts';
 import type { Clock } from '../host/clock.ts';
@@ -184,7 +186,8 @@ export const createMachineBatch = (options: MachineBatchOptions): Batch => {
   const takeBack = (record: HeardRecord, queued?: Queued): void => {
     metrics.count('unwritten', record.topic);
     offsets.takeBack(record);
-    if (queued !== undefined) lanes.takeBack(queued);
+    // Its lane is rid of it at the end of the round that takes it.
+    if (queued !== undefined) queued.isVoid = true;
     refused = refused.filter((one) => one.record !== record);
   };
   const accept = (record: HeardRecord): void => {

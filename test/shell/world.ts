@@ -7,7 +7,7 @@ import type { Bus, Consumer } from '../../src/bus/bus.ts';
 import { BusError } from '../../src/bus/bus.ts';
 import { partitionOf } from '../../src/bus/topics.ts';
 import type { Clock } from '../../src/host/clock.ts';
-import { streamOf, type InRecord, type OutRecord, type TopicPartitionOffset } from '../../src/messages/grammar/record.ts';
+import { streamOf, type HeardRecord, type InRecord, type OutRecord, type TopicPartitionOffset } from '../../src/messages/grammar/record.ts';
 import type { ParkingLot, StateStore } from '../../src/shell/store.ts';
 import type { Random } from '../simulation/random.ts';
 
@@ -49,12 +49,21 @@ export class Scheduler {
 type Group = { readonly committed: Map<string, number>; readonly owners: Map<number, WorldConsumer>; readonly position: Map<string, number> };
 export type WorldConsumer = Consumer & { readonly life: Life; readonly topics: readonly string[] };
 
+/** What was appended together and is not on the disk yet. */
+type Submitted = { readonly records: readonly HeardRecord[]; readonly written: () => void; readonly failed: (error: BusError) => void };
+export type Appended = { readonly positions: readonly TopicPartitionOffset[]; readonly durable: Promise<void> };
+
 /** Topics, partitions and one group; a partition's owner is whoever took it last. */
 export class WorldBus {
   readonly logs = new Map<string, InRecord[]>();
   readonly group: Group = { committed: new Map(), owners: new Map(), position: new Map() };
   publishFails = 0;
   commitFails = 0;
+  /** Whether records are heard before they are durable (B7); `write` and `lose` say what becomes of them. */
+  isEarly = false;
+  /** What was done for records that were not durable yet (E1). */
+  readonly hasty: string[] = [];
+  #submitted: Submitted[] = [];
   readonly #random: Random;
   #time = 0;
 
@@ -62,14 +71,52 @@ export class WorldBus {
     this.#random = random;
   }
 
-  append(records: readonly OutRecord[]): TopicPartitionOffset[] {
-    return records.map(({ topic, key, value, partition = partitionOf(key, partitionCount) }) => {
-      const stream = streamOf({ topic, partition });
-      const log = this.logs.get(stream) ?? [];
-      this.logs.set(stream, log);
-      log.push({ topic, partition, offset: log.length, timestamp: ++this.#time, key, value });
-      return { topic, partition, offset: log.length - 1 };
-    });
+  append(records: readonly OutRecord[]): Appended {
+    const { promise: durable, resolve: written, reject: failed } = Promise.withResolvers<void>();
+    durable.catch(() => {});
+    const submitted: HeardRecord[] = [];
+    this.#submitted.push({ records: submitted, written, failed });
+    for (const { topic, key, value, partition = partitionOf(key, partitionCount) } of records) {
+      const offset = this.#heardIn(streamOf({ topic, partition })).length;
+      submitted.push({ topic, partition, offset, timestamp: ++this.#time, key, value, durable });
+    }
+    if (!this.isEarly) this.write();
+    return { positions: submitted.map(({ topic, partition, offset }) => ({ topic, partition, offset })), durable };
+  }
+
+  /** What was submitted first is on the disk. */
+  write(): void {
+    const first = this.#submitted.shift();
+    for (const { durable: _, ...record } of first?.records ?? []) this.#logOf(streamOf(record)).push(record);
+    first?.written();
+  }
+
+  /** The disk takes none of what was submitted: its offsets are given again. */
+  lose(): void {
+    const lost = this.#submitted;
+    this.#submitted = [];
+    for (const [stream, position] of this.group.position) this.group.position.set(stream, Math.min(position, this.#logOf(stream).length));
+    for (const { failed } of lost) failed(new BusError('BUS_UNREACHABLE', 'the disk is full'));
+  }
+
+  get submittedCount(): number {
+    return this.#submitted.length;
+  }
+
+  /** Whether the record of this offset is on the disk. */
+  isDurable(stream: string, offset: number): boolean {
+    return offset < this.#logOf(stream).length;
+  }
+
+  #logOf(stream: string): InRecord[] {
+    const log = this.logs.get(stream) ?? [];
+    this.logs.set(stream, log);
+    return log;
+  }
+
+  #heardIn(stream: string): HeardRecord[] {
+    const submitted = this.#submitted.flatMap(({ records }) => records.filter((record) => streamOf(record) === stream));
+    return [...this.#logOf(stream), ...submitted];
   }
 
   records(topic: string): InRecord[] {
@@ -94,6 +141,7 @@ export class WorldBus {
         await scheduler.pass(life);
         if (this.#random.chance(this.commitFails)) throw new BusError('BUS_UNREACHABLE', 'commit lost');
         for (const { topic, partition, offset } of positions) {
+          if (offset > 0 && !this.isDurable(streamOf({ topic, partition }), offset - 1)) this.hasty.push(`${topic}/${partition} was committed up to ${offset}`);
           if (this.group.owners.get(partition) === consumer) this.group.committed.set(streamOf({ topic, partition }), offset);
         }
         await scheduler.pass(life);
@@ -103,7 +151,8 @@ export class WorldBus {
     const publish: Bus['publish'] = async (records) => {
       await scheduler.pass(life);
       if (this.#random.chance(this.publishFails)) throw new BusError('BUS_UNREACHABLE', 'request lost');
-      const positions = this.append(records);
+      const { positions, durable } = this.append(records);
+      await durable;
       if (this.#random.chance(this.publishFails)) throw new BusError('BUS_UNREACHABLE', 'answer lost');
       await scheduler.pass(life);
       return positions;
@@ -119,15 +168,15 @@ export class WorldBus {
     }, 0);
   }
 
-  #take(consumer: WorldConsumer, recordsMax: number): InRecord[] {
-    const taken: InRecord[] = [];
+  #take(consumer: WorldConsumer, recordsMax: number): HeardRecord[] {
+    const taken: HeardRecord[] = [];
     const topics = [...consumer.topics].sort(() => this.#random.next() - 0.5);
     for (const [partition, owner] of this.group.owners) {
       if (owner !== consumer) continue;
       for (const topic of topics) {
         const stream = streamOf({ topic, partition });
         const from = this.group.position.get(stream) ?? this.group.committed.get(stream) ?? 0;
-        const records = (this.logs.get(stream) ?? []).slice(from, from + recordsMax - taken.length);
+        const records = this.#heardIn(stream).slice(from, from + recordsMax - taken.length);
         if (records.length > 0) this.group.position.set(stream, from + records.length);
         taken.push(...records);
       }

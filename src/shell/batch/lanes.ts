@@ -38,8 +38,7 @@ export type Lanes = {
   isTaken(key: string): boolean;
   /** These records are done; the lane leaves when nothing is left in it. */
   remove(lane: Lane, done: ReadonlySet<Queued>): void;
-  /** This record was never there. A lane that a round has taken is rid of it at the round's end, by `sweep`. */
-  takeBack(queued: Queued): void;
+  /** Removes records that were never there. */
   sweep(lane: Lane): void;
   /** When the first lane that waits and is not taken becomes ready. */
   readyAt(): number | undefined;
@@ -56,7 +55,6 @@ export const createLanes = (): Lanes => {
     held -= before - lane.queue.length;
     if (lane.queue.length === 0) lanes.delete(lane.key);
   };
-  const sweep = (lane: Lane): void => remove(lane, new Set(lane.queue.filter(({ isVoid }) => isVoid)));
   return {
     add: (queued) => {
       const { key } = queued.record;
@@ -68,12 +66,7 @@ export const createLanes = (): Lanes => {
     ready: (now) => [...lanes.values()].filter(({ waitUntil, taken }) => !taken && waitUntil <= now),
     isTaken: (key) => lanes.get(key)?.taken === true,
     remove,
-    takeBack: (queued) => {
-      queued.isVoid = true;
-      const lane = lanes.get(queued.record.key);
-      if (lane?.taken === false) sweep(lane);
-    },
-    sweep,
+    sweep: (lane) => remove(lane, new Set(lane.queue.filter(({ isVoid }) => isVoid))),
     readyAt: () => {
       let first: number | undefined;
       for (const { waitUntil, taken } of lanes.values()) if (!taken && (first === undefined || waitUntil < first)) first = waitUntil;

@@ -8,10 +8,13 @@ import type { BodyOf } from '../../../src/messages/grammar/wire.ts';
 import { restToFlowKill } from '../../../src/messages/rest-to-flow.kill.ts';
 import { requestIdOf } from '../../../src/workers/flow/engine/external.ts';
 import type { FlowHead } from '../../../src/workers/flow/engine/head.ts';
-import { createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
+import { silentLog } from '../../../src/observability/log.ts';
+import { createMetrics } from '../../../src/observability/metrics.ts';
+import type { DirectAnswers } from '../../../src/shell/direct.ts';
+import { createFlowWorker, createTrustingSandbox } from '../../../src/workers/flow/worker.ts';
 import { bundleOf } from './world/bundle.ts';
 import { identityOf } from './world/identities.ts';
-import { createWorld, startIdOf, type App, type World, type WorldOptions } from './world/world.ts';
+import { createWorld, startIdOf, viewsOf, type App, type World, type WorldOptions } from './world/world.ts';
 
 const source = `
 const note = entity<{ id: string; text: unknown }>({ name: 'Note', id: (one) => one.id });
@@ -170,4 +173,42 @@ test('a request that another run of the flow made otherwise fails the flow, and 
   expect([flowStatus, flowError]).toEqual(['FAILED', { type: 'PLATFORM_ERROR', message: expect.stringMatching(/^DB_REQUEST_CHANGED: it was something else/) as string }]);
   const [state] = await world.rooms.get('Alice')!.states.load([flowIdOf(shortHash, 'run-0')]);
   expect((state!.head as FlowHead).resume).toBeDefined();
+});
+
+describe('a start that is not durable yet', () => {
+  const asked: string[] = [];
+  const askAtOnce: DirectAnswers['askAtOnce'] = async (requests) => {
+    asked.push(...requests.map(({ record }) => sketchOf(record)));
+    return requests.map(() => ({ type: 'done', value: { items: [] } }));
+  };
+  const way: DirectAnswers = { ask: async (requests) => (await askAtOnce(requests))!, askAtOnce };
+  const step = (durable: Promise<void>) => {
+    asked.length = 0;
+    const { machine } = createFlowWorker({ views: viewsOf(['Alice'], [], app), sandbox: createTrustingSandbox(), direct: new Map([[flowToDbEntity.topic, way]]), log: silentLog, metrics: createMetrics() });
+    const body = { holdingIdentity: identityOf('Alice'), clientRequestId: 'one', flowClassName: 'test.Taken', requestBody: 'null', startedBy: 'admin' };
+    const key = flowIdOf(shortHash, 'one');
+    return machine!.step([{ key, head: undefined, items: undefined, events: [{ type: 'start', key, id: 'm1', at: 10, body }], durable }], 10);
+  };
+  const nextTurns = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => void setImmediate(resolve));
+  };
+
+  test('makes no request of its own before it is', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stepping = step(promise);
+    await nextTurns();
+    expect(asked).toEqual([]);
+    resolve();
+    expect(await stepping).toMatchObject([{ type: 'next', head: { status: 'COMPLETED' } }]);
+    expect(asked).toEqual(['persist t', 'persist t']);
+  });
+
+  test('makes none where it never will be', async () => {
+    const { promise, reject } = Promise.withResolvers<void>();
+    promise.catch(() => {});
+    const stepping = step(promise);
+    reject(new Error('the disk is full'));
+    expect(await stepping).toMatchObject([{ type: 'later', reason: 'the bus could not write what the flow heard' }]);
+    expect(asked).toEqual([]);
+  });
 });
