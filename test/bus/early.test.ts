@@ -12,6 +12,7 @@ import { Groups } from '../../src/bus/embedded-broker/groups.ts';
 import { createInProcessBus } from '../../src/bus/embedded-broker/in-process-bus.ts';
 import type { Submission } from '../../src/bus/embedded-broker/log/commit-queue.ts';
 import type { Log } from '../../src/bus/embedded-broker/log/log.ts';
+import { LogPartition } from '../../src/bus/embedded-broker/partition.ts';
 import { locationOf } from '../../src/bus/embedded-broker/record.ts';
 import { SegmentContents } from '../../src/bus/embedded-broker/retention.ts';
 import { TopicTable } from '../../src/bus/embedded-broker/topic-table.ts';
@@ -91,7 +92,11 @@ describe('who asks for it', () => {
 
   test('is woken once for all that is published in one turn', async () => {
     const polling = early.poll({ timeoutMs: 60_000, recordsMax: 100 });
-    for (const value of ['a', 'b', 'c']) void publish(record(value));
+    for (const value of ['a', 'b', 'c']) {
+      void publish(record(value));
+      // What goes on in the same turn.
+      for (let i = 0; i < 20; i++) await undefined;
+    }
     expect(namesOf(await polling)).toEqual(['0 a', '1 b', '2 c']);
   });
 
@@ -154,13 +159,25 @@ test('nobody else hears a record before it is durable, and nobody hears a compac
   const plain = bus.consume({ group: 'plain', instance: 'one', topics: ['other'] });
   const follower = bus.follow({ topics: ['other'], from: 'earliest' });
   await plain.poll(now);
+  void publish(record('first'));
   void publish(record('a'), record('v', 'view'));
   await nextTurn();
   expect([await plain.poll(now), await follower.poll(now)]).toEqual([[], []]);
-  expect(namesOf(await early.poll(now))).toEqual(['0 a']);
-  write();
-  expect([namesOf(await plain.poll(now)), namesOf(await follower.poll(now))]).toEqual([['0 a'], ['0 a']]);
+  expect(namesOf(await early.poll(now))).toEqual(['0 first', '1 a']);
+  for (const name of ['0 first', '1 a']) {
+    write();
+    expect([namesOf(await plain.poll(now)), namesOf(await follower.poll(now))]).toEqual([[name], [name]]);
+  }
   expect(namesOf(await early.poll(now))).toEqual(['0 v']);
+});
+
+test('what is durable is kept for nobody who hears early', () => {
+  const partition = new LogPartition({ topic: 'other', number: 0, topicNumber: 0, isTombstone: () => false });
+  const one = { topic: 'other', partition: 0, offset: 0, timestamp: 0, key: 'k', value: 'a' };
+  partition.submit(one, Promise.resolve());
+  expect(partition.earlyAt(0)).toMatchObject(one);
+  partition.show(one);
+  expect(partition.earlyAt(0)).toBeUndefined();
 });
 
 describe('a disk that takes no more', () => {

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/host/clock.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createMemoryParkingLot, createMemoryStateStore } from '../../src/shell/memory-store.ts';
+import type { Batch } from '../../src/shell/machine-batch.ts';
 import { runWorker } from '../../src/shell/run-worker.ts';
 import type { StateStore } from '../../src/shell/store.ts';
 import type { Machine } from '../../src/shell/worker.ts';
@@ -148,6 +149,15 @@ describe('what has little to do while others are under way', () => {
     for (const go of letGo) go();
     await running.stop();
     await broker.close();
+  });
+
+  test('waits for those that are stepped and saved, not for those that are sent', async () => {
+    const bench = createBench();
+    const lingers: [string, boolean][] = [];
+    const batch: Batch = bench.openBatch({ ...createLedger(), stepsAtOnceMax: 2 }, (point) => void lingers.push([point, batch.lingerMs!() > 0]));
+    await batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')));
+    await batch.committed();
+    expect(lingers).toEqual([['polled', false], ['stepped', true], ['saved', true], ['published', false], ['committed', false]]);
   });
 });
 
