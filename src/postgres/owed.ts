@@ -3,15 +3,18 @@
  * string it would be longer by a tenth, and both sides would read every character of it once more.
  */
 import type { OutRecord } from '../messages/grammar/record.ts';
+import { separator as cellSeparator } from './statement.ts';
 
-/** A control character: JSON text has it only escaped. Another than the one between cells (`statement.ts`). */
+/** A control character: JSON text has it only escaped. Another than the one between cells. */
 const separator = '\u001e';
 
 type Address = readonly [topic: string, key: string, partition?: number];
 
-/** Values are made by JSON.stringify, so they hold no control character and no half of a surrogate pair; any other text is escaped. */
-// oxlint-disable-next-line no-control-regex -- they are what is looked for
-const isPlain = ({ value }: OutRecord): boolean => !/[\u0000-\u001f]/.test(value) && value.isWellFormed();
+/**
+ * Values are made by JSON.stringify, so they hold neither what parts them here or in a column, nor what PostgreSQL takes in no text; any other text is
+ * escaped.
+ */
+const isPlain = ({ value }: OutRecord): boolean => value.isWellFormed() && !value.includes(separator) && !value.includes(cellSeparator) && !value.includes('\u0000');
 
 export const writeOwed = (owed: readonly OutRecord[]): string => {
   if (owed.length === 0) return '[]';

@@ -55,13 +55,21 @@ const mayHold = (tail: string, position: number): boolean => tail.includes(`[${p
 
 const unchanged = (tail: Tail): Placed => ({ tail, text: '', appends: true, added: [], cut: [] });
 
+type Left = { /** Of the tail. */ readonly kept: string; /** Out of the table. */ readonly cut: readonly Place[] };
+const nothing: Left = { kept: '', cut: [] };
+
+/** What is left of what was there, when items of these positions are taken out or written anew. */
+const leave = (before: Tail, key: string, positions: readonly number[]): Left => {
+  const touched = new Set(positions);
+  const kept = positions.some((position) => mayHold(before.text, position)) ? without(before.text, touched) : before.text;
+  return { kept, cut: before.apart ? [...touched].map((position) => ({ key, position })) : [] };
+};
+
 export const placeItems = (before: Tail, { key, head, itemsAdded, itemsRemoved }: StateChange): Placed => {
   if (head === null) return { ...unchanged(noTail), appends: false };
   if (itemsAdded.length === 0 && itemsRemoved.length === 0) return unchanged(before);
   const items = itemsAdded.map(({ position, value }): Item => ({ key, position, text: JSON.stringify(value) }));
-  const touched = new Set([...itemsRemoved, ...itemsAdded.map(({ position }) => position)]);
-  const kept = [...touched].some((position) => mayHold(before.text, position)) ? without(before.text, touched) : before.text;
-  const cut = before.apart ? [...touched].map((position) => ({ key, position })) : [];
+  const { kept, cut } = before === noTail ? nothing : leave(before, key, [...itemsRemoved, ...itemsAdded.map(({ position }) => position)]);
   const pairs = items.map(({ position, text }) => `[${position},${text}]`).join(',');
   if (kept.length + pairs.length > tailCharsMax && items.length > 0) {
     const moved = pairsOf(kept).map(([position, value]): Item => ({ key, position, text: JSON.stringify(value) }));

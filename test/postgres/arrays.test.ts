@@ -47,5 +47,7 @@ describe('arrays', () => {
   test('an empty array and an array with nulls', async () => {
     const [row] = await server.database.sql`select ${[]}::text[] as none, ${['a', null]}::text[] as some`;
     expect(row).toMatchObject({ none: [], some: ['a', null] });
+    const lists = [[], [null], ['a', null], [null, '']];
+    for (const texts of lists) expect(await server.database.sql.unsafe('select $1::text[] as same', [textArray(texts)])).toMatchObject([{ same: texts }]);
   });
 });

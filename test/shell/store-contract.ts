@@ -40,7 +40,7 @@ export const stateStoreContract = (name: string, open: () => Promise<StateStore>
 
     test('effects of any text are owed as they were', async () => {
       const store = await open();
-      const lists = [...awkward.map((text) => [effect(text)]), awkward.map(effect), [effect('\u001e'), effect('\u001f')], [effect('[]'), effect('null')]];
+      const lists = [...awkward.map((text) => [effect(text)]), awkward.map(effect), [effect('\u001e')], [effect('\u001f')], [effect('[]'), effect('null')]];
       await store.save(lists.map((owed, i) => change(`key-${i}`, 0, { owed })));
       const loaded = new Map((await store.load(lists.map((_, i) => `key-${i}`))).map(({ key, owed }) => [key, owed]));
       expect(lists.map((_, i) => loaded.get(`key-${i}`))).toEqual(lists);

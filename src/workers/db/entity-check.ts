@@ -15,13 +15,16 @@ const isStorable = (text: string): boolean => text.isWellFormed() && !text.inclu
 /** Escapes, large exponents, long runs of digits: what may hide something that the text itself does not show. */
 const suspicious = /\\u|[eE][+-]?\d{3}|\d{300}/;
 
-const bracketsOf = (text: string): number => {
+/** Whether it may be nested deeper than the bound, by how many brackets it has. */
+const mayBeDeep = (text: string): boolean => {
+  // As many characters are as many brackets at most, and each of them is closed.
+  if (text.length <= 2 * entityDepthMax) return false;
   let count = 0;
-  for (let i = 0; i < text.length; i++) {
+  for (let i = 0; i < text.length && count <= entityDepthMax; i++) {
     const code = text.charCodeAt(i);
     if (code === 0x5b || code === 0x7b) count++;
   }
-  return count;
+  return count > entityDepthMax;
 };
 
 /** What is wrong with a parsed value; `undefined` when nothing is. Goes no deeper than the bound, so it cannot overflow. */
@@ -48,7 +51,7 @@ export const checkEntityJson = (text: string): CheckedJson => {
     return { type: 'invalid', reason: 'the text is not JSON' };
   }
   const unusual = suspicious.test(text);
-  if (!unusual && bracketsOf(text) <= entityDepthMax) return { type: 'json', json: text };
+  if (!unusual && !mayBeDeep(text)) return { type: 'json', json: text };
   const reason = faultOf(value, 0);
   if (reason !== undefined) return { type: 'invalid', reason };
   return { type: 'json', json: unusual ? JSON.stringify(value) : text };
