@@ -1,4 +1,4 @@
-/** What a rest room hears of rooms of its process, for as long as it runs. */
+/** What rooms of one process tell each other: the rest room hears for as long as it runs, others tell whoever has an ear by then. */
 import { expect, test } from 'vitest';
 import { startRoom } from '../../containers/running-room.ts';
 import { createViews, type Platform } from '../../containers/platform.ts';
@@ -8,12 +8,15 @@ import { topicsOf } from '../../src/bus/topics.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { allToRestAnswer } from '../../src/messages/all-to-rest.answer.ts';
 import { flowToRestStatus } from '../../src/messages/flow-to-rest.status.ts';
-import { answerTo, decode } from '../../src/messages/grammar/envelope.ts';
+import { answerTo, decode, encode } from '../../src/messages/grammar/envelope.ts';
+import type { OutRecord } from '../../src/messages/grammar/record.ts';
 import { wires } from '../../src/messages/messages.ts';
 import { restToFlowStart } from '../../src/messages/rest-to-flow.start.ts';
+import { restToMemberMgm } from '../../src/messages/rest-to-member.mgm.ts';
 import { silentLog } from '../../src/observability/log.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
-import { admin, aliceHash, publishFacts } from '../workers/rest/rest-under-test.ts';
+import { startTestServer } from '../workers/db/database.ts';
+import { admin, aliceHash, publishFacts, strangerHash } from '../workers/rest/rest-under-test.ts';
 
 const settingsOf = () => {
   const read = readSettings('rest', { CORDAGE_BUS_URL: 'http://unused', CORDAGE_BUS_USERNAME: 'rest', CORDAGE_BUS_PASSWORD: 'not-used', CORDAGE_REST_HOST: '127.0.0.1', CORDAGE_REST_PORT: '0' });
@@ -51,3 +54,24 @@ test('a rest room hears answers and statuses while it runs, and leaves no ear be
   }
   expect([...ears.keys()]).toEqual([]);
 });
+
+test('a room with states tells its answers to an ear that came after it', async () => {
+  const server = await startTestServer();
+  const broker = await openEmbeddedBroker({ storage: { type: 'memory' }, topics: topicsOf(wires), clock: systemClock, log: silentLog });
+  const bus = broker.connect();
+  const views = createViews(bus, silentLog);
+  const ears: Platform['ears'] = new Map();
+  const database = await server.database('superuser');
+  const member = await startRoom('member', { settings: settingsOf(), instance: 'member', bus, views, database, direct: new Map(), ears, clock: systemClock, log: silentLog, metrics: createMetrics() });
+  try {
+    const { promise: told, resolve } = Promise.withResolvers<OutRecord>();
+    ears.set(allToRestAnswer.topic, resolve);
+    await bus.publish([encode(restToMemberMgm, { key: strangerHash, id: 'asked', body: { type: 'info', shortHash: strangerHash }, replyTo: { topic: allToRestAnswer.topic, key: 'rest', partition: 0 } })]);
+    expect(JSON.parse((await told).value)).toMatchObject({ body: { requestId: 'asked', outcome: { type: 'refused' } } });
+  } finally {
+    await member.stop();
+    await views.close();
+    await broker.close();
+    await server.stop();
+  }
+}, 60_000);
