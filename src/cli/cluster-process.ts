@@ -35,7 +35,13 @@ const stopTimeoutMs = 15_000;
 const readyTimeoutMs = 60_000;
 const main = fileURLToPath(new URL('../../containers/main.js', import.meta.url));
 
-const lastLines = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n    ') : '(no log)');
+/** What the end of a log tells of a failure: its last lines, and before them the first errors, which the way out has buried. */
+const endOf = (file: string): string => {
+  if (!existsSync(file)) return '(no log)';
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  const errors = lines.slice(-200, -8).filter((line) => line.includes('"level":"error"'));
+  return [...errors.slice(0, 4), ...lines.slice(-8)].join('\n    ');
+};
 
 type ReadyLine = { event: string; restUrl: string; gatewayUrl: string; healthUrl: string; busUrl?: string };
 const readyLineOf = (line: string): ReadyLine | undefined => {
@@ -86,7 +92,7 @@ export const startCluster = async (options: ClusterOptions): Promise<ClusterProc
   ]);
   if (typeof first === 'string') {
     child.kill('SIGKILL');
-    throw new Error(`cluster ${name} ${first}. The end of its log, ${logFile}:\n    ${lastLines(logFile)}`);
+    throw new Error(`cluster ${name} ${first}. The end of its log, ${logFile}:\n    ${endOf(logFile)}`);
   }
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM');

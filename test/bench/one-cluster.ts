@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pid } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { startCluster, type ClusterProcess } from '../../src/cli/cluster-process.ts';
 import { createVirtualNode, prepareMember, registerMember, staticGroupPolicy, uploadCpi } from '../../src/cli/network.ts';
@@ -41,8 +42,10 @@ const begin = ({ closing }: Scratch, options: Options): Promise<ClusterProcess> 
 export const startOneCluster = async (scratch: Scratch): Promise<OneCluster & { restart(): Promise<OneCluster> }> => {
   const directory = join(scratch.directory, 'alice');
   mkdirSync(directory);
-  const restPort = await freePort(18_888);
-  const options = { directory, restPort, gatewayPort: await freePort(18_080, [restPort]), adminPassword: randomBytes(12).toString('base64url') };
+  // Two processes that look for ports at the same time find different ones.
+  const first = 20_000 + 20 * (pid % 500);
+  const restPort = await freePort(first);
+  const options = { directory, restPort, gatewayPort: await freePort(first, [restPort]), adminPassword: randomBytes(12).toString('base64url') };
   const process = await begin(scratch, options);
   const groupId = randomUUID();
   const shortHash = await install(process, groupId, scratch.directory, options.adminPassword);

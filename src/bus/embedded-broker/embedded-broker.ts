@@ -1,5 +1,5 @@
 /**
- * The embedded broker: Kafka's promises (B1–B6) for one machine, on a log of its own, on disk or in memory.
+ * The embedded broker: Kafka's promises (B1–B7) for one machine, on a log of its own, on disk or in memory.
  *
  * The way of a record: appender (offset) → log (group commit) → partition (shown) → readers (woken). Workers of the same
  * process use `connect()`; the HTTP server (`../http-server.ts`) uses the verbs beside it.
