@@ -1,4 +1,4 @@
-/** What goes wrong in a run: crashes, flows that leave memory, records that come twice, late or out of order. */
+/** What goes wrong in a run: crashes, flows that leave memory, records that come twice, late or out of order, or are heard early and lost. */
 import type { BatchPoint } from '../../../../src/shell/operational.ts';
 import type { OutRecord } from '../../../../src/messages/grammar/record.ts';
 import type { Machine, StepOutput } from '../../../../src/shell/worker.ts';
@@ -13,7 +13,7 @@ export const batchPoints = ['polled', 'stepped', 'saved', 'published', 'committe
 /** Which operation kinds were asked for or completed by the step next to which a process died, for each point. */
 export type Coverage = Map<string, number>;
 
-export type Harm = Pick<WorldOptions, 'sandbox' | 'crashAt' | 'rebalances' | 'route' | 'late' | 'watch' | 'batchMax' | 'shell' | 'directDeclines'>;
+export type Harm = Pick<WorldOptions, 'sandbox' | 'crashAt' | 'rebalances' | 'route' | 'late' | 'watch' | 'batchMax' | 'shell' | 'directDeclines' | 'loses'>;
 
 /** A flow that waits for its back-off waits no time, so that a run with faults keeps the times of one without. */
 const shell = { laterDelayMsMin: 0, laterDelayMsMax: 0 };
@@ -164,6 +164,8 @@ export const drawHarm = (random: Random, coverage: Coverage): Harm => {
   const moves = random.pick([0, 0, level]);
   const isDirect = random.chance(0.5);
   const declined = random.pick([0, level]);
+  const isEarly = random.chance(0.5);
+  const lost = random.pick([0, level]);
   return {
     shell,
     ...crashes(faultAt, coverage),
@@ -172,5 +174,6 @@ export const drawHarm = (random: Random, coverage: Coverage): Harm => {
     sandbox: () => forgetful(random, evicted * 0.5),
     batchMax: random.pick([1, 2, 5, 500]),
     ...(isDirect ? { directDeclines: () => random.chance(declined) } : {}),
+    ...(isEarly ? { loses: (count) => (random.chance(lost) ? random.below(count + 1) : count) } : {}),
   };
 };

@@ -13,7 +13,7 @@ import { flowToDbEntity } from '../../../../src/messages/flow-to-db.entity.ts';
 import { flowToFlowWake } from '../../../../src/messages/flow-to-flow.wake.ts';
 import { encode } from '../../../../src/messages/grammar/envelope.ts';
 import type { Outcome } from '../../../../src/messages/grammar/envelope.ts';
-import type { InRecord, OutRecord } from '../../../../src/messages/grammar/record.ts';
+import type { HeardRecord, InRecord, OutRecord } from '../../../../src/messages/grammar/record.ts';
 import type { FlowDeclaration, FlowStatus } from '../../../../src/messages/grammar/shapes.ts';
 import type { Member } from '../../../../src/messages/member-to-all.member.ts';
 import { restToFlowStart } from '../../../../src/messages/rest-to-flow.start.ts';
@@ -181,6 +181,8 @@ export type WorldOptions = {
   readonly directDeclines?: () => boolean;
   /** Whether another replica has the room's partitions from now on. */
   readonly rebalances?: (room: string) => boolean;
+  /** Of so many records that a room hears early, from which on the disk takes none, at first; `undefined` where nothing is heard early. */
+  readonly loses?: (count: number) => number | undefined;
 };
 
 /** A session key for each member, by short hash. */
@@ -189,7 +191,7 @@ export const memberKeys = async (members: readonly string[]): Promise<ReadonlyMa
 
 export const createWorld = async (options: WorldOptions): Promise<World> => {
   const { members, app, sandbox, limits, route = (record) => [record], late = () => [], batchMax = 500, crashAt = () => false } = options;
-  const { shell, watch = (_common, machine) => machine, logLevel = 'debug', rebalances = () => false } = options;
+  const { shell, watch = (_common, machine) => machine, logLevel = 'debug', rebalances = () => false, loses = () => undefined } = options;
   const clock: WorldClock = { time: 1_000_000, now: () => clock.time, after: () => () => {} };
   const keys = options.keys ?? (await memberKeys(members));
   const roll = members.map((common) => memberOf(common, [keys.get(identityOf(common).shortHash)!]));
@@ -226,18 +228,22 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
 
   /** One batch; a process that dies in it is replaced by one that knows nothing. */
   const work = async (room: Room, records: readonly InRecord[]): Promise<void> => {
-    room.uncommitted.push(...records);
-    for (let polled = records; ; polled = []) {
+    const { heard, kept, lost } = hearEarly(records, loses(records.length));
+    room.uncommitted.push(...kept);
+    for (let polled = heard; ; polled = []) {
       try {
         await room.batch.handleBatch(polled);
-        return await room.batch.committed();
+        await room.batch.committed();
+        break;
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         if (!error.isDeath) continue;
         room.restart();
-        return void room.queue.unshift(...room.uncommitted.splice(0));
+        lost.unshift(...room.uncommitted.splice(0));
+        break;
       }
     }
+    room.queue.unshift(...lost);
   };
   const settle = async (): Promise<void> => {
     const busy = (): Room[] => [...rooms.values()].filter(({ queue, batch }) => queue.length > 0 || (batch.readyAt() ?? Infinity) < Infinity);
@@ -289,6 +295,17 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
     },
   };
   return world;
+};
+
+/** Records as a room hears them before they are durable: those from a place on are lost by the disk, and come again. */
+const hearEarly = (records: readonly InRecord[], from: number | undefined): { heard: readonly HeardRecord[]; kept: readonly InRecord[]; lost: InRecord[] } => {
+  if (from === undefined) return { heard: records, kept: records, lost: [] };
+  // At the end of a turn, when the room may be in the midst of its step.
+  const written = new Promise<void>((resolve) => void setImmediate(resolve));
+  const failed = new Promise<void>((_, reject) => void setImmediate(() => reject(new Error('the disk is full'))));
+  failed.catch(() => {});
+  const heard = records.map((record, i) => ({ ...record, durable: i < from ? written : failed }));
+  return { heard, kept: records.slice(0, from), lost: records.slice(from) };
 };
 
 type RoomParts = {
