@@ -1,6 +1,6 @@
 /** `podman play kube` of our manifests: real images, as Kubernetes would start them. Without probes, Services and Jobs, which podman has not. */
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,17 +26,39 @@ export type Podman = {
   close(): Promise<void>;
 };
 
+const networkName = /^cordage-test-(\d+)$/;
+
+/** A process id may have been given to something else since. */
+const isTestRun = (pid: string): boolean => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('vitest');
+  } catch {
+    return false;
+  }
+};
+
 export const openPodman = async (): Promise<Podman> => {
   const folder = mkdtempSync(join(tmpdir(), 'cordage-podman-'));
   const file = join(folder, 'containers.conf');
   writeFileSync(file, configuration);
   const run = async (...args: readonly string[]): Promise<string> => (await execute('podman', [...args], { env: { ...process.env, CONTAINERS_CONF: file } })).stdout.trim();
-  const network = `cordage-test-${process.pid}`;
-  await run('network', 'create', network);
-  const clear = async (): Promise<void> => {
-    const pods = (await run('pod', 'ps', '--filter', `network=${network}`, '--format', '{{.Name}}')).split('\n').filter((name) => name !== '');
+  const listed = async (...args: readonly string[]): Promise<string[]> => (await run(...args)).split('\n').filter((name) => name !== '');
+  const clearNetwork = async (name: string): Promise<void> => {
+    // A pod that was killed while it was made is on no network yet.
+    const filters = [['--filter', `network=${name}`], ['--filter', 'status=created', '--filter', 'name=^cordage-']];
+    const pods = (await Promise.all(filters.map((filter) => listed('pod', 'ps', ...filter, '--format', '{{.Name}}')))).flat();
     if (pods.length > 0) await run('pod', 'rm', '-f', '-t', '1', ...pods);
   };
+  // Pods are named as the manifests name them, so those that a killed run left stand in the way.
+  for (const name of await listed('network', 'ls', '--format', '{{.Name}}')) {
+    const pid = networkName.exec(name)?.[1];
+    if (pid === undefined || isTestRun(pid)) continue;
+    await clearNetwork(name);
+    await run('network', 'rm', '-f', name);
+  }
+  const network = `cordage-test-${process.pid}`;
+  await run('network', 'create', network);
+  const clear = (): Promise<void> => clearNetwork(network);
   const close = async (): Promise<void> => {
     await clear();
     await run('network', 'rm', '-f', network);
