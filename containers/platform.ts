@@ -6,7 +6,7 @@ import type { Log } from '../src/observability/log.ts';
 import type { Metrics } from '../src/observability/metrics.ts';
 import type { Database } from '../src/postgres/database.ts';
 import type { DirectAnswers } from '../src/shell/direct.ts';
-import type { Hear } from '../src/shell/ears.ts';
+import type { Listener } from '../src/shell/ears.ts';
 import { openView, type OpenView } from '../src/shell/open-view.ts';
 import { patiently } from './patience.ts';
 import type { Settings } from './settings.ts';
@@ -41,7 +41,7 @@ export type Platform = {
   /** By topic, what rooms of this process answer each other without the bus: each adds its own when it runs. */
   readonly direct: Map<string, DirectAnswers>;
   /** By topic, who of this process hears what another room of it has saved before the bus brings it: each adds its own while it runs. */
-  readonly ears: Map<string, Hear>;
+  readonly ears: Map<string, Listener>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;

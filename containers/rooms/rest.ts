@@ -51,8 +51,8 @@ const serveRest = async ({ worker, webSockets, settings, views, ...from }: RestD
 };
 
 /** What it need not wait for the bus to hear, where the room that says it is of the same process. */
-const earsOf = ({ hear }: HearingRequests, { hearStatus }: RestWorker): Ears =>
-  new Map([[allToRestAnswer.topic, hear], ...(hearStatus === undefined ? [] : [[flowToRestStatus.topic, hearStatus] as const])]);
+const earsOf = ({ listener }: HearingRequests, { hearStatus: hear }: RestWorker): Ears =>
+  new Map([[allToRestAnswer.topic, listener], ...(hear === undefined ? [] : [[flowToRestStatus.topic, { hear }] as const])]);
 
 export const openRest = async (platform: Platform): Promise<OpenRoom> => {
   const { bus, views, clock, log, metrics, instance, settings } = platform;

@@ -1,7 +1,7 @@
 /**
  * Requests by rooms without state: a question carries the asker's own partition of its answer wire; the answer finds the
- * question by its id. Several replicas may share a partition: ids that nobody here asked for are left alone. Rooms of the same process may
- * tell an answer before it is on the bus (`hear`).
+ * question by its id. Several replicas may share a partition: ids that nobody here asked for are left alone. An answer that a room of
+ * the same process makes does not go by the bus (H3 of `ears.ts`).
  */
 import { BusError, partitionCountDefault, type Bus } from '../bus/bus.ts';
 import { partitionOf } from '../bus/topics.ts';
@@ -11,7 +11,7 @@ import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
 import type { Wire } from '../messages/grammar/wire.ts';
 import type { Log } from '../observability/log.ts';
 import { backOffMs, shellConfigDefault } from './config.ts';
-import { createEar, type Hear } from './ears.ts';
+import type { Listener, Tell } from './ears.ts';
 import { RequestTimeout, type Ask, type Requests } from './requests.ts';
 
 /** How long an asker waits, unless it says so. */
@@ -28,8 +28,8 @@ export class RequestsOverloaded extends Error {
   }
 }
 
-/** `hear`: for answers that a room of this process has saved; those to other replicas are left alone. */
-export type HearingRequests = Requests & { readonly hear: Hear };
+/** `listener`: for answers that a room of this process is about to save; those to other replicas are left alone. */
+export type HearingRequests = Requests & { readonly listener: Listener };
 
 export type CreateRequestsOptions = {
   readonly bus: Bus;
@@ -88,6 +88,7 @@ const createPendings = () => {
   let count = 0;
   return {
     count: () => count,
+    has: (id: string): boolean => pending.has(id),
     add: (id: string, one: Pending): void => {
       const waiting = pending.get(id) ?? new Set();
       pending.set(id, waiting.add(one));
@@ -99,11 +100,8 @@ const createPendings = () => {
       count--;
       if (waiting.size === 0) pending.delete(id);
     },
-    /** Gives whether anybody waited. */
-    answer: ({ requestId, outcome }: Answer): boolean => {
-      const waiting = pending.get(requestId);
-      for (const { settle } of waiting ?? []) settle(outcome);
-      return waiting !== undefined;
+    answer: ({ requestId, outcome }: Answer): void => {
+      for (const { settle } of pending.get(requestId) ?? []) settle(outcome);
     },
     failAll: (error: unknown): void => {
       for (const waiting of pending.values()) for (const { fail } of waiting) fail(error);
@@ -121,12 +119,15 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<He
   const closing = new AbortController();
   const { signal } = closing;
   const pendings = createPendings();
-  // Where the same is asked anew while the copy of its answer is on the way, two are coming, and one at most is passed over (H1).
-  const ear = createEar({ wire: answerWire, heeds: (record) => record.partition === partition, hear: pendings.answer, log });
   const send = createSender({ bus, log, clock, random, signal });
 
+  const claim = (record: OutRecord): Tell | undefined => {
+    if (record.partition !== partition) return undefined;
+    const decoded = decode(answerWire, record);
+    if (decoded.type !== 'message' || !pendings.has(decoded.delivery.body.requestId)) return undefined;
+    return () => pendings.answer(decoded.delivery.body);
+  };
   const answer = (record: InRecord): void => {
-    if (ear.hasHeard(record)) return;
     const decoded = decode(answerWire, record);
     if (decoded.type === 'message') pendings.answer(decoded.delivery.body);
     else if (decoded.type === 'malformed') log.warn('answer-malformed', { topic: record.topic, offset: record.offset, reason: decoded.reason });
@@ -139,7 +140,6 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<He
         tries = 0;
       } catch (error) {
         if (signal.aborted) return;
-        ear.forget();
         log.warn('answer-poll-failed', { tries, error });
         await pause(clock, backOffMs(tries++, retryDelayMsMin, retryDelayMsMax, random), signal);
       }
@@ -166,7 +166,7 @@ export const createRequests = async (options: CreateRequestsOptions): Promise<He
 
   return {
     ask: async (wire, request) => checkReply(wire, await ask(wire, request)),
-    hear: ear.hear,
+    listener: { claim },
     close: async () => {
       closing.abort();
       pendings.failAll(new BusError('BUS_CLOSED', 'the room closed before the answer came'));

@@ -12,6 +12,12 @@
  *
  * - **H1** a copy is passed over once, and only where its record was told, was of use to who heard it, and has not come since;
  * - **H2** who forgets what it heard (`forget`), or may have missed copies, reads the copies that come.
+ *
+ * What only one who waits here needs goes no other way:
+ *
+ * - **H3** a record that an ear claims is neither owed nor published, but told when what decided it is known to be saved. If this process dies
+ *   before, who waited for it is gone as well. What comes of a save of which nobody knows is known when the state is read again: where it is
+ *   the one that was to be saved, what it claimed is told (`Queued.unsaid`).
  */
 import { decode } from '../messages/grammar/envelope.ts';
 import type { InRecord, OutRecord } from '../messages/grammar/record.ts';
@@ -22,8 +28,18 @@ import { shellConfigDefault } from './config.ts';
 /** Hears a record before it is on the bus. Does not throw. */
 export type Hear = (record: OutRecord) => void;
 
+/** Tells one who waits here. Does not throw. */
+export type Tell = () => void;
+
+/** One or both. */
+export type Listener = {
+  readonly hear?: Hear;
+  /** H3: how to tell this record to the one who waits for it here, where nobody else needs it. Does not throw. */
+  claim?(record: OutRecord): Tell | undefined;
+};
+
 /** The ears of one process: a topic's, where a room of it has one. */
-export type Ears = ReadonlyMap<string, Hear>;
+export type Ears = ReadonlyMap<string, Listener>;
 
 export const noEars: Ears = new Map();
 

@@ -11,7 +11,8 @@
  * Why nothing that is owed is ever lost, and nothing is done twice (W1–W5), whoever crashes, stalls or loses a partition:
  *
  * - **M1** A record is done when the bus has acknowledged every effect of its round, and an offset is committed only when all
- *   records before it are done. So a record whose effects may be missing is delivered again, to whoever owns the partition then.
+ *   records before it are done. So a record whose effects may be missing is delivered again, to whoever owns the partition then. (No effect
+ *   in this sense is what one who waits in this process alone needs: H3 of `ears.ts`.)
  * - **M2** A save replaces what is owed only by more: effects not known to be on the bus are carried over, in order. They
  *   are dropped from memory only when the publish that contained them was acknowledged to this replica.
  * - **M3** A state read from the store is taken to owe all it lists, and that is sent with the batch that read it. If a
@@ -126,7 +127,7 @@ const createReader = (machine: Machine<any, any, any>): ((record: HeardRecord) =
       const event = hearing.toEvent(delivery);
       // The wake wire's own schema has just read this body.
       const wakeDueAt = record.topic === wakeTopic ? (delivery.body as { dueAt: number }).dueAt : undefined;
-      return { type: 'queued', queued: { record, stream: streamOf(record), event, wakeDueAt, isVoid: false } };
+      return { type: 'queued', queued: { record, stream: streamOf(record), event, wakeDueAt, isVoid: false, unsaid: undefined } };
     } catch (error) {
       return { type: 'malformed', reason: `no event could be made of it: ${messageOf(error)}` };
     }

@@ -44,7 +44,7 @@ test('a rest room hears answers and statuses while it runs, and leaves no ear be
     if (question.type !== 'message') throw new Error('the start cannot be read');
     const answer = answerTo(question.delivery, { type: 'done', value: { type: 'accepted', flowId: 'f', timestamp: 1 } })!;
     // It is told alone, and does not come by the bus.
-    ears.get(answer.topic)!(answer);
+    ears.get(answer.topic)!.claim!(answer)!();
     expect((await starting).status).toBe(202);
   } finally {
     await rest.stop();
@@ -65,7 +65,7 @@ test('a room with states tells its answers to an ear that came after it', async 
   const member = await startRoom('member', { settings: settingsOf(), instance: 'member', bus, views, database, direct: new Map(), ears, clock: systemClock, log: silentLog, metrics: createMetrics() });
   try {
     const { promise: told, resolve } = Promise.withResolvers<OutRecord>();
-    ears.set(allToRestAnswer.topic, resolve);
+    ears.set(allToRestAnswer.topic, { hear: resolve });
     await bus.publish([encode(restToMemberMgm, { key: strangerHash, id: 'asked', body: { type: 'info', shortHash: strangerHash }, replyTo: { topic: allToRestAnswer.topic, key: 'rest', partition: 0 } })]);
     expect(JSON.parse((await told).value)).toMatchObject({ body: { requestId: 'asked', outcome: { type: 'refused' } } });
   } finally {

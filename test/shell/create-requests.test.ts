@@ -163,55 +163,51 @@ describe('requests', () => {
   });
 });
 
-describe('answers that are told before the bus brings them', () => {
+describe('answers that are claimed where they are made', () => {
   const twice = (n: number): Outcome => ({ type: 'done', value: { twice: n } });
   const answered = (request: Delivery<unknown>, outcome: Outcome): OutRecord => answerTo(request, outcome)!;
 
-  test('settle at once; the copy on the bus changes nothing, not even for who asks the same anew', async () => {
+  test('settle when they are told, and not before', async () => {
     const requests = await create();
     const db = serve(() => undefined);
-    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
+    let isSettled = false;
+    const asking = requests.ask(doubleWire, { key: 'a', body: { n: 1 } }).finally(() => (isSettled = true));
     await db.until(1);
-    const first = answered(db.seen[0]!, twice(2));
-    requests.hear(first);
+    const tell = requests.listener.claim!(answered(db.seen[0]!, twice(2)))!;
+    await new Promise(setImmediate);
+    expect(isSettled).toBe(false);
+    tell();
     expect(await asking).toEqual(twice(2));
-    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
-    await db.until(2);
-    // Passed over: were it read, it would answer the new question.
-    await bus.publish([first, answered(db.seen[1]!, twice(3))]);
-    expect(await anew).toEqual(twice(3));
+    // Nobody waits any more.
+    tell();
+    expect(requests.listener.claim!(answered(db.seen[0]!, twice(2)))).toBeUndefined();
   });
 
-  test('are heard again where they are said again: equal answers to equal questions are passed over once', async () => {
+  test('settle all who have asked the same', async () => {
     const requests = await create();
     const db = serve(() => undefined);
-    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
-    await db.until(1);
-    const answer = answered(db.seen[0]!, twice(2));
-    requests.hear(answer);
-    await asking;
-    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
-    await bus.publish([answer, answer]);
-    expect(await anew).toEqual(twice(2));
+    const asking = [1, 2].map(() => requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } }));
+    await db.until(2);
+    requests.listener.claim!(answered(db.seen[0]!, twice(2)))!();
+    expect(await Promise.all(asking)).toEqual([twice(2), twice(2)]);
   });
 
-  test('are left alone where they go to another replica, or nobody asked for them: then the bus brings them', async () => {
+  test('are left to the bus where they go to another replica, or nobody waits for them', async () => {
     const requests = await create();
     const db = serve(() => undefined);
     const asking = requests.ask(doubleWire, { key: 'a', id: 'mine', body: { n: 1 } });
     await db.until(1);
     const { partition } = db.seen[0]!.replyTo!;
     const { partition: _, ...astray } = answered(db.seen[0]!, twice(7));
-    for (const one of [astray, { ...astray, partition: partition! + 1 }]) requests.hear(one);
     const early = answered({ ...db.seen[0]!, id: 'not yet asked' }, twice(8));
-    requests.hear(early);
+    expect([astray, { ...astray, partition: partition! + 1 }, early].map((one) => requests.listener.claim!(one))).toEqual([undefined, undefined, undefined]);
     const later = requests.ask(doubleWire, { key: 'a', id: 'not yet asked', body: { n: 4 } });
     await bus.publish([answered(db.seen[0]!, twice(2)), early]);
     expect(await asking).toEqual(twice(2));
     expect(await later).toEqual(twice(8));
   });
 
-  test('throw nothing where they cannot be read; the bus says where they lie', async () => {
+  test('are left to the bus where they cannot be read; it says where they lie', async () => {
     const logged: string[] = [];
     const requests = await create({ log: createLog({ level: 'info', write: (line) => void logged.push(line) }) });
     const db = serve(() => undefined);
@@ -219,42 +215,20 @@ describe('answers that are told before the bus brings them', () => {
     await db.until(1);
     const good = answered(db.seen[0]!, twice(2));
     const malformed = { ...good, value: '{' };
-    requests.hear(malformed);
-    expect(logged).toEqual([]);
+    expect(requests.listener.claim!(malformed)).toBeUndefined();
     await bus.publish([malformed, good]);
     expect(await asking).toEqual(twice(2));
     expect(logged).toEqual([expect.stringContaining('answer-malformed')]);
   });
 
-  test('are read from the bus where a poll failed since: what it would have brought may have been lost with it', async () => {
-    const { promise: fault, reject: fail } = Promise.withResolvers<never>();
-    fault.catch(() => {});
-    let faults = 1;
-    const follow: Bus['follow'] = (options) => {
-      const follower = bus.follow(options);
-      return { ...follower, poll: (how) => (faults > 0 ? fault.finally(() => faults--) : follower.poll(how)) };
-    };
-    const requests = await create({ bus: { ...bus, follow } });
-    const db = serve(() => undefined);
-    const asking = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
-    await db.until(1);
-    const answer = answered(db.seen[0]!, twice(2));
-    requests.hear(answer);
-    await asking;
-    fail(new BusError('BUS_UNREACHABLE', 'away'));
-    const anew = requests.ask(doubleWire, { key: 'a', id: 'same', body: { n: 1 } });
-    await bus.publish([answer]);
-    expect(await anew).toEqual(twice(2));
-  });
-
-  test('settle nothing once the room is closed', async () => {
+  test('are not claimed once the room is closed', async () => {
     const requests = await create();
     const db = serve(() => undefined);
     const asking = requests.ask(doubleWire, { key: 'a', body: { n: 1 } });
     asking.catch(() => {});
     await db.until(1);
     await requests.close();
-    requests.hear(answered(db.seen[0]!, twice(2)));
+    expect(requests.listener.claim!(answered(db.seen[0]!, twice(2)))).toBeUndefined();
     await expect(asking).rejects.toMatchObject({ code: 'BUS_CLOSED' });
   });
 });

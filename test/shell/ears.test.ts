@@ -6,7 +6,7 @@ import type { InRecord, OutRecord } from '../../src/messages/grammar/record.ts';
 import { encode } from '../../src/messages/grammar/envelope.ts';
 import { wire } from '../../src/messages/grammar/wire.ts';
 import { createLog, silentLog } from '../../src/observability/log.ts';
-import { createEar, type EarOptions } from '../../src/shell/ears.ts';
+import { createEar, type EarOptions, type Tell } from '../../src/shell/ears.ts';
 import { createMemoryStateStore } from '../../src/shell/memory-store.ts';
 import type { StateStore } from '../../src/shell/store.ts';
 import { Crash, crashAt, createBench } from './bench.ts';
@@ -17,7 +17,7 @@ const away = Object.assign(new Error('the database is away'), { operational: tru
 /** A bench with an ear, whose order of things says what was told between the others. */
 const openTold = (given: Parameters<typeof createBench>[0] = {}) => {
   const tell = (one: OutRecord): void => void bench.order.push(`told ${saidIn([one]).join()}`);
-  const bench = createBench({ ...given, ears: new Map([[outTopic, tell]]) });
+  const bench = createBench({ ...given, ears: new Map([[outTopic, { hear: tell }]]) });
   return { bench, told: () => bench.order.filter((what) => what.startsWith('told')) };
 };
 
@@ -92,6 +92,135 @@ describe('what a saved state owes', () => {
     await batch.handleBatch([]);
     expect(told()).toEqual(['told a: e1 is left 1']);
     expect(saidIn(bench.published)).toEqual(['a: e1 is left 1']);
+  });
+});
+
+/** A bench where somebody waits for what is said of some keys, and nobody else needs it. */
+const openClaimed = (waited: readonly string[], given: Parameters<typeof createBench>[0] = {}) => {
+  const claim = (one: OutRecord): Tell | undefined => (waited.includes(one.key) ? () => void bench.order.push(`told ${saidIn([one]).join()}`) : undefined);
+  const bench = createBench({ ...given, ears: new Map([[outTopic, { claim }]]) });
+  return { bench, told: () => bench.order.filter((what) => what.startsWith('told')) };
+};
+
+/** A store whose next save is done, though whoever asked for it is told that the database is away. */
+const createCutOff = () => {
+  const inner = createMemoryStateStore();
+  let isCut = true;
+  const save: StateStore['save'] = async (changes) => {
+    const saved = await inner.save(changes);
+    if (!isCut) return saved;
+    isCut = false;
+    throw away;
+  };
+  return { inner, states: { ...inner, save } };
+};
+
+describe('H3: what only one who waits here needs', () => {
+  test('is told after the save, and neither owed nor published', async () => {
+    const { bench } = openClaimed(['a']);
+    const batch = bench.openBatch(createLedger());
+    await batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add'), record('left', 'b', 'e2', 'add')));
+    await batch.committed();
+    expect(bench.order).toEqual(['save 2', 'told a: e1 is left 1', 'publish 1', 'commit']);
+    expect(saidIn(bench.published)).toEqual(['b: e2 is left 1']);
+    expect((await bench.states.load(['a', 'b'])).map(({ key, owed }) => [key, owed.length])).toEqual([['a', 0], ['b', 1]]);
+  });
+
+  test('is told where nothing changed, and there is nothing to save or to send', async () => {
+    const { bench } = openClaimed(['a']);
+    const batch = bench.openBatch(createLedger());
+    await batch.handleBatch(bench.append(record('left', 'a', 'e1', 'echo')));
+    await batch.committed();
+    expect(bench.order).toEqual(['told a: e1 echoed', 'commit']);
+  });
+
+  test('is told once the save is done, where it had to be made again', async () => {
+    const inner = createMemoryStateStore();
+    let isAway = true;
+    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const batch = bench.openBatch(createLedger());
+    await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
+    expect(told()).toEqual([]);
+    isAway = false;
+    await batch.handleBatch([]);
+    expect(told()).toEqual(['told a: e1 is left 1']);
+  });
+
+  test('is told once, where the save has to be made again with what the key has heard since', async () => {
+    const inner = createMemoryStateStore();
+    let isAway = true;
+    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const batch = bench.openBatch(createLedger());
+    await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
+    isAway = false;
+    await batch.handleBatch(bench.append(record('left', 'a', 'e2', 'add')));
+    expect(told()).toEqual(['told a: e1 is left 1', 'told a: e2 is left 2']);
+  });
+
+  test('is told when the state is found to be saved, where nobody knew', async () => {
+    const { states } = createCutOff();
+    const { bench, told } = openClaimed(['a'], { states });
+    const batch = bench.openBatch(createLedger());
+    await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
+    expect(told()).toEqual([]);
+    await batch.handleBatch([]);
+    expect(told()).toEqual(['told a: e1 is left 1']);
+    expect(bench.published).toEqual([]);
+  });
+
+  test('is told when the state is found to be saved, before what the key has heard since', async () => {
+    const { states } = createCutOff();
+    const { bench, told } = openClaimed(['a'], { states });
+    const batch = bench.openBatch(createLedger());
+    await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
+    await batch.handleBatch(bench.append(record('left', 'a', 'e2', 'add')));
+    expect(told()).toEqual(['told a: e1 is left 1', 'told a: e2 is left 2']);
+  });
+
+  test('is not told where another replica has done the step meanwhile, and decided otherwise', async () => {
+    const inner = createMemoryStateStore();
+    let isAway = true;
+    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const ours = bench.openBatch(createLedger());
+    const records = bench.append(record('left', 'a', 'e1', 'add'));
+    await expect(ours.handleBatch(records)).rejects.toThrow('away');
+    isAway = false;
+    const theirs = createBench({ states: inner });
+    await theirs.openBatch(createLedger()).handleBatch([...theirs.append(record('right', 'a', 'e2', 'add')), ...records]);
+    await ours.handleBatch([]);
+    await ours.committed();
+    expect([told(), bench.order.at(-1)]).toEqual([[], 'commit']);
+  });
+
+  test('is not told where the save conflicts, but what is decided then', async () => {
+    const { bench, told } = openClaimed(['a']);
+    const ours = bench.openBatch(createLedger());
+    await ours.handleBatch(bench.append(record('left', 'a', 'e1', 'add')));
+    const theirs = createBench({ states: bench.states });
+    await theirs.openBatch(createLedger()).handleBatch(theirs.append(record('right', 'a', 'e2', 'add')));
+    await ours.handleBatch(bench.append(record('left', 'a', 'e3', 'item'), record('left', 'a', 'e4', 'cut')));
+    expect(told()).toEqual(['told a: e1 is left 1', 'told a: e4 cut e3']);
+  });
+
+  test('goes with who waits for it, where this process dies before it is told', async () => {
+    const { bench, told } = openClaimed(['a']);
+    const records = bench.append(record('left', 'a', 'e1', 'add'));
+    await expect(bench.openBatch(createLedger(), crashAt('saved')).handleBatch(records)).rejects.toThrow(Crash);
+    const next = bench.openBatch(createLedger());
+    await next.handleBatch(records);
+    await next.committed();
+    expect([told(), bench.published, bench.order.at(-1)]).toEqual([[], [], 'commit']);
+  });
+
+  test('is not told where its step fails in the end', async () => {
+    const inner = createMemoryStateStore();
+    const save: StateStore['save'] = async (changes) => {
+      if (changes.some(({ key }) => key === 'a')) throw new Error('invalid byte sequence');
+      return inner.save(changes);
+    };
+    const { bench, told } = openClaimed(['a', 'b'], { states: { ...inner, save } });
+    await bench.openBatch(createLedger()).handleBatch(bench.append(record('left', 'a', 'e1', 'add'), record('left', 'b', 'e2', 'add')));
+    expect(told()).toEqual(['told b: e2 is left 1']);
   });
 });
 

@@ -3,6 +3,7 @@
  * lane that a round has taken is in no other round until that one gives it back.
  */
 import type { HeardRecord } from '../../messages/grammar/record.ts';
+import type { Tell } from '../ears.ts';
 
 export type Queued = {
   readonly record: HeardRecord;
@@ -12,7 +13,12 @@ export type Queued = {
   readonly wakeDueAt: number | undefined;
   /** It was heard early, and the bus could not write it: it was never there. */
   isVoid: boolean;
+  /** What its step has for those who wait in this process, until its state is known to be saved (H3 of `ears.ts`). */
+  unsaid: Unsaid | undefined;
 };
+
+/** `head`: as the step left it; `undefined` where it changed nothing. */
+export type Unsaid = { readonly head: unknown; readonly tells: readonly Tell[] };
 
 export type Lane = {
   readonly key: string;

@@ -10,7 +10,7 @@ import type { OutRecord } from '../../messages/grammar/record.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../observability/log.ts';
 import { backOffMs, type ShellLimits } from '../config.ts';
-import type { Ears } from '../ears.ts';
+import type { Ears, Tell } from '../ears.ts';
 import { settled } from './early.ts';
 import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
@@ -154,18 +154,19 @@ const finish = ({ lanes, offsets }: RoundOptions, lane: Lane, done: readonly Que
 };
 
 /** What a round leaves behind when its effects are on the bus. */
-type Ending = { readonly records: OutRecord[]; readonly works: { readonly work: Work; readonly version: number; readonly rests: boolean }[] };
+type Ending = { readonly records: OutRecord[]; readonly tells: Tell[]; readonly works: { readonly work: Work; readonly version: number; readonly rests: boolean }[] };
 
 /** M1, M4: the records of this work are done, and its key free for another round, once these effects are acknowledged. */
 const endWith = (ending: Ending, work: Work, records: readonly OutRecord[], rests = false): void => {
   for (const record of records) ending.records.push(record);
+  for (const { unsaid } of consumedOf(work)) if (unsaid !== undefined) ending.tells.push(...unsaid.tells);
   ending.works.push({ work, version: work.held.version, rests });
 };
 
 const withFleeting = (owed: readonly OutRecord[], { fleeting }: Pick<Next, 'fleeting'>): readonly OutRecord[] =>
   fleeting === undefined || fleeting.length === 0 ? owed : [...owed, ...fleeting];
 
-const sendEnding = (options: RoundOptions, { records, works }: Ending): void => {
+const sendEnding = (options: RoundOptions, { records, tells, works }: Ending): void => {
   const end = (): void => {
     for (const { work, version, rests } of works) {
       options.cache.settle(work.held, version);
@@ -174,9 +175,10 @@ const sendEnding = (options: RoundOptions, { records, works }: Ending): void => 
       if (rests && work.lane.queue.length === 0) options.cache.rest(work.held);
     }
   };
+  for (const tell of tells) tell();
   if (records.length === 0) return end();
   options.outbox.add(records, end);
-  for (const record of records) options.ears.get(record.topic)?.(record);
+  for (const record of records) options.ears.get(record.topic)?.hear?.(record);
 };
 
 const applySaved = (options: RoundOptions, ending: Ending, { work, output, change }: Changed): void => {
@@ -253,6 +255,31 @@ const parkRefused = async (options: RoundOptions, refused: readonly Refusal[]): 
   }
 };
 
+/** H3: what one who waits here claims is not owed. */
+const withoutClaimed = ({ ears }: RoundOptions, one: Judged): Judged => {
+  const { work, verdict } = one;
+  for (const queued of work.takes) queued.unsaid = undefined;
+  if (verdict.type !== 'next') return one;
+  const tells: Tell[] = [];
+  const effects = verdict.effects.filter((record) => {
+    const tell = ears.get(record.topic)?.claim?.(record);
+    if (tell !== undefined) tells.push(tell);
+    return tell === undefined;
+  });
+  if (tells.length === 0) return one;
+  work.takes.at(-1)!.unsaid = { head: verdict.head, tells };
+  return { work, verdict: { ...verdict, effects } };
+};
+
+/** H3: of a save of which nobody knew, the state that is there now says whether it was done. */
+const recallUnsaid = ({ dropped, held }: Work): void => {
+  for (const queued of dropped) {
+    if (queued.unsaid === undefined) continue;
+    const { head } = queued.unsaid;
+    if (head === undefined || JSON.stringify(head) !== JSON.stringify(held.head)) queued.unsaid = undefined;
+  }
+};
+
 type Parted = { readonly changed: readonly Changed[]; readonly others: readonly Judged[] };
 
 const part = (judged: readonly Judged[]): Parted => {
@@ -285,7 +312,7 @@ const writeRound = async (options: RoundOptions, changed: readonly Changed[], un
 };
 
 const settleRound = async (options: RoundOptions, ending: Ending, { judged, idle }: Stepped): Promise<readonly Refusal[]> => {
-  const { changed, others } = part(judged);
+  const { changed, others } = part(judged.map((one) => withoutClaimed(options, one)));
   const { saved, faults, stale } = await writeRound(options, changed, [...others.map(({ work }) => work), ...idle]);
   await options.probe?.('saved');
 
@@ -351,6 +378,7 @@ export const takeRound = async (options: RoundOptions): Promise<Stepped | undefi
     const unborn = unbornAmong(options, lanes);
     const { held, fresh } = await metrics.timed('load', () => cache.hold(lanes.map(({ key }) => key), (key) => unborn.has(key)));
     const works = lanes.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
+    works.forEach(recallUnsaid);
     const stepped = works.filter(({ takes }) => takes.length > 0);
     const verdicts = await stepWorks(options, stepped);
     await probe?.('stepped');
@@ -379,7 +407,7 @@ const settleEarly = async (options: RoundOptions, { lanes, judged, idle }: Stepp
 
 /** Saves what was stepped. Throws only what is operational. Then `outbox.flush` sends what it owes. */
 export const saveRound = async (options: RoundOptions, stepped: Stepped): Promise<void> => {
-  const ending: Ending = { records: [], works: [] };
+  const ending: Ending = { records: [], tells: [], works: [] };
   const ends = new Set<Lane>();
   try {
     const refused = await settleRound(options, ending, await settleEarly(options, stepped));
