@@ -16,8 +16,8 @@
  * What only one who waits here needs goes no other way:
  *
  * - **H3** a record that an ear claims is neither owed nor published, but told when what decided it is known to be saved. If this process dies
- *   before, who waited for it is gone as well. What comes of a save of which nobody knows is known when the state is read again: where it is
- *   the one that was to be saved, what it claimed is told (`Queued.unsaid`).
+ *   before, who waited for it is gone as well. What comes of a save of which nobody knows is known when the state is read again: where it
+ *   bears the mark of that save, what was claimed is told (`saveMark` of `store.ts`).
  */
 import { decode } from '../messages/grammar/envelope.ts';
 import type { InRecord, OutRecord } from '../messages/grammar/record.ts';

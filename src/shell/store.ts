@@ -6,6 +6,12 @@ import type { OutRecord } from '../messages/grammar/record.ts';
 import type { Outcome } from '../messages/grammar/envelope.ts';
 import type { ItemRange, StoredItem } from './worker.ts';
 
+/**
+ * Among what a state has handled, and no stream: a number drawn for a save, by which whoever does not know whether it was done finds out when
+ * it reads the state again (H3 of `ears.ts`).
+ */
+export const saveMark = '#';
+
 /** What is kept of a key beside its items. */
 export type StoredState = {
   readonly key: string;
@@ -13,7 +19,7 @@ export type StoredState = {
   readonly version: number;
   /** `null` is a tombstone: the key was removed, but what it handled and owes is still known, so that a repeat is no rebirth. */
   readonly head: unknown;
-  /** For each stream (`topic/partition`) the last offset this key has handled. */
+  /** For each stream (`topic/partition`) the last offset this key has handled; and the mark of the save that had one last (`saveMark`). */
   readonly handled: Readonly<Record<string, number>>;
   /** Effects of the last step: sent again when the state is read from the store before they are known to be durable (W2). */
   readonly owed: readonly OutRecord[];

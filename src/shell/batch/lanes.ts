@@ -17,8 +17,8 @@ export type Queued = {
   unsaid: Unsaid | undefined;
 };
 
-/** `head`: as the step left it; `undefined` where it changed nothing. */
-export type Unsaid = { readonly head: unknown; readonly tells: readonly Tell[] };
+/** `mark`: what the state bears once it is saved (`saveMark` of `store.ts`). */
+export type Unsaid = { readonly mark: number; readonly tells: readonly Tell[] };
 
 export type Lane = {
   readonly key: string;

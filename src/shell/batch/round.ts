@@ -14,7 +14,7 @@ import type { Ears, Tell } from '../ears.ts';
 import { settled } from './early.ts';
 import { fairShare } from './fair-share.ts';
 import { isOperational, messageOf, type Probe } from '../operational.ts';
-import type { StateChange, StateStore } from '../store.ts';
+import { saveMark, type StateChange, type StateStore } from '../store.ts';
 import type { Joint, Machine, StepOutput } from '../worker.ts';
 import type { HeadCache, Held } from './head-cache.ts';
 import { forgive, type Lane, type Lanes, type Queued } from './lanes.ts';
@@ -59,7 +59,10 @@ const consumedOf = ({ dropped, takes }: Work): Queued[] => [...dropped, ...takes
 
 const handledAfter = (held: Held, consumed: readonly Queued[]): Record<string, number> => {
   const handled = { ...held.handled };
-  for (const { stream, record } of consumed) handled[stream] = Math.max(handled[stream] ?? -1, record.offset);
+  for (const { stream, record, unsaid } of consumed) {
+    handled[stream] = Math.max(handled[stream] ?? -1, record.offset);
+    if (unsaid !== undefined) handled[saveMark] = unsaid.mark;
+  }
   return handled;
 };
 
@@ -159,7 +162,7 @@ type Ending = { readonly records: OutRecord[]; readonly tells: Tell[]; readonly 
 /** M1, M4: the records of this work are done, and its key free for another round, once these effects are acknowledged. */
 const endWith = (ending: Ending, work: Work, records: readonly OutRecord[], rests = false): void => {
   for (const record of records) ending.records.push(record);
-  for (const { unsaid } of consumedOf(work)) if (unsaid !== undefined) ending.tells.push(...unsaid.tells);
+  for (const { unsaid } of work.takes) if (unsaid !== undefined) ending.tells.push(...unsaid.tells);
   ending.works.push({ work, version: work.held.version, rests });
 };
 
@@ -256,7 +259,7 @@ const parkRefused = async (options: RoundOptions, refused: readonly Refusal[]): 
 };
 
 /** H3: what one who waits here claims is not owed. */
-const withoutClaimed = ({ ears }: RoundOptions, one: Judged): Judged => {
+const withoutClaimed = ({ ears, random }: RoundOptions, one: Judged): Judged => {
   const { work, verdict } = one;
   for (const queued of work.takes) queued.unsaid = undefined;
   if (verdict.type !== 'next') return one;
@@ -267,16 +270,17 @@ const withoutClaimed = ({ ears }: RoundOptions, one: Judged): Judged => {
     return tell === undefined;
   });
   if (tells.length === 0) return one;
-  work.takes.at(-1)!.unsaid = { head: verdict.head, tells };
+  work.takes.at(-1)!.unsaid = { mark: Math.floor(random() * Number.MAX_SAFE_INTEGER), tells };
   return { work, verdict: { ...verdict, effects } };
 };
 
-/** H3: of a save of which nobody knew, the state that is there now says whether it was done. */
-const recallUnsaid = ({ dropped, held }: Work): void => {
+/** H3: of a save of which nobody knew, the state that is there now says by its mark whether it was done. */
+const tellUnsaid = ({ dropped, held }: Work): void => {
   for (const queued of dropped) {
-    if (queued.unsaid === undefined) continue;
-    const { head } = queued.unsaid;
-    if (head === undefined || JSON.stringify(head) !== JSON.stringify(held.head)) queued.unsaid = undefined;
+    const { unsaid } = queued;
+    queued.unsaid = undefined;
+    if (unsaid === undefined || unsaid.mark !== held.handled[saveMark]) continue;
+    for (const tell of unsaid.tells) tell();
   }
 };
 
@@ -378,7 +382,7 @@ export const takeRound = async (options: RoundOptions): Promise<Stepped | undefi
     const unborn = unbornAmong(options, lanes);
     const { held, fresh } = await metrics.timed('load', () => cache.hold(lanes.map(({ key }) => key), (key) => unborn.has(key)));
     const works = lanes.map((lane) => selectWork(lane, held.get(lane.key)!, fresh.has(lane.key)));
-    works.forEach(recallUnsaid);
+    works.forEach(tellUnsaid);
     const stepped = works.filter(({ takes }) => takes.length > 0);
     const verdicts = await stepWorks(options, stepped);
     await probe?.('stepped');
