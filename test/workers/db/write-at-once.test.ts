@@ -194,7 +194,8 @@ describe('two batches at once', () => {
       () => ask(of(persist('cross-1')), of(merge('1', 'cross-0', 'cross-2'))),
       () => ask(of(persist('cross-2')), of(merge('2', 'cross-1'))),
     );
-    expect(transactions()).toBe(1);
+    // One gives way and goes the ordinary way; if it comes across the other there once more, that one may be who gives way.
+    expect([1, 2]).toContain(transactions());
     expect(ended.flat().map(codeOf).toSorted()).toEqual(['DB_ENTITY_EXISTS', 'done', 'done', 'done']);
     expect(await idsIn(vaults[0], 'cross-')).toEqual(['cross-0', 'cross-1', 'cross-2']);
   });
