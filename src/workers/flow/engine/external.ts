@@ -12,6 +12,7 @@ import { flowToDbQuery, queryTree } from '../../../messages/flow-to-db.query.ts'
 import { base64url } from '../../../messages/grammar/shapes.ts';
 import { encode, recordValueCharsMax } from '../../../messages/grammar/envelope.ts';
 import type { Carried, Message, Outcome } from '../../../messages/grammar/envelope.ts';
+import type { OutRecord } from '../../../messages/grammar/record.ts';
 import type { Wire } from '../../../messages/grammar/wire.ts';
 import type { FlowIdentity } from './head.ts';
 import type { TurnOutcome } from './journal.ts';
@@ -20,6 +21,8 @@ export type EntityKind = Exclude<Extract<OperationKind, `db.${string}`>, 'db.run
 export type Request = {
   readonly type: 'request';
   readonly message: Carried<unknown>;
+  /** UTF-16 code units of its record, or somewhat more. */
+  readonly chars: number;
   /** Whether its work is bounded by its size, so that it may be waited for. */
   readonly isShort: boolean;
 };
@@ -45,18 +48,37 @@ const envelopeOf = (asker: Asker) => ({ id: requestIdOf(asker, asker.op), replyT
 
 const bounded = <Body>(wire: Wire<Body, any>, message: Message<Body>, isShort = false): Request | Refused => {
   const record = encode(wire, message);
-  return record.value.length <= recordValueCharsMax
-    ? { type: 'request', message: { ...message, record }, isShort }
-    : refused('OPERATION_INVALID', `the request is ${record.value.length} characters long; at most ${recordValueCharsMax} are allowed: ask for less at once`);
+  const { length: chars } = record.value;
+  return chars <= recordValueCharsMax
+    ? { type: 'request', message: { ...message, record }, chars, isShort }
+    : refused('OPERATION_INVALID', `the request is ${chars} characters long; at most ${recordValueCharsMax} are allowed: ask for less at once`);
+};
+
+/** What a record of an entity's request has beside the parameters of the operation, in UTF-16 code units, at most: ids, addresses, names of fields. */
+const besideParamsChars = 2_000;
+
+/** Its record is made when it is asked for: most writes are done with the save of their flow, and need none. */
+const carriedLate = <Body>(wire: Wire<Body, any>, message: Message<Body>): Carried<Body> => {
+  let record: OutRecord | undefined;
+  return {
+    ...message,
+    get record() {
+      return (record ??= encode(wire, message));
+    },
+  };
 };
 
 // ── Entities ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export const entityRequest = (asker: Asker, kind: EntityKind, params: object): Request | Refused => {
+/** `paramsChars`: length of the parameters as JSON text. */
+export const entityRequest = (asker: Asker, kind: EntityKind, params: object, paramsChars: number): Request | Refused => {
   const operation = entityOperation.safeParse({ ...params, type: kind.slice('db.'.length) });
   if (!operation.success) return refused('OPERATION_INVALID', `${kind}: ${z.prettifyError(operation.error)}`);
   const body = { shortHash: asker.identity.shortHash, operation: operation.data };
-  return bounded(flowToDbEntity, { key: asker.flowId, ...envelopeOf(asker), body }, shortKinds.has(kind));
+  const message = { key: asker.flowId, ...envelopeOf(asker), body };
+  const isShort = shortKinds.has(kind);
+  const chars = paramsChars + besideParamsChars;
+  return chars <= recordValueCharsMax ? { type: 'request', message: carriedLate(flowToDbEntity, message), chars, isShort } : bounded(flowToDbEntity, message, isShort);
 };
 
 /** Those that look for rows by other than their ids may take long. */

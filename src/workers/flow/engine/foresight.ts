@@ -110,7 +110,7 @@ const groupsOf = (drafts: readonly Draft[], { foreseenRequestCharsMax }: Foresig
     group.drafts.push(draft);
     for (const one of foreseen) {
       group.asked.push(one);
-      group.chars += one.request.message.record.value.length;
+      group.chars += one.request.chars;
     }
     if (group.chars < foreseenRequestCharsMax) continue;
     full.push(group);

@@ -34,16 +34,17 @@ export const issue = (draft: Draft, ask: Ask, facts: Facts): void => {
   if (ask.kind === 'cancel') return cancel(draft, head, params);
   const op = head.operationCount;
   draft.head = { ...head, operationCount: op + 1 };
-  perform(draft, draft.head, { op, kind: ask.kind, params }, facts);
+  perform(draft, draft.head, { op, kind: ask.kind, params, chars: ask.params.length }, facts);
 };
 
 /** Operations that other rooms perform. */
 type ExternalKind = EntityKind | 'db.run' | 'crypto.sign' | 'crypto.myKeys';
 
-type Operation<Kind extends OperationKind = OperationKind> = { readonly op: number; readonly kind: Kind; readonly params: unknown };
+/** `chars`: length of its parameters as JSON text. */
+type Operation<Kind extends OperationKind = OperationKind> = { readonly op: number; readonly kind: Kind; readonly params: unknown; readonly chars: number };
 
 const perform = (draft: Draft, head: FlowHead, operation: Operation, facts: Facts): void => {
-  const { op, kind, params } = operation;
+  const { op, kind, params, chars } = operation;
   if (!repeatableKinds.has(kind)) draft.isRepeatable = false;
   switch (kind) {
     case 'session.send':
@@ -66,7 +67,7 @@ const perform = (draft: Draft, head: FlowHead, operation: Operation, facts: Fact
     case 'db.run':
     case 'crypto.sign':
     case 'crypto.myKeys':
-      return request(draft, head, op, kind, requestOf(head, { op, kind, params }, facts));
+      return request(draft, head, op, kind, requestOf(head, { op, kind, params, chars }, facts));
     case 'crypto.verify':
       draft.verifications.push({ op, params });
       return;
@@ -89,20 +90,20 @@ const invalid = (kind: string, error: z.ZodError): TurnOutcome => refused('OPERA
 // ── Other rooms ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The request that an operation makes of another room; the same whenever it is made again (Q1). */
-const requestOf = (head: FlowHead, { op, kind, params }: Operation<ExternalKind>, facts: Facts): Request | TurnOutcome => {
+const requestOf = (head: FlowHead, { op, kind, params, chars }: Operation<ExternalKind>, facts: Facts): Request | TurnOutcome => {
   const { flowId, incarnation, identity } = head;
   const asker = { flowId, incarnation, op, identity };
   if (kind === 'crypto.sign') return signingOf(head, asker, params, facts);
   if (kind === 'crypto.myKeys') return keysRequest(asker, params);
   if (kind === 'db.run') return queryRequest(asker, head.code.cpkHash, params);
   // The parameters of every operation are an object; another value is refused by the schema all the same.
-  return entityRequest(asker, kind, (params ?? {}) as object);
+  return entityRequest(asker, kind, (params ?? {}) as object, chars);
 };
 
 /** Makes a request again that a replay has found. */
 export const remake = (draft: Draft, { op, kind, params }: Recalled, facts: Facts): Request | TurnOutcome =>
   // Only operations that asked another room are pending as such.
-  requestOf(draft.head!, { op, kind: kind as ExternalKind, params: JSON.parse(params) }, facts);
+  requestOf(draft.head!, { op, kind: kind as ExternalKind, params: JSON.parse(params), chars: params.length }, facts);
 
 const signingOf = (head: FlowHead, asker: Asker, params: unknown, facts: Facts): Request | TurnOutcome => {
   const parsed = signParams.safeParse(params);
