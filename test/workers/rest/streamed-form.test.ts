@@ -65,6 +65,10 @@ test('tells its reader what goes wrong with the body', async () => {
   expect(await reasonOf(sent(form.slice(0, -1), true))).toBe('REST_BODY_MALFORMED');
   expect(await reasonOf(sent(form), { ...restLimits, transferBytesMax: 1_000 })).toBe('REST_BODY_TOO_LARGE');
   expect(await reasonOf(sent([...form.slice(0, -1), '\r\n', part('other', 'x'), '--b--\r\n']))).toBe('REST_BODY_MALFORMED');
-  // What stands behind the file is not there when the file is read.
-  expect(await reasonOf(sent([part('file', 'x'), part('passphrase', 'secret'), '--b--\r\n']))).toBe('Error: REST_PARAMETER_INVALID');
+  expect(await reasonOf(sent([[...form.slice(0, -1), '\r\n', part('other', 'x'), '--b--\r\n'].join('')]))).toBe('Error: REST_BODY_MALFORMED');
+  // What stands behind the file is not there when the file is read, though it may have come with it.
+  const turned = [part('file', 'x'), part('passphrase', 'secret'), '--b--\r\n'];
+  expect(await reasonOf(sent(turned))).toBe('Error: REST_PARAMETER_INVALID');
+  expect(await reasonOf(sent([turned.join('')]))).toBe('Error: REST_PARAMETER_INVALID');
+  expect(await reasonOf(sent(['--b--\r\n']))).toBe('Error: REST_PARAMETER_INVALID');
 });

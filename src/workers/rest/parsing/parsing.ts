@@ -195,6 +195,9 @@ const fieldsOf = (declared: FormFields, parts: readonly FormPart[]): Parsed<Reco
 
 const malformedForm = (reason: string): Refusal => refuse('REST_BODY_MALFORMED', `the form cannot be read: ${reason}`);
 
+/** What is read as it comes is handled before what stands behind it is known. */
+const notLast = (name: string): Refusal => malformedForm(`the field ${name} must be its last one`);
+
 /** The rest of the form, which is this part's. Whoever reads no further lets the body run out, so that its sender hears the answer. */
 async function* contentOf(reader: MultipartReader, part: FormPart, pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
@@ -202,8 +205,9 @@ async function* contentOf(reader: MultipartReader, part: FormPart, pieces: Async
       yield* part.pieces.splice(0);
       const next = await pieces.next();
       if (next.done === true) break;
-      const reason = reader.push(next.value) ?? (reader.parts.at(-1) === part ? undefined : `the field ${part.name} is the last one`);
+      const reason = reader.push(next.value);
       if (reason !== undefined) throw new BodyRefused(malformedForm(reason));
+      if (reader.parts.at(-1) !== part) throw new BodyRefused(notLast(part.name));
     }
     const ended = reader.end();
     if (ended.type === 'malformed') throw new BodyRefused(malformedForm(ended.reason));
@@ -220,11 +224,11 @@ const readUpTo = async (name: string, { body, reader }: Form, pieces: AsyncGener
   for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
     const reason = reader.push(next.value);
     if (reason !== undefined) return malformedForm(reason);
-    const part = reader.parts.at(-1);
-    if (part?.name !== name) continue;
-    const before = fieldsOf(others, reader.parts.slice(0, -1));
-    if (before.type === 'parsed') return parsed({ ...before.value, [name]: contentOf(reader, part, pieces) });
-    return before;
+    const at = reader.parts.findIndex((one) => one.name === name);
+    if (at < 0) continue;
+    const before = fieldsOf(others, reader.parts.slice(0, at));
+    if (before.type === 'refused') return before;
+    return at === reader.parts.length - 1 ? parsed({ ...before.value, [name]: contentOf(reader, reader.parts[at]!, pieces) }) : notLast(name);
   }
   const ended = reader.end();
   return ended.type === 'malformed' ? malformedForm(ended.reason) : fieldsOf(body.fields, ended.parts);
