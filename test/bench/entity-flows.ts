@@ -7,7 +7,9 @@
  * - Restate: its server and a service of its SDK; an ingress call that waits; each write is the outcome of a step in its log.
  * - DBOS: its library, in the process that calls it (no HTTP, no login), on the same PostgreSQL; each write is a row, or in a second
  *   form the outcome of a step.
+ * - By hand, the floor: a bare Hono server that commits two rows and a result by one statement, on the same PostgreSQL.
  */
+import { startByHand } from './by-hand.ts';
 import { benchSeconds, runFor, type Run } from './load.ts';
 import { ms, printTable } from './machine.ts';
 import { clusterCpuMs, openFlows, startOneCluster } from './one-cluster.ts';
@@ -54,7 +56,7 @@ const dbosStarter = (form: DbosForm) => async (scratch: Scratch): Promise<Peer> 
   return startDbos(scratch, form);
 };
 
-type Plan = { readonly name: string; readonly word: 'cordage' | 'restate' | 'dbos'; readonly start: (scratch: Scratch) => Promise<Peer> };
+type Plan = { readonly name: string; readonly word: 'cordage' | 'restate' | 'dbos' | 'by-hand'; readonly start: (scratch: Scratch) => Promise<Peer> };
 
 const plans: readonly Plan[] = [
   { name: 'Cordage', word: 'cordage', start: startCordage },
@@ -68,6 +70,7 @@ const plans: readonly Plan[] = [
   },
   { name: 'DBOS, rows', word: 'dbos', start: dbosStarter('rows') },
   { name: 'DBOS, outcomes of steps', word: 'dbos', start: dbosStarter('outcomes') },
+  { name: 'by hand', word: 'by-hand', start: startByHand },
 ];
 
 /** A peer that this platform or registry does not have is named, and the rest is measured. */
@@ -104,7 +107,10 @@ const printRatios = (all: readonly Measured[]): void => {
     ['64 callers, rate beside Restate', '≥ 2.0 ×', '≥ 4.0 ×', against('Restate')],
     ['64 callers, rate beside DBOS, rows', '≥ 4.0 ×', '', against('DBOS, rows')],
     ['64 callers, rate beside DBOS, outcomes', '', '', against('DBOS, outcomes of steps')],
+    ['64 callers, rate beside work by hand', '', '', against('by hand')],
     ['256 callers, flows/s', '≥ 3,500', '≥ 6,000', runOf('Cordage', 256)?.perSecond.toFixed(0) ?? '–'],
+    ['256 callers, rate beside Restate', '', '', ratio(runOf('Cordage', 256)?.perSecond, runOf('Restate', 256)?.perSecond)],
+    ['256 callers, rate beside work by hand', '', '', ratio(runOf('Cordage', 256)?.perSecond, runOf('by hand', 256)?.perSecond)],
     ['one by one, p50 beside DBOS, rows', '≤ 1.0 ×', '≤ 0.7 ×', oneByOne('DBOS, rows')],
     ['one by one, p50 beside DBOS, outcomes', '', '', oneByOne('DBOS, outcomes of steps')],
     ['one by one, p50 beside Restate', '', '', oneByOne('Restate')],
