@@ -46,22 +46,28 @@ export type StepBusOptions = { readonly clock: Clock; readonly random: BusChance
 type Logs = { of(topic: string, partition: number): InRecord[] };
 
 const createLogs = (): Logs => {
-  const logs = new Map<string, InRecord[]>();
+  const logs = new Map<string, InRecord[][]>();
   return {
     of: (topic, partition) => {
-      const stream = streamOf({ topic, partition });
-      let log = logs.get(stream);
-      if (log === undefined) logs.set(stream, (log = []));
-      return log;
+      let partitions = logs.get(topic);
+      if (partitions === undefined) logs.set(topic, (partitions = []));
+      return (partitions[partition] ??= []);
     },
   };
+};
+
+const namesOfStreams = new Map<string, readonly string[]>();
+/** A topic's streams in order of their partitions: made once, since a simulation asks at every step. */
+const streamsOf = (topic: string): readonly string[] => {
+  let names = namesOfStreams.get(topic);
+  if (names === undefined) namesOfStreams.set(topic, (names = Array.from({ length: partitionCount }, (_, partition) => streamOf({ topic, partition }))));
+  return names;
 };
 
 const take = (logs: Logs, group: Group, topics: readonly string[], recordsMax: number): InRecord[] => {
   const batch: InRecord[] = [];
   for (const topic of topics) {
-    for (let partition = 0; partition < partitionCount; partition++) {
-      const stream = streamOf({ topic, partition });
+    for (const [partition, stream] of streamsOf(topic).entries()) {
       const from = group.position.get(stream) ?? group.committed.get(stream) ?? 0;
       const records = logs.of(topic, partition).slice(from, from + recordsMax - batch.length);
       if (records.length === 0) continue;
@@ -134,10 +140,7 @@ export const createStepBus = ({ clock, random, faults, onAppend }: StepBusOption
       const { committed, position } = groupOf(name);
       let sum = 0;
       for (const topic of topics) {
-        for (let partition = 0; partition < partitionCount; partition++) {
-          const stream = streamOf({ topic, partition });
-          sum += logs.of(topic, partition).length - (position.get(stream) ?? committed.get(stream) ?? 0);
-        }
+        for (const [partition, stream] of streamsOf(topic).entries()) sum += logs.of(topic, partition).length - (position.get(stream) ?? committed.get(stream) ?? 0);
       }
       return sum;
     },

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { skipsKafka } from '../kafka/kafka.ts';
 import { runProof } from './proof.ts';
 
-const flows = 200;
+const flows = 150;
 const onKafka = !(await skipsKafka('the proof on Kafka, which runs on the embedded broker instead'));
 
 test('flows between clusters of two replicas of each room end once and in order while anything is killed', async () => {
