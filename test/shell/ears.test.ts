@@ -14,6 +14,14 @@ import { createLedger, outTopic, record, saidIn } from './ledger.ts';
 
 const away = Object.assign(new Error('the database is away'), { operational: true });
 
+/** A store that cannot save until it has come back. */
+const createAway = () => {
+  const inner = createMemoryStateStore();
+  let isAway = true;
+  const save: StateStore['save'] = (changes) => (isAway ? Promise.reject(away) : inner.save(changes));
+  return { inner, states: { ...inner, save }, comeBack: () => void (isAway = false) };
+};
+
 /** A bench with an ear, whose order of things says what was told between the others. */
 const openTold = (given: Parameters<typeof createBench>[0] = {}) => {
   const tell = (one: OutRecord): void => void bench.order.push(`told ${saidIn([one]).join()}`);
@@ -37,13 +45,12 @@ describe('what a saved state owes', () => {
   });
 
   test('is not told while it cannot be saved', async () => {
-    const inner = createMemoryStateStore();
-    let isAway = true;
-    const { bench, told } = openTold({ states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const { states, comeBack } = createAway();
+    const { bench, told } = openTold({ states });
     const batch = bench.openBatch(createLedger());
     await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
     expect(told()).toEqual([]);
-    isAway = false;
+    comeBack();
     await batch.handleBatch([]);
     expect(told()).toEqual(['told a: e1 is left 1']);
   });
@@ -112,7 +119,7 @@ const createCutOff = () => {
     isCut = false;
     throw away;
   };
-  return { inner, states: { ...inner, save } };
+  return { ...inner, save };
 };
 
 describe('H3: what only one who waits here needs', () => {
@@ -135,31 +142,28 @@ describe('H3: what only one who waits here needs', () => {
   });
 
   test('is told once the save is done, where it had to be made again', async () => {
-    const inner = createMemoryStateStore();
-    let isAway = true;
-    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const { states, comeBack } = createAway();
+    const { bench, told } = openClaimed(['a'], { states });
     const batch = bench.openBatch(createLedger());
     await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
     expect(told()).toEqual([]);
-    isAway = false;
+    comeBack();
     await batch.handleBatch([]);
     expect(told()).toEqual(['told a: e1 is left 1']);
   });
 
   test('is told once, where the save has to be made again with what the key has heard since', async () => {
-    const inner = createMemoryStateStore();
-    let isAway = true;
-    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const { states, comeBack } = createAway();
+    const { bench, told } = openClaimed(['a'], { states });
     const batch = bench.openBatch(createLedger());
     await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
-    isAway = false;
+    comeBack();
     await batch.handleBatch(bench.append(record('left', 'a', 'e2', 'add')));
     expect(told()).toEqual(['told a: e1 is left 1', 'told a: e2 is left 2']);
   });
 
   test('is told when the state is found to be saved, where nobody knew', async () => {
-    const { states } = createCutOff();
-    const { bench, told } = openClaimed(['a'], { states });
+    const { bench, told } = openClaimed(['a'], { states: createCutOff() });
     const batch = bench.openBatch(createLedger());
     await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
     expect(told()).toEqual([]);
@@ -169,8 +173,7 @@ describe('H3: what only one who waits here needs', () => {
   });
 
   test('is told when the state is found to be saved, before what the key has heard since', async () => {
-    const { states } = createCutOff();
-    const { bench, told } = openClaimed(['a'], { states });
+    const { bench, told } = openClaimed(['a'], { states: createCutOff() });
     const batch = bench.openBatch(createLedger());
     await expect(batch.handleBatch(bench.append(record('left', 'a', 'e1', 'add')))).rejects.toThrow('away');
     await batch.handleBatch(bench.append(record('left', 'a', 'e2', 'add')));
@@ -178,13 +181,12 @@ describe('H3: what only one who waits here needs', () => {
   });
 
   test('is not told where another replica has done the step meanwhile, and decided otherwise', async () => {
-    const inner = createMemoryStateStore();
-    let isAway = true;
-    const { bench, told } = openClaimed(['a'], { states: { ...inner, save: (changes) => (isAway ? Promise.reject(away) : inner.save(changes)) } });
+    const { inner, states, comeBack } = createAway();
+    const { bench, told } = openClaimed(['a'], { states });
     const ours = bench.openBatch(createLedger());
     const records = bench.append(record('left', 'a', 'e1', 'add'));
     await expect(ours.handleBatch(records)).rejects.toThrow('away');
-    isAway = false;
+    comeBack();
     const theirs = createBench({ states: inner });
     await theirs.openBatch(createLedger()).handleBatch([...theirs.append(record('right', 'a', 'e2', 'add')), ...records]);
     await ours.handleBatch([]);
